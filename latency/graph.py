@@ -1,0 +1,105 @@
+"""NetworkGraph: a whole network as operators in topological order.
+
+The same value is priced by the estimator, built with random weights by the profiler, and built
+with trained weights by the exporter; so what is priced is what is exported.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from latency.operator import OperatorKind, OperatorSpec
+
+INPUT = "input"
+OUTPUT = "logits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphNode:
+    """One operator of a network and where its inputs come from."""
+
+    name: str  # unique in the graph; also the name of its output tensor
+    spec: OperatorSpec
+    inputs: tuple[str, ...]  # names of earlier nodes, or INPUT
+    parameters: str = ""  # where the exporter finds the weights; empty without weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkGraph:
+    """A network for one image: nodes in an order in which they can run; the last is the output.
+
+    Raises:
+        ValueError: a name is used twice, an input is unknown, or shapes do not fit.
+    """
+
+    input_shape: tuple[int, int, int]  # (channels, height, width)
+    nodes: tuple[GraphNode, ...]
+
+    def __post_init__(self) -> None:
+        if not self.nodes:
+            raise ValueError("graph: a network needs at least one operator")
+        shapes = {INPUT: tuple(self.input_shape)}
+        for node in self.nodes:
+            if node.name in shapes:
+                raise ValueError(f"graph: the name {node.name!r} is used twice")
+            _check_inputs(node, shapes)
+            shapes[node.name] = node.spec.out_shape
+
+    @property
+    def operators(self) -> tuple[OperatorSpec, ...]:
+        """The operators in order, repeated as often as they occur."""
+        return tuple(node.spec for node in self.nodes)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON, in hex."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "input_shape": list(self.input_shape),
+            "nodes": [
+                {
+                    "name": node.name,
+                    "spec": node.spec.to_dict(),
+                    "inputs": list(node.inputs),
+                    "parameters": node.parameters,
+                }
+                for node in self.nodes
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "NetworkGraph":
+        """Build from plain JSON values; ValueError names what is wrong."""
+        try:
+            channels, height, width = values["input_shape"]
+            nodes = tuple(
+                GraphNode(
+                    name=node["name"],
+                    spec=OperatorSpec.from_dict(node["spec"]),
+                    inputs=tuple(node["inputs"]),
+                    parameters=node.get("parameters", ""),
+                )
+                for node in values["nodes"]
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"graph: malformed: {error}") from error
+        return cls(input_shape=(channels, height, width), nodes=nodes)
+
+
+def _check_inputs(node: GraphNode, shapes: dict[str, tuple[int, ...]]) -> None:
+    if len(node.inputs) != node.spec.inputs:
+        raise ValueError(f"graph: {node.name!r} needs {node.spec.inputs} inputs")
+    for name in node.inputs:
+        if name not in shapes:
+            raise ValueError(f"graph: {node.name!r} reads {name!r}, which no earlier node makes")
+        expected = node.spec.in_shape
+        flat = (expected[0], 1, 1) if node.spec.kind is OperatorKind.LINEAR else expected
+        if shapes[name] != flat:
+            raise ValueError(
+                f"graph: {node.name!r} expects {flat} but {name!r} gives {shapes[name]}"
+            )

@@ -1,0 +1,249 @@
+"""OperatorSpec: one operation exactly as a device executes it; the key of a latency table row.
+
+Standard library only: the API, the agent and the search all speak in these values.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+
+class OperatorKind(StrEnum):
+    """The operations that a network of ours is made of."""
+
+    CONV = "conv"  # weights (out, in / groups, kernel, kernel), bias, batch norm already folded
+    LINEAR = "linear"  # weights (out, in), bias; height and width are 1
+    RELU = "relu"
+    MAX_POOL = "max-pool"
+    AVG_POOL = "avg-pool"  # padding does not count into the mean
+    GLOBAL_AVG_POOL = "global-avg-pool"  # output is (batch, channels)
+    ADD = "add"  # `inputs` tensors of one shape
+    CONCAT = "concat"  # `inputs` tensors of one shape, along the channels
+
+
+class SparsityPattern(StrEnum):
+    """What may become zero together.
+
+    `CHANNEL` never appears in an OperatorSpec: removed channels leave the graph, so the device
+    sees a dense operator with fewer channels.
+    """
+
+    DENSE = "dense"
+    UNSTRUCTURED = "unstructured"
+    BLOCK = "block"  # BLOCK_ROWS adjacent output channels share their input indices
+    CHANNEL = "channel"
+
+
+class Activation(StrEnum):
+    """What is fused behind a convolution or linear layer."""
+
+    NONE = "none"
+    RELU = "relu"
+
+
+BLOCK_ROWS = 4
+MAX_DIMENSION = 65_536
+
+_WEIGHTED = (OperatorKind.CONV, OperatorKind.LINEAR)
+_WINDOWED = (OperatorKind.CONV, OperatorKind.MAX_POOL, OperatorKind.AVG_POOL)
+_MERGING = (OperatorKind.ADD, OperatorKind.CONCAT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorSpec:
+    """One operation as a device sees it: kind, shapes, sparsity, fused activation.
+
+    Batch size is one. Shapes are those of the input; `out_channels` is what comes out.
+
+    Raises:
+        ValueError: a field is out of range or contradicts another; the message names the field.
+    """
+
+    kind: OperatorKind
+    in_channels: int  # channels of one input tensor
+    out_channels: int
+    height: int  # of the input, pixels
+    width: int
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0  # the same on all four sides
+    dilation: int = 1
+    groups: int = 1
+    inputs: int = 1  # number of input tensors (add, concat)
+    activation: Activation = Activation.NONE
+    pattern: SparsityPattern = SparsityPattern.DENSE
+    density: float = 1.0  # fraction of weights that are kept, rounded to 4 decimals
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", OperatorKind(self.kind))
+        object.__setattr__(self, "activation", Activation(self.activation))
+        object.__setattr__(self, "pattern", SparsityPattern(self.pattern))
+        object.__setattr__(self, "density", round(float(self.density), 4))
+        _check_ranges(self)
+        _check_consistency(self)
+
+    @property
+    def out_height(self) -> int:
+        """Height of the output, pixels."""
+        return self._window_output(self.height)
+
+    @property
+    def out_width(self) -> int:
+        """Width of the output, pixels."""
+        return self._window_output(self.width)
+
+    @property
+    def out_shape(self) -> tuple[int, int, int]:
+        """Shape of the output without the batch: (channels, height, width)."""
+        return (self.out_channels, self.out_height, self.out_width)
+
+    @property
+    def in_shape(self) -> tuple[int, int, int]:
+        """Shape of one input tensor without the batch: (channels, height, width)."""
+        return (self.in_channels, self.height, self.width)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...] | None:
+        """Shape of the dense weight, or None where the operation has no weights."""
+        if self.kind is OperatorKind.CONV:
+            return (self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel)
+        if self.kind is OperatorKind.LINEAR:
+            return (self.out_channels, self.in_channels)
+        return None
+
+    @property
+    def num_weights(self) -> int:
+        """Number of weights when dense, bias apart."""
+        count = 1 if self.weight_shape else 0
+        for size in self.weight_shape or ():
+            count *= size
+        return count
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds when dense."""
+        if self.kind is OperatorKind.CONV:
+            return self.num_weights * self.out_height * self.out_width
+        return self.num_weights
+
+    @property
+    def traffic_elements(self) -> int:
+        """Elements read and written once each: inputs, output and dense weights."""
+        read = self.inputs * self.in_channels * self.height * self.width
+        written = self.out_channels * self.out_height * self.out_width
+        return read + written + self.num_weights
+
+    @cached_property
+    def canonical_json(self) -> str:
+        """The one JSON text of this value: sorted keys, no spaces, every field present."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON, in hex: the key of a table row."""
+        return hashlib.sha256(self.canonical_json.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "OperatorSpec":
+        """Build from plain JSON values.
+
+        Raises:
+            ValueError: unknown or missing field, or a value that is not allowed.
+        """
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"operator: unknown field {unknown[0]!r}; allowed: {sorted(known)}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"operator: {error}") from error
+
+    def dense(self) -> "OperatorSpec":
+        """Return the same operation with every weight kept."""
+        return replace(self, pattern=SparsityPattern.DENSE, density=1.0)
+
+    def label(self) -> str:
+        """Return a short text for people, such as `conv 16->32 k3 s2 @16x16 relu`."""
+        size = f"{self.in_channels}->{self.out_channels}"
+        parts = [self.kind.value, size]
+        if self.kind in _WINDOWED:
+            parts += [f"k{self.kernel}", f"s{self.stride}"]
+        if self.groups > 1:
+            parts.append(f"g{self.groups}")
+        if self.dilation > 1:
+            parts.append(f"d{self.dilation}")
+        if self.inputs > 1:
+            parts.append(f"x{self.inputs}")
+        parts.append(f"@{self.height}x{self.width}")
+        if self.activation is not Activation.NONE:
+            parts.append(self.activation.value)
+        if self.pattern is not SparsityPattern.DENSE:
+            parts.append(f"{self.pattern.value} {self.density:g}")
+        return " ".join(parts)
+
+    def _window_output(self, size: int) -> int:
+        if self.kind is OperatorKind.GLOBAL_AVG_POOL:
+            return 1
+        if self.kind not in _WINDOWED:
+            return size
+        reach = self.dilation * (self.kernel - 1) + 1
+        return (size + 2 * self.padding - reach) // self.stride + 1
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, StrEnum) else value
+
+
+def _check_ranges(spec: OperatorSpec) -> None:
+    for name in ("in_channels", "out_channels", "height", "width", "kernel", "stride", "dilation",
+                 "groups", "inputs"):  # fmt: skip
+        value = getattr(spec, name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"operator: {name} must be a whole number, got {type(value).__name__}")
+        if not 1 <= value <= MAX_DIMENSION:
+            raise ValueError(f"operator: {name} must be from 1 to {MAX_DIMENSION}, got {value}")
+    if not isinstance(spec.padding, int) or not 0 <= spec.padding <= MAX_DIMENSION:
+        raise ValueError(f"operator: padding must be from 0 to {MAX_DIMENSION}")
+    if not 0.0 < spec.density <= 1.0:
+        raise ValueError(f"operator: density must be above 0 and at most 1, got {spec.density}")
+    if spec.dtype != "float32":
+        raise ValueError(f"operator: dtype must be 'float32', got {spec.dtype!r}")
+
+
+def _check_consistency(spec: OperatorSpec) -> None:
+    if spec.in_channels % spec.groups or spec.out_channels % spec.groups:
+        raise ValueError(f"operator: channels must be divisible by groups={spec.groups}")
+    if spec.kind not in _WEIGHTED:
+        _check_weightless(spec)
+    if spec.kind is OperatorKind.LINEAR and (spec.height, spec.width) != (1, 1):
+        raise ValueError("operator: a linear layer has height 1 and width 1")
+    if (spec.kind in _MERGING) != (spec.inputs > 1):
+        wanted = "at least two inputs" if spec.kind in _MERGING else "one input"
+        raise ValueError(f"operator: {spec.kind.value} takes {wanted}, got {spec.inputs}")
+    if spec.pattern is SparsityPattern.CHANNEL:
+        raise ValueError("operator: channel sparsity is fewer channels, not a pattern of weights")
+    if spec.pattern is SparsityPattern.DENSE and spec.density != 1.0:
+        raise ValueError("operator: a dense operator has density 1")
+    if spec.out_height < 1 or spec.out_width < 1:
+        raise ValueError("operator: the window is larger than the padded input")
+
+
+def _check_weightless(spec: OperatorSpec) -> None:
+    if spec.activation is not Activation.NONE:
+        raise ValueError(f"operator: {spec.kind.value} has no fused activation")
+    if spec.pattern is not SparsityPattern.DENSE:
+        raise ValueError(f"operator: {spec.kind.value} has no weights to make sparse")
+    if spec.groups != 1:
+        raise ValueError(f"operator: {spec.kind.value} has no groups")
+    expected = spec.in_channels * (spec.inputs if spec.kind is OperatorKind.CONCAT else 1)
+    if spec.out_channels != expected:
+        raise ValueError(f"operator: {spec.kind.value} must have out_channels={expected}")

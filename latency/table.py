@@ -1,0 +1,54 @@
+"""LatencyTable: the rows of one target, with calibration and published error; immutable."""
+
+from dataclasses import dataclass
+
+from latency.operator import OperatorSpec
+from latency.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRow:
+    """Marginal cost of one operator on one target."""
+
+    spec: OperatorSpec
+    median_ns: float
+    spread_ns: float  # half width of the 90 % interval of the median
+    samples: int
+    method: str
+    measured_at: str  # ISO 8601 with offset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Latency of a network = intercept_ns + slope * (sum of its rows), from whole networks.
+
+    `sigma` is the relative standard deviation of what the line leaves unexplained.
+    """
+
+    slope: float = 1.0
+    intercept_ns: float = 0.0
+    sigma: float = 0.0
+    networks: int = 0  # how many networks it was fitted on
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedError:
+    """How wrong the table is on networks that were held out from calibration."""
+
+    networks: int
+    mape: float  # mean absolute percentage error, as a fraction
+    within_5: float  # fraction of networks whose prediction is within 5 %
+    within_10: float
+    spearman: float  # rank correlation; NaN is never stored: 0.0 with fewer than 3 networks
+    worst: float  # largest absolute percentage error, as a fraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyTable:
+    """One version of the table of one target."""
+
+    target: Target
+    version: int
+    rows: tuple[TableRow, ...]
+    calibration: Calibration = Calibration()
+    error: PublishedError | None = None

@@ -1,0 +1,49 @@
+"""Target: a device together with its run-time setting. A change of any part is a new target."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+STOCK_LIBRARY = "none"  # operator library version when only stock ONNX Runtime operators run
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceFacts:
+    """What a device is made of; read once by the agent. Unknown facts are empty, never guessed."""
+
+    machine: str  # instruction set architecture, such as x86_64 or aarch64
+    processor: str  # model name as the operating system gives it
+    cores: int  # that this process may use
+    features: tuple[str, ...] = ()  # instruction set extensions that matter, sorted
+    memory_bytes: int = 0
+    system: str = ""  # operating system and kernel release
+    governor: str = ""  # frequency governor of the first core
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A device with its run-time setting: what a latency table is valid for."""
+
+    facts: DeviceFacts
+    runtime_version: str  # of ONNX Runtime
+    execution_provider: str = "CPUExecutionProvider"
+    threads: int = 1
+    affinity: tuple[int, ...] = ()  # cores the run is pinned to; empty: not pinned
+    operator_library: str = STOCK_LIBRARY
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over every part, in hex."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def regime(self) -> str:
+        """`stock` or `library`: which kernels execute the network."""
+        return "stock" if self.operator_library == STOCK_LIBRARY else "library"
+
+    def label(self) -> str:
+        """Return a short text for people."""
+        threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
+        return f"{self.facts.processor} / ONNX Runtime {self.runtime_version} / {threads}"

@@ -1,0 +1,1 @@
+"""Differentiable search for sparse networks under a latency budget. No web, no database."""

@@ -1,0 +1,1 @@
+"""The product: API, jobs, devices, artifacts, worker, client and command line."""
