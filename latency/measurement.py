@@ -56,7 +56,7 @@ class NetworkMeasurement:
     def median_ns(self) -> float:
         """Median over the processes of each process's median."""
         medians = [float(statistics.median(samples)) for samples in self.processes_ns]
-        return statistics.median(medians)
+        return float(statistics.median(medians))
 
 
 @dataclass(frozen=True, kw_only=True)
