@@ -1,5 +1,6 @@
 """Raw results of timing, kept whole: samples, warm-ups, conditions. Statistics are recomputed."""
 
+import math
 import statistics
 from dataclasses import dataclass
 
@@ -86,7 +87,7 @@ def marginal_cost(samples: ChainSamples) -> MarginalCost:
 def median_half_width(ordered: list[float]) -> float:
     """Return half the 90 % interval of the median of sorted values, by order statistics."""
     count = len(ordered)
-    reach = round(1.645 * count**0.5 / 2)
+    reach = round(1.645 * math.sqrt(count) / 2)
     low = max(0, (count - 1) // 2 - reach)
     high = min(count - 1, count // 2 + reach)
     return (ordered[high] - ordered[low]) / 2

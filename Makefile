@@ -1,0 +1,77 @@
+# Every target sets up what it needs by itself; the environment lives in .venv.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# Where pip takes torch from. Empty: pip's own index, which on Linux brings the CUDA build.
+# Without a GPU: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+READY := $(VENV)/.ready
+DATA := $(CURDIR)/.edgewright
+export EDGEWRIGHT_DATA_DIR ?= $(DATA)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+
+.PHONY: setup
+setup: $(READY) ## make .venv with everything that is needed, from the locks
+
+$(READY): pyproject.toml locks/dev.txt
+	@echo "set-up: making $(VENV) (some minutes the first time)"
+	@start=$$SECONDS; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "set-up: Python 3.11 or newer is needed; say which with PYTHON=..."; exit 1; }; \
+	$(PYTHON) -m venv $(VENV); \
+	$(BIN)/pip install --quiet --requirement locks/pip.txt; \
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0; \
+	$(BIN)/pip install --quiet --requirement locks/dev.txt; \
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .; \
+	touch $(READY); \
+	echo "set-up: done in $$((SECONDS - start)) s"
+
+.PHONY: demo
+demo: $(READY) ## the whole loop on this machine: profile, search, export, verify, certificate
+	@$(BIN)/edgewright demo
+
+.PHONY: serve
+serve: $(READY) ## start the server embedded (SQLite, local files) with one worker
+	@$(BIN)/edgewright serve
+
+.PHONY: test
+test: $(READY) ## run the tests (unit, property, PostgreSQL, end to end)
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(READY) ## formatter, linter, types, import contracts, locks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m locks.check
+
+.PHONY: fmt
+fmt: $(READY) ## format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+.PHONY: check
+check: lint test demo ## what CI runs
+
+.PHONY: bench
+bench: $(READY) ## benchmarks: error of the latency table on held-out networks
+	@$(BIN)/python -m benchmarks.table_error
+
+.PHONY: locks
+locks: ## resolve the locks anew from pyproject.toml (needs the network)
+	@$(PYTHON) -m venv $(VENV)-lock
+	@$(CURDIR)/$(VENV)-lock/bin/pip install --quiet --upgrade pip
+	@$(CURDIR)/$(VENV)-lock/bin/python -m locks.resolve
+
+.PHONY: clean
+clean: ## remove the environment and the demo's data
+	rm -rf $(VENV) $(VENV)-lock $(DATA) edgewright-out

@@ -1,0 +1,1 @@
+"""Parametrically sparse layers and the candidate operations built from them."""

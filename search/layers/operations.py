@@ -1,0 +1,159 @@
+"""The candidate operations of a cell edge, used by the supernet and by the final network.
+
+Shapes and order are those of DARTS (Liu et al., arXiv 1806.09055, appendix A.1.1); every
+convolution is parametrically sparse as in DASS. All operations keep the number of channels; with
+stride 2 they halve height and width. `affine` is False in the supernet, where batch norm must not
+rescale an operation against its architecture parameter.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from search.layers.sparse import SparseConv2d
+from search.space.primitives import OPERATIONS
+
+_KERNELS = {"3x3": 3, "5x5": 5}
+
+
+class ReLUConvBN(nn.Module):
+    """ReLU, 1x1 convolution, batch norm: brings a cell input to the channels of the cell."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, affine: bool) -> None:
+        super().__init__()
+        self.conv = SparseConv2d(in_channels, out_channels, 1)
+        self.norm = nn.BatchNorm2d(out_channels, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, out, height, width)."""
+        normed: Tensor = self.norm(self.conv(F.relu(x)))
+        return normed
+
+
+class FactorizedReduce(nn.Module):
+    """ReLU, two 1x1 convolutions of stride 2 on images shifted by (1, 1), joined; batch norm.
+
+    Raises:
+        ValueError: the number of output channels is odd.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, affine: bool) -> None:
+        super().__init__()
+        if out_channels % 2:
+            raise ValueError(f"factorized reduce: output channels must be even: {out_channels}")
+        self.conv1 = SparseConv2d(in_channels, out_channels // 2, 1, stride=2)
+        self.conv2 = SparseConv2d(in_channels, out_channels // 2, 1, stride=2)
+        self.norm = nn.BatchNorm2d(out_channels, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, out, height / 2, width / 2); height and width are even."""
+        x = F.relu(x)
+        normed: Tensor = self.norm(torch.cat([self.conv1(x), self.conv2(x[:, :, 1:, 1:])], dim=1))
+        return normed
+
+
+class SepConv(nn.Module):
+    """Twice: ReLU, depthwise, pointwise, batch norm. `middle_channels` is the width between."""
+
+    def __init__(
+        self, channels: int, kernel: int, stride: int, *, affine: bool, middle_channels: int
+    ) -> None:
+        super().__init__()
+        self.middle_channels = middle_channels
+        self.depthwise1 = SparseConv2d(channels, channels, kernel, stride=stride, groups=channels)
+        self.pointwise1 = SparseConv2d(channels, middle_channels, 1)
+        self.norm1 = nn.BatchNorm2d(middle_channels, affine=affine)
+        self.depthwise2 = SparseConv2d(
+            middle_channels, middle_channels, kernel, groups=middle_channels
+        )
+        self.pointwise2 = SparseConv2d(middle_channels, channels, 1)
+        self.norm2 = nn.BatchNorm2d(channels, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, channels, height / stride, width / stride)."""
+        x = F.relu(self.norm1(self.pointwise1(self.depthwise1(F.relu(x)))))
+        normed: Tensor = self.norm2(self.pointwise2(self.depthwise2(x)))
+        return normed
+
+
+class DilConv(nn.Module):
+    """ReLU, depthwise with dilation 2, pointwise, batch norm."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, *, affine: bool) -> None:
+        super().__init__()
+        self.depthwise = SparseConv2d(
+            channels, channels, kernel, stride=stride, dilation=2, groups=channels
+        )
+        self.pointwise = SparseConv2d(channels, channels, 1)
+        self.norm = nn.BatchNorm2d(channels, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, channels, height / stride, width / stride)."""
+        normed: Tensor = self.norm(self.pointwise(self.depthwise(F.relu(x))))
+        return normed
+
+
+class Pool(nn.Module):
+    """3x3 pooling; batch norm behind it in the supernet only, so that operations compare."""
+
+    norm: nn.BatchNorm2d | None
+
+    def __init__(self, pool: nn.Module, channels: int, *, affine: bool) -> None:
+        super().__init__()
+        self.pool = pool
+        self.norm = None if affine else nn.BatchNorm2d(channels, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, channels, height / stride, width / stride)."""
+        pooled: Tensor = self.pool(x)
+        return pooled if self.norm is None else self.norm(pooled)
+
+
+class Identity(nn.Module):
+    """The skip connection at stride 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input itself."""
+        return x
+
+
+def make_operation(
+    name: str, channels: int, stride: int, *, affine: bool, middle_channels: int | None = None
+) -> nn.Module:
+    """Return the operation of that name.
+
+    Args:
+        name: one of OPERATIONS except `none`, which computes nothing and has no module.
+        channels: of input and output.
+        stride: 1 or 2.
+        affine: whether batch norm has trained scale and shift; False in the supernet.
+        middle_channels: width inside a separable convolution; None means `channels`.
+
+    Raises:
+        ValueError: unknown name or stride, or a middle width where the operation has none.
+    """
+    if name not in OPERATIONS or name == "none":
+        allowed = [known for known in OPERATIONS if known != "none"]
+        raise ValueError(f"operation: unknown {name!r}; allowed: {allowed}")
+    if stride not in (1, 2):
+        raise ValueError(f"operation: stride must be 1 or 2, got {stride}")
+    kind, _, size = name.rpartition("_")
+    if kind == "sep_conv":
+        middle = channels if middle_channels is None else middle_channels
+        return SepConv(channels, _KERNELS[size], stride, affine=affine, middle_channels=middle)
+    if middle_channels is not None:
+        raise ValueError(f"operation: {name} has no middle width")
+    if kind == "dil_conv":
+        return DilConv(channels, _KERNELS[size], stride, affine=affine)
+    return _make_weightless(name, channels, stride, affine=affine)
+
+
+def _make_weightless(name: str, channels: int, stride: int, *, affine: bool) -> nn.Module:
+    if name == "skip_connect":
+        if stride == 1:
+            return Identity()
+        return FactorizedReduce(channels, channels, affine=affine)
+    if name == "max_pool_3x3":
+        return Pool(nn.MaxPool2d(3, stride=stride, padding=1), channels, affine=affine)
+    pool = nn.AvgPool2d(3, stride=stride, padding=1, count_include_pad=False)
+    return Pool(pool, channels, affine=affine)

@@ -1,0 +1,85 @@
+"""What a search is asked to do, as plain values that the trainer reads from JSON. No torch."""
+
+import math
+from dataclasses import dataclass
+
+from latency.operator import SparsityPattern
+
+DATASET_FORMATS = ("digits", "image-folder", "cifar10-binary", "cifar10-python", "npz")
+RECIPE_NAMES = ("tiny", "quick", "standard")
+
+MIN_CELLS = 3  # fewer leave no room for a normal cell beside the two reductions
+MAX_CELLS = 64
+MIN_CHANNELS = 4
+MAX_CHANNELS = 1024
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRef:
+    """Where the images are and how they are laid out.
+
+    Raises:
+        ValueError: unknown format, a path that is missing or superfluous, or a size out of range.
+    """
+
+    format: str  # one of DATASET_FORMATS
+    path: str = ""  # folder or file; empty for the built-in `digits`
+    image_size: int | None = None  # pixels per side after resizing; None keeps what is there
+
+    def __post_init__(self) -> None:
+        if self.format not in DATASET_FORMATS:
+            raise ValueError(
+                f"dataset: unknown format {self.format!r}; allowed: {list(DATASET_FORMATS)}"
+            )
+        if bool(self.path) == (self.format == "digits"):
+            wanted = "takes no path" if self.path else "needs a path"
+            raise ValueError(f"dataset: format {self.format!r} {wanted}")
+        size = self.image_size
+        if size is not None and (not 8 <= size <= 512 or size % 4):
+            raise ValueError(
+                f"dataset: image_size must be a multiple of 4 from 8 to 512, got {size}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest:
+    """One search: data, size of the network to export, sparsity, latency budget, schedule.
+
+    Raises:
+        ValueError: a field is out of range; the message names it.
+    """
+
+    dataset: DatasetRef
+    channels: int  # of the first cell of the exported network
+    cells: int  # of the exported network
+    density: float  # fraction of weights that the exported network keeps
+    budget_ms: float  # latency of one image on the target
+    pattern: SparsityPattern = SparsityPattern.UNSTRUCTURED
+    seed: int = 0
+    recipe: str = "quick"  # one of RECIPE_NAMES
+    tighten: float = 1.0  # factor on the budget, below 1 after a network was measured too slow
+
+    def __post_init__(self) -> None:
+        _check_range("channels", self.channels, MIN_CHANNELS, MAX_CHANNELS)
+        _check_range("cells", self.cells, MIN_CELLS, MAX_CELLS)
+        _check_range("seed", self.seed, 0, MAX_SEED)
+        if not 0.0 < self.density <= 1.0:
+            raise ValueError(f"search: density must be above 0 and at most 1, got {self.density}")
+        if not (self.budget_ms > 0 and math.isfinite(self.budget_ms)):
+            raise ValueError(f"search: budget_ms must be above 0, got {self.budget_ms}")
+        if not 0.0 < self.tighten <= 1.0:
+            raise ValueError(f"search: tighten must be above 0 and at most 1, got {self.tighten}")
+        if self.pattern not in (SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK):
+            raise ValueError(
+                f"search: pattern must be 'unstructured' or 'block', got {self.pattern.value!r}"
+            )
+        if self.recipe not in RECIPE_NAMES:
+            raise ValueError(
+                f"search: unknown recipe {self.recipe!r}; allowed: {list(RECIPE_NAMES)}"
+            )
+
+
+def _check_range(name: str, value: int, lowest: int, highest: int) -> None:
+    if not lowest <= value <= highest:
+        raise ValueError(f"search: {name} must be from {lowest} to {highest}, got {value}")
