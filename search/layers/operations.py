@@ -6,14 +6,14 @@ stride 2 they halve height and width. `affine` is False in the supernet, where b
 rescale an operation against its architecture parameter.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search.layers.sparse import SparseConv2d
 from search.space.primitives import OPERATIONS
-
-_KERNELS = {"3x3": 3, "5x5": 5}
 
 
 class ReLUConvBN(nn.Module):
@@ -52,21 +52,45 @@ class FactorizedReduce(nn.Module):
         return normed
 
 
+@dataclass(frozen=True, kw_only=True)
+class WeightedShape:
+    """Shape of an operation with weights.
+
+    With `groups` above 1 the channels are that many independent copies of the operation side by
+    side: the edges that leave one state of a supernet cell, computed together.
+    """
+
+    channels: int  # of input and output, all groups together
+    stride: int
+    affine: bool
+    groups: int = 1
+    middle_channels: int | None = None  # width inside a separable convolution; None: `channels`
+
+    def depthwise(self, kernel: int, *, dilation: int = 1) -> SparseConv2d:
+        """Return the depthwise convolution that reads the input."""
+        return SparseConv2d(
+            self.channels,
+            self.channels,
+            kernel,
+            stride=self.stride,
+            dilation=dilation,
+            groups=self.channels,
+        )
+
+
 class SepConv(nn.Module):
     """Twice: ReLU, depthwise, pointwise, batch norm. `middle_channels` is the width between."""
 
-    def __init__(
-        self, channels: int, kernel: int, stride: int, *, affine: bool, middle_channels: int
-    ) -> None:
+    def __init__(self, kernel: int, shape: WeightedShape) -> None:
         super().__init__()
-        self.middle_channels = middle_channels
-        self.depthwise1 = SparseConv2d(channels, channels, kernel, stride=stride, groups=channels)
-        self.pointwise1 = SparseConv2d(channels, middle_channels, 1)
-        self.norm1 = nn.BatchNorm2d(middle_channels, affine=affine)
-        self.depthwise2 = SparseConv2d(
-            middle_channels, middle_channels, kernel, groups=middle_channels
-        )
-        self.pointwise2 = SparseConv2d(middle_channels, channels, 1)
+        channels, groups, affine = shape.channels, shape.groups, shape.affine
+        middle = channels if shape.middle_channels is None else shape.middle_channels
+        self.middle_channels = middle
+        self.depthwise1 = shape.depthwise(kernel)
+        self.pointwise1 = SparseConv2d(channels, middle, 1, groups=groups)
+        self.norm1 = nn.BatchNorm2d(middle, affine=affine)
+        self.depthwise2 = SparseConv2d(middle, middle, kernel, groups=middle)
+        self.pointwise2 = SparseConv2d(middle, channels, 1, groups=groups)
         self.norm2 = nn.BatchNorm2d(channels, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,13 +103,11 @@ class SepConv(nn.Module):
 class DilConv(nn.Module):
     """ReLU, depthwise with dilation 2, pointwise, batch norm."""
 
-    def __init__(self, channels: int, kernel: int, stride: int, *, affine: bool) -> None:
+    def __init__(self, kernel: int, shape: WeightedShape) -> None:
         super().__init__()
-        self.depthwise = SparseConv2d(
-            channels, channels, kernel, stride=stride, dilation=2, groups=channels
-        )
-        self.pointwise = SparseConv2d(channels, channels, 1)
-        self.norm = nn.BatchNorm2d(channels, affine=affine)
+        self.depthwise = shape.depthwise(kernel, dilation=2)
+        self.pointwise = SparseConv2d(shape.channels, shape.channels, 1, groups=shape.groups)
+        self.norm = nn.BatchNorm2d(shape.channels, affine=shape.affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, channels, height / stride, width / stride)."""
@@ -118,7 +140,13 @@ class Identity(nn.Module):
 
 
 def make_operation(
-    name: str, channels: int, stride: int, *, affine: bool, middle_channels: int | None = None
+    name: str,
+    channels: int,
+    stride: int,
+    *,
+    affine: bool,
+    middle_channels: int | None = None,
+    groups: int = 1,
 ) -> nn.Module:
     """Return the operation of that name.
 
@@ -128,6 +156,7 @@ def make_operation(
         stride: 1 or 2.
         affine: whether batch norm has trained scale and shift; False in the supernet.
         middle_channels: width inside a separable convolution; None means `channels`.
+        groups: independent copies side by side, see WeightedShape.
 
     Raises:
         ValueError: unknown name or stride, or a middle width where the operation has none.
@@ -138,14 +167,22 @@ def make_operation(
     if stride not in (1, 2):
         raise ValueError(f"operation: stride must be 1 or 2, got {stride}")
     kind, _, size = name.rpartition("_")
-    if kind == "sep_conv":
-        middle = channels if middle_channels is None else middle_channels
-        return SepConv(channels, _KERNELS[size], stride, affine=affine, middle_channels=middle)
-    if middle_channels is not None:
+    if middle_channels is not None and kind != "sep_conv":
         raise ValueError(f"operation: {name} has no middle width")
-    if kind == "dil_conv":
-        return DilConv(channels, _KERNELS[size], stride, affine=affine)
-    return _make_weightless(name, channels, stride, affine=affine)
+    if kind not in _WEIGHTED:
+        return _make_weightless(name, channels, stride, affine=affine)
+    shape = WeightedShape(
+        channels=channels,
+        stride=stride,
+        affine=affine,
+        groups=groups,
+        middle_channels=middle_channels,
+    )
+    return _WEIGHTED[kind](_KERNELS[size], shape)
+
+
+_KERNELS = {"3x3": 3, "5x5": 5}
+_WEIGHTED: dict[str, type[SepConv | DilConv]] = {"sep_conv": SepConv, "dil_conv": DilConv}
 
 
 def _make_weightless(name: str, channels: int, stride: int, *, affine: bool) -> nn.Module:

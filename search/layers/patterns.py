@@ -28,7 +28,7 @@ def group_scores(scores: Tensor, pattern: SparsityPattern) -> Tensor:
     rows = rows_per_group(pattern)
     if rows == 1:
         return magnitude
-    return torch.stack([block.mean(dim=0) for block in magnitude.split(rows)])
+    return torch.stack([block.mean(dim=0) for block in torch.split(magnitude, rows)])
 
 
 def expand_groups(groups: Tensor, shape: torch.Size, pattern: SparsityPattern) -> Tensor:
@@ -47,7 +47,7 @@ def group_sizes(shape: torch.Size, pattern: SparsityPattern) -> Tensor:
     sizes = group_scores(ones, pattern)
     if pattern is SparsityPattern.CHANNEL:
         return torch.full_like(sizes, ones[0].numel(), dtype=torch.int64)
-    rows = torch.tensor([len(block) for block in ones.split(rows_per_group(pattern))])
+    rows = torch.tensor([len(block) for block in torch.split(ones, rows_per_group(pattern))])
     return rows.view(-1, *[1] * (sizes.dim() - 1)).expand(sizes.shape)
 
 

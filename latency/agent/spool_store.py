@@ -1,0 +1,96 @@
+"""Which spool belongs to a lease: the one on disk, or a new one that keeps what is measured."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from latency import codec
+from latency.agent.files import private_directory, sync_directory, write_atomic
+from latency.agent.spool import Header, Spool
+from latency.measurement import Conditions
+from latency.messages import Chunk, Lease, WorkKind
+
+HEADER_FILE = "header.json"
+REASON_FILE = "reason.txt"
+KEPT_REFUSED = 5
+TAKE_OVER_WITHIN_S = 3_600.0  # an older measurement says little about the machine as it is now
+
+
+class SpoolStore:
+    """All spools of the agent; normally one."""
+
+    def __init__(self, root: Path, conditions: Callable[[], Conditions]) -> None:
+        """Keep spools under `root`, which only this user may read."""
+        self._root = private_directory(root / "spool")
+        self._refused = root / "refused"
+        self._conditions = conditions
+
+    def open(self, lease: Lease, target: str) -> Spool:
+        """Return the spool of `lease`: what is on disk of this attempt, else a new one.
+
+        A new one takes over what an attempt at the same work on the same target measured within
+        the last hour, so that nothing is measured twice. All other spools are dropped.
+        """
+        header = Header(lease=lease, target=target)
+        folder = self._root / _folder_name(header)
+        others = [path for path in sorted(self._root.iterdir()) if path != folder]
+        spool = self._existing(folder) or self._new(folder, header, others)
+        for path in others:
+            shutil.rmtree(path, ignore_errors=True)
+        return spool
+
+    def set_aside(self, spool: Spool, reason: str) -> None:
+        """Keep a spool that the server refuses, for a person to look at; the newest few."""
+        write_atomic(spool.folder / REASON_FILE, reason.encode())
+        spool.folder.replace(private_directory(self._refused) / spool.folder.name)
+        kept = sorted(self._refused.iterdir(), key=lambda path: path.stat().st_mtime)
+        for path in kept[:-KEPT_REFUSED]:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _existing(self, folder: Path) -> Spool | None:
+        try:
+            header = codec.decode((folder / HEADER_FILE).read_bytes(), Header)
+            return Spool(folder, header, self._conditions)
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _new(self, folder: Path, header: Header, others: list[Path]) -> Spool:
+        shutil.rmtree(folder, ignore_errors=True)
+        private_directory(folder)
+        write_atomic(folder / HEADER_FILE, codec.encode(header))
+        sync_directory(self._root)
+        spool = Spool(folder, header, self._conditions)
+        for path in others:
+            earlier = self._existing(path)
+            if earlier is not None and _is_recent(path, folder) and _same_work(earlier, spool):
+                _take_over(earlier, spool)
+        return spool
+
+
+def _take_over(earlier: Spool, spool: Spool) -> None:
+    earlier.seal()
+    for index in range(earlier.chunk_count):
+        chunk = codec.decode(earlier.body(index), Chunk)
+        spool.store(replace(chunk, attempt=spool.header.lease.attempt))
+
+
+def _is_recent(earlier: Path, folder: Path) -> bool:
+    """Compare by the file system's clock, since a board's own may jump between two starts."""
+    begun = [(path / HEADER_FILE).stat().st_mtime for path in (earlier, folder)]
+    return 0 <= begun[1] - begun[0] <= TAKE_OVER_WITHIN_S
+
+
+def _same_work(earlier: Spool, spool: Spool) -> bool:
+    old, new = earlier.header, spool.header
+    return (
+        new.lease.kind is WorkKind.PROFILE
+        and old.target == new.target
+        and old.lease.profile == new.lease.profile
+    )
+
+
+def _folder_name(header: Header) -> str:
+    text = f"{header.lease.lease_id}\n{header.lease.attempt}\n{header.target}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,157 @@
+"""One function per kind of operator: OperatorSpec, weights and tensor names to ONNX nodes.
+
+Batch norm is folded into weight and bias before. A fused ReLU is written as a Relu node behind
+the convolution: every runtime of ours fuses the two on load.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx
+from onnx import helper
+
+from latency.lowering.weights import Weights
+from latency.operator import Activation, OperatorKind, OperatorSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wiring:
+    """The tensor names of one operator: what it reads, what it writes, how its own are called."""
+
+    name: str  # of the operator; prefix of its inner tensors and initialisers
+    inputs: tuple[str, ...]
+    output: str
+    flat_input: bool  # the inputs are (1, channels), not (1, channels, height, width)
+
+
+def lower_operator(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> list[onnx.NodeProto]:
+    """Return the nodes of one operator; its initialisers are called `NAME.weight`, `NAME.bias`.
+
+    Raises:
+        ValueError: the weights do not fit the spec, or the operator cannot read a flat tensor.
+    """
+    _check_weights(spec, wiring.name, weights)
+    if wiring.flat_input and spec.kind in _SPATIAL:
+        raise ValueError(f"lowering: {wiring.name!r} ({spec.kind.value}) cannot read a flat tensor")
+    return _LOWER[spec.kind](spec, wiring)
+
+
+def gives_flat_output(spec: OperatorSpec, *, flat_input: bool) -> bool:
+    """Return whether the output is (1, channels) instead of (1, channels, height, width)."""
+    if spec.kind in (OperatorKind.LINEAR, OperatorKind.GLOBAL_AVG_POOL):
+        return True
+    return flat_input
+
+
+def _conv(spec: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
+    output, tail = _activated(spec, wiring)
+    conv = helper.make_node(
+        "Conv",
+        [wiring.inputs[0], f"{wiring.name}.weight", f"{wiring.name}.bias"],
+        [output],
+        name=wiring.name,
+        kernel_shape=[spec.kernel] * 2,
+        strides=[spec.stride] * 2,
+        pads=[spec.padding] * 4,
+        dilations=[spec.dilation] * 2,
+        group=spec.groups,
+    )
+    return [conv, *tail]
+
+
+def _linear(spec: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
+    source = wiring.inputs[0]
+    nodes = []
+    if not wiring.flat_input:
+        flat = f"{wiring.name}.flat"
+        nodes.append(helper.make_node("Flatten", [source], [flat], name=flat, axis=1))
+        source = flat
+    output, tail = _activated(spec, wiring)
+    inputs = [source, f"{wiring.name}.weight", f"{wiring.name}.bias"]
+    nodes.append(helper.make_node("Gemm", inputs, [output], name=wiring.name, transB=1))
+    return nodes + tail
+
+
+def _activated(spec: OperatorSpec, wiring: Wiring) -> tuple[str, list[onnx.NodeProto]]:
+    """Return where the operator itself writes, and the nodes of its activation."""
+    if spec.activation is Activation.NONE:
+        return wiring.output, []
+    inner = f"{wiring.name}.linear"
+    return inner, [helper.make_node("Relu", [inner], [wiring.output], name=f"{wiring.name}.relu")]
+
+
+def _relu(_: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
+    return [helper.make_node("Relu", list(wiring.inputs), [wiring.output], name=wiring.name)]
+
+
+def _max_pool(spec: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
+    return [_pool("MaxPool", spec, wiring)]
+
+
+def _avg_pool(spec: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
+    node = _pool("AveragePool", spec, wiring)
+    node.attribute.append(helper.make_attribute("count_include_pad", 0))
+    return [node]
+
+
+def _pool(op_type: str, spec: OperatorSpec, wiring: Wiring) -> onnx.NodeProto:
+    node = helper.make_node(
+        op_type,
+        list(wiring.inputs),
+        [wiring.output],
+        name=wiring.name,
+        kernel_shape=[spec.kernel] * 2,
+        strides=[spec.stride] * 2,
+        pads=[spec.padding] * 4,
+    )
+    if spec.dilation > 1:
+        node.attribute.append(helper.make_attribute("dilations", [spec.dilation] * 2))
+    return node
+
+
+def _global_avg_pool(_: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
+    pooled = f"{wiring.name}.pooled"
+    return [
+        helper.make_node("GlobalAveragePool", list(wiring.inputs), [pooled], name=pooled),
+        helper.make_node("Flatten", [pooled], [wiring.output], name=wiring.name, axis=1),
+    ]
+
+
+def _add(spec: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
+    if spec.inputs > 2:
+        return [helper.make_node("Sum", list(wiring.inputs), [wiring.output], name=wiring.name)]
+    return [helper.make_node("Add", list(wiring.inputs), [wiring.output], name=wiring.name)]
+
+
+def _concat(_: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
+    inputs = list(wiring.inputs)
+    return [helper.make_node("Concat", inputs, [wiring.output], name=wiring.name, axis=1)]
+
+
+def _check_weights(spec: OperatorSpec, name: str, weights: Weights) -> None:
+    shape = spec.weight_shape
+    expected = {} if shape is None else {"weight": shape, "bias": (spec.out_channels,)}
+    if set(weights) != set(expected):
+        raise ValueError(f"lowering: {name!r} takes {sorted(expected)}, got {sorted(weights)}")
+    for part, wanted in expected.items():
+        if weights[part].shape != wanted:
+            got = weights[part].shape
+            raise ValueError(f"lowering: {part} of {name!r} must have shape {wanted}, got {got}")
+
+
+_SPATIAL = (
+    OperatorKind.CONV,
+    OperatorKind.MAX_POOL,
+    OperatorKind.AVG_POOL,
+    OperatorKind.GLOBAL_AVG_POOL,
+)
+_LOWER: dict[OperatorKind, Callable[[OperatorSpec, Wiring], list[onnx.NodeProto]]] = {
+    OperatorKind.CONV: _conv,
+    OperatorKind.LINEAR: _linear,
+    OperatorKind.RELU: _relu,
+    OperatorKind.MAX_POOL: _max_pool,
+    OperatorKind.AVG_POOL: _avg_pool,
+    OperatorKind.GLOBAL_AVG_POOL: _global_avg_pool,
+    OperatorKind.ADD: _add,
+    OperatorKind.CONCAT: _concat,
+}

@@ -1,0 +1,1 @@
+"""Times operators and whole networks with ONNX Runtime, on the device itself."""

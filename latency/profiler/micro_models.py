@@ -1,0 +1,124 @@
+"""Micro-models: two small networks whose difference in time is `copies` times one operator.
+
+An operator alone in a session costs 1.4 to 5 times as much as inside a network: the session's
+own time and the change of memory layout on both sides come with it. So both models here have the
+same frame, and only the number of operators differs. The frame of copy i:
+
+    x[i] = relu(depthwise 1x1 of x[i - 1])    gives each copy an input of its own, in the layout
+    y[i] = operator(x[i])                     that the runtime uses inside a network
+    sum += depthwise 1x1 of y[i], stride H    keeps y[i] alive by reading only one of its pixels
+
+The long model has copies + 1 operators. The short one has a single operator at the end of the
+same frame, whose output all the sums read. Weights are distinct everywhere.
+"""
+
+from dataclasses import dataclass
+
+from latency.graph import INPUT, GraphNode, NetworkGraph
+from latency.operator import Activation, OperatorKind, OperatorSpec
+
+METHOD = "frame"
+COPIES = 8
+# A network reads its image in plain layout; anything with more channels comes from an operator.
+IMAGE_CHANNELS = 4
+_FLAT_OUTPUT = (OperatorKind.LINEAR, OperatorKind.GLOBAL_AVG_POOL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroModels:
+    """Two networks that differ by `copies` operators."""
+
+    short: NetworkGraph
+    long: NetworkGraph
+    copies: int
+
+
+def micro_models(spec: OperatorSpec, copies: int = COPIES) -> MicroModels:
+    """Return the short and the long network of an operator."""
+    return MicroModels(
+        short=_network(spec, copies, operators=1),
+        long=_network(spec, copies, operators=copies + 1),
+        copies=copies,
+    )
+
+
+def _network(spec: OperatorSpec, copies: int, *, operators: int) -> NetworkGraph:
+    frame = _Frame(spec)
+    sources = frame.sources(copies + 1)
+    outputs = [
+        frame.add(f"operator{index}", spec, frame.inputs(sources, index + copies + 1 - operators))
+        for index in range(operators)
+    ]
+    outputs = outputs * (copies + 1) if operators == 1 else outputs
+    frame.sum(outputs)
+    return NetworkGraph(input_shape=spec.in_shape, nodes=tuple(frame.nodes))
+
+
+class _Frame:
+    """Collects the nodes of one micro-model."""
+
+    def __init__(self, spec: OperatorSpec) -> None:
+        self.spec = spec
+        self.nodes: list[GraphNode] = []
+
+    def add(self, name: str, spec: OperatorSpec, inputs: tuple[str, ...]) -> str:
+        self.nodes.append(GraphNode(name=name, spec=spec, inputs=inputs))
+        return name
+
+    def sources(self, count: int) -> list[str]:
+        """Return the tensors that the copies read."""
+        spec = self.spec
+        if spec.in_channels <= IMAGE_CHANNELS:
+            return [INPUT] * count
+        if spec.kind is OperatorKind.LINEAR:
+            pool = _plain(OperatorKind.GLOBAL_AVG_POOL, spec.in_shape)
+            return [self.add("source", pool, (INPUT,))] * count
+        producer = _pixelwise(spec.in_shape, stride=1, activation=Activation.RELU)
+        names, last = [], INPUT
+        for index in range(count):
+            last = self.add(f"source{index}", producer, (last,))
+            names.append(last)
+        return names
+
+    def inputs(self, sources: list[str], index: int) -> tuple[str, ...]:
+        """Return the inputs of copy `index`: its own source, and earlier ones for a merge."""
+        return tuple(sources[max(0, index - back)] for back in range(self.spec.inputs))
+
+    def sum(self, outputs: list[str]) -> None:
+        """Add up one value per channel of every output."""
+        flat = self.spec.kind in _FLAT_OUTPUT
+        shape = self.spec.out_shape
+        reader = _pixelwise(shape, stride=max(shape[1:]), activation=Activation.NONE)
+        adder = _plain(OperatorKind.ADD, (shape[0], 1, 1), inputs=2)
+        total = ""
+        for index, output in enumerate(outputs):
+            value = output if flat else self.add(f"pixel{index}", reader, (output,))
+            total = self.add(f"sum{index}", adder, (total, value)) if total else value
+
+
+def _pixelwise(
+    shape: tuple[int, int, int], *, stride: int, activation: Activation
+) -> OperatorSpec:
+    channels, height, width = shape
+    return OperatorSpec(
+        kind=OperatorKind.CONV,
+        in_channels=channels,
+        out_channels=channels,
+        height=height,
+        width=width,
+        stride=stride,
+        groups=channels,
+        activation=activation,
+    )
+
+
+def _plain(kind: OperatorKind, shape: tuple[int, int, int], *, inputs: int = 1) -> OperatorSpec:
+    channels, height, width = shape
+    return OperatorSpec(
+        kind=kind,
+        in_channels=channels,
+        out_channels=channels,
+        height=height,
+        width=width,
+        inputs=inputs,
+    )

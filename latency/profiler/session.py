@@ -1,0 +1,73 @@
+"""An ONNX Runtime session for a target, and how it is run."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from latency.target import Target
+
+# Copies of one weightless operator in a micro-model would be merged into one node.
+_NOT_IN_MICRO_MODELS = ["CommonSubexpressionElimination"]
+
+
+def open_session(
+    model: bytes, target: Target, *, micro_model: bool = False
+) -> onnxruntime.InferenceSession:
+    """Return a session with the target's threads and provider and every graph optimisation.
+
+    Raises:
+        ValueError: this runtime has no such provider, or it refuses the model.
+    """
+    available = onnxruntime.get_available_providers()
+    if target.execution_provider not in available:
+        raise ValueError(f"no provider {target.execution_provider!r}; this runtime has {available}")
+    try:
+        return onnxruntime.InferenceSession(
+            model,
+            sess_options=session_options(target),
+            providers=[target.execution_provider],
+            disabled_optimizers=_NOT_IN_MICRO_MODELS if micro_model else None,
+        )
+    except Exception as error:
+        # The runtime raises some twenty classes of its own, with no common base but Exception.
+        raise ValueError(f"ONNX Runtime cannot load the model: {error}") from error
+
+
+def session_options(target: Target) -> onnxruntime.SessionOptions:
+    """Return the options that every latency of ours is stated for."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = target.threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # errors only; warnings would go to the agent's log line by line
+    return options
+
+
+def random_feed(
+    session: onnxruntime.InferenceSession, seed: int = 0
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return seeded normal inputs by name.
+
+    Raises:
+        ValueError: the model's inputs are not float32 tensors of fixed shape.
+    """
+    rng = np.random.default_rng(seed)
+    feed = {}
+    for argument in session.get_inputs():
+        fixed = all(isinstance(size, int) and size > 0 for size in argument.shape)
+        if argument.type != "tensor(float)" or not fixed:
+            raise ValueError(
+                f"input {argument.name!r} must be float32 of fixed shape, "
+                f"got {argument.type} {argument.shape}"
+            )
+        feed[argument.name] = rng.standard_normal(argument.shape, dtype=np.float32)
+    return feed
+
+
+def runner(session: onnxruntime.InferenceSession, seed: int = 0) -> Callable[[], object]:
+    """Return a function that runs the session once on seeded inputs, as a user would."""
+    feed = random_feed(session, seed)
+    return lambda: session.run(None, feed)

@@ -1,0 +1,1 @@
+"""From the trained network to an ONNX file that computes the same: fold, compact, export."""

@@ -1,0 +1,97 @@
+"""From a trained FinalNetwork to ONNX bytes, checked against PyTorch."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from torch import Tensor, nn
+
+from latency.estimate.estimator import LatencyEstimator
+from latency.graph import NetworkGraph
+from latency.lowering.build import build_model
+from search.export.compact import compact
+from search.export.fold import NetworkWeights, fold_weights, weight_source
+from search.export.parity import max_difference
+from search.layers.sparse import sparse_layers
+from search.space.dass_cells import build_graph
+from search.space.genotype import Genotype
+from search.space.task import TaskShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportResult:
+    """An exported network and what is known about it."""
+
+    model: bytes  # ONNX
+    graph: NetworkGraph  # as exported, after compaction
+    sha256: str  # of `model`, hex
+    max_abs_difference: float  # of the logits, ONNX Runtime against PyTorch
+    density_per_layer: dict[str, float]  # by module path, fraction of weights kept in training
+    weights: int  # of the exported graph, biases apart
+    nonzeros: int  # of those
+    removed_channels: int  # by compaction
+
+
+def export_network(
+    network: nn.Module,
+    genotype: Genotype,
+    task: TaskShape,
+    images: Tensor,
+    *,
+    metadata: dict[str, str] | None = None,
+    estimator: LatencyEstimator | None = None,
+) -> ExportResult:
+    """Return the ONNX model of a trained network: folded, compacted, sparse where that is smaller.
+
+    Args:
+        network: the trained FinalNetwork of `genotype` and `task`.
+        genotype: what was trained.
+        task: image and classes.
+        images: (N, C, H, W), on which ONNX Runtime is compared with PyTorch.
+        metadata: more text for the model's metadata properties.
+        estimator: chooses widths in compaction; None removes every dead channel.
+
+    Raises:
+        ParityError: the model does not compute what the network does.
+    """
+    full = build_graph(genotype, task)
+    graph, weights = compact(full, fold_weights(network, full), estimator)
+    densities = layer_densities(network)
+    properties = {
+        **(metadata or {}),
+        "edgewright.genotype": genotype.to_json(),
+        "edgewright.density_per_layer": json.dumps(densities, sort_keys=True),
+    }
+    proto = build_model(graph, weight_source(weights), properties, sparse_initializers=True)
+    onnx.checker.check_model(proto)
+    model = proto.SerializeToString(deterministic=True)
+    total, nonzeros = _count(weights)
+    return ExportResult(
+        model=model,
+        graph=graph,
+        sha256=hashlib.sha256(model).hexdigest(),
+        max_abs_difference=max_difference(model, network, images),
+        density_per_layer=densities,
+        weights=total,
+        nonzeros=nonzeros,
+        removed_channels=_channels(full) - _channels(graph),
+    )
+
+
+def layer_densities(network: nn.Module) -> dict[str, float]:
+    """Return the fraction of weights that each sparse layer keeps, by module path."""
+    return {
+        path: round(layer.kept_weights() / layer.weight.numel(), 6)
+        for path, layer in sparse_layers(network).items()
+    }
+
+
+def _count(weights: NetworkWeights) -> tuple[int, int]:
+    arrays = [parts["weight"] for parts in weights.values()]
+    return sum(a.size for a in arrays), sum(int(np.count_nonzero(a)) for a in arrays)
+
+
+def _channels(graph: NetworkGraph) -> int:
+    return sum(node.spec.out_channels for node in graph.nodes if node.spec.groups == 1)

@@ -1,0 +1,1 @@
+"""From architecture parameters to the trained network: derive, allocate, repair, train."""

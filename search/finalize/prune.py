@@ -1,0 +1,48 @@
+"""Gradual pruning of the final network, one density for the whole of it."""
+
+import torch
+from torch import nn
+
+from search.finalize.norms import normed_convs
+from search.layers.allocation import allocate_global
+from search.layers.sparse import LayerMode, freeze_masks, reset_scores, set_mode, sparse_layers
+
+
+def cubic_density(progress: float, density: float) -> float:
+    """Return the density at `progress` from 0 to 1, from dense down to `density`.
+
+    Most weights go early, while many are superfluous (Zhu and Gupta, arXiv 1710.01878).
+    """
+    remaining = 1.0 - min(1.0, max(0.0, progress))
+    return density + (1.0 - density) * remaining**3
+
+
+def prune(network: nn.Module, density: float) -> None:
+    """Mask the weakest groups of weights by magnitude; layers share one threshold with floors."""
+    reset_scores(network)
+    allocate_global(sparse_layers(network), density)
+    freeze_masks(network)
+    set_mode(network, LayerMode.MASKED)
+
+
+@torch.no_grad()
+def silence_dead_channels(network: nn.Module) -> None:
+    """Force the batch norm output of every channel without weights to exactly zero.
+
+    Otherwise such a channel is a constant, and removing it would change the network.
+    """
+    for normed in normed_convs(network):
+        alive = torch.cat([_alive_rows(conv.mask) for conv in normed.convs])
+        normed.norm.weight.mul_(alive)
+        normed.norm.bias.mul_(alive)
+
+
+def _alive_rows(mask: torch.Tensor) -> torch.Tensor:
+    return mask.flatten(1).any(dim=1)
+
+
+@torch.no_grad()
+def apply_masks(network: nn.Module) -> None:
+    """Set masked weights to zero for good, so that the stored weights are the sparse ones."""
+    for layer in sparse_layers(network).values():
+        layer.weight.mul_(layer.mask)

@@ -1,0 +1,120 @@
+"""Bring a derived genotype under a latency budget: first by widths, then by other operations."""
+
+from dataclasses import dataclass, replace
+
+from latency.estimate.estimator import LatencyEstimator
+from search.finalize.derive import NONE, Alphas, log_probabilities
+from search.finalize.widths import FittedNetwork, choose_widths
+from search.space.genotype import EDGES, Edge, Genotype
+from search.space.prices import OperationPrices, mixed_edge, operation_prices, smallest_genotype
+from search.space.primitives import OPERATIONS
+from search.space.task import TaskShape
+
+_LEAST_LOSS = 1e-6  # a swap that the alphas prefer counts as almost free
+
+
+class BudgetInfeasibleError(ValueError):
+    """No network of the space is predicted to be within the budget.
+
+    `smallest_feasible_ms` is the upper end of the interval of the cheapest network.
+    """
+
+    def __init__(self, budget_ms: float, smallest_feasible_ms: float) -> None:
+        super().__init__(
+            f"no network of the space meets {budget_ms:.4g} ms; "
+            f"the smallest budget that one meets is {smallest_feasible_ms:.4g} ms"
+        )
+        self.code = "budget-infeasible"
+        self.budget_ms = budget_ms
+        self.smallest_feasible_ms = smallest_feasible_ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Swap:
+    kind: str
+    index: int
+    edge: Edge
+    rank: float  # log-probability lost per nanosecond saved; less is better
+
+
+def fit_to_budget(
+    derived: Genotype,
+    alphas: dict[str, Alphas],
+    task: TaskShape,
+    estimator: LatencyEstimator,
+    budget_ms: float,
+) -> tuple[FittedNetwork, bool]:
+    """Return the network that stays closest to the alphas within the budget, and if it was changed.
+
+    Widths are narrowed first. Where that is not enough, one edge after another is given a cheaper
+    operation or another input, always the one that loses least probability per nanosecond saved;
+    if no swap is left, the cheapest network of the space is taken.
+
+    Args:
+        derived: the genotype that the alphas say.
+        alphas: (14, 8) architecture parameters of `normal` and `reduce`.
+        task: image and classes.
+        estimator: of the target.
+        budget_ms: what the upper end of the predicted interval may be.
+
+    Raises:
+        BudgetInfeasibleError: the cheapest network of the space is over the budget as well.
+    """
+    fitted = choose_widths(derived, task, estimator, budget_ms)
+    if fitted is not None:
+        return fitted, False
+    smallest, prediction = smallest_genotype(estimator, derived.channels, derived.cells, task)
+    if prediction.high_ms > budget_ms:
+        raise BudgetInfeasibleError(budget_ms, prediction.high_ms)
+    prices = operation_prices(estimator, derived.channels, derived.cells, task)
+    scores = {kind: log_probabilities(table) for kind, table in alphas.items()}
+    genotype = derived
+    while (swap := _best_swap(genotype, scores, prices)) is not None:
+        genotype = _apply(genotype, swap)
+        fitted = choose_widths(genotype, task, estimator, budget_ms)
+        if fitted is not None:
+            return fitted, True
+    fitted = FittedNetwork(
+        genotype=smallest, prediction=prediction, distortion=0.0, lower_bound=0.0
+    )
+    return fitted, True
+
+
+def _best_swap(
+    genotype: Genotype, scores: dict[str, Alphas], prices: OperationPrices
+) -> _Swap | None:
+    swaps = [
+        swap
+        for kind in ("normal", "reduce")
+        for index in range(EDGES)
+        for swap in _swaps(genotype, kind, index, scores[kind], prices)
+    ]
+    return min(swaps, key=lambda swap: swap.rank, default=None)
+
+
+def _swaps(
+    genotype: Genotype, kind: str, index: int, scores: Alphas, prices: OperationPrices
+) -> list[_Swap]:
+    """Return every cheaper way to make one edge; a node reads two different inputs."""
+    edges: tuple[Edge, ...] = getattr(genotype, kind)
+    table = getattr(prices, kind)
+    operation, source = edges[index]
+    taken = edges[index ^ 1][1]
+    now = (mixed_edge(index, source), OPERATIONS.index(operation))
+    found: list[_Swap] = []
+    for other in set(range(index // 2 + 2)) - {taken}:
+        row = mixed_edge(index, other)
+        for column, name in enumerate(OPERATIONS):
+            saved = float(table[now] - table[row, column])
+            if column != NONE and saved > 0.0:
+                loss = max(_LEAST_LOSS, float(scores[now] - scores[row, column]))
+                found.append(_Swap(kind=kind, index=index, edge=(name, other), rank=loss / saved))
+    return found
+
+
+def _apply(genotype: Genotype, swap: _Swap) -> Genotype:
+    edges: tuple[Edge, ...] = getattr(genotype, swap.kind)
+    changed = (*edges[: swap.index], swap.edge, *edges[swap.index + 1 :])
+    if swap.kind == "normal":
+        return replace(genotype, normal=changed)
+    return replace(genotype, reduce=changed)

@@ -1,0 +1,137 @@
+"""Genotypes and operators of the space as sets: random ones, all operators, calibration sets."""
+
+import hashlib
+from itertools import product
+
+import numpy as np
+
+from latency.operator import OperatorSpec, SparsityPattern
+from search.space.dass_cells import (
+    SEPARABLE,
+    WIDTH_STEPS,
+    build_graph,
+    plan_cells,
+)
+from search.space.genotype import EDGES, NODES, Edge, Genotype, LayerChoice
+from search.space.primitives import OPERATIONS
+from search.space.task import TaskShape
+
+CHOICES = tuple(name for name in OPERATIONS if name != "none")
+WEIGHTED = tuple(name for name in CHOICES if "conv" in name)
+_LIGHT = tuple(name for name in CHOICES if name not in WEIGHTED)
+
+
+def random_genotype(
+    rng: np.random.Generator, channels: int, cells: int, *, weighted: float | None = None
+) -> Genotype:
+    """Return a genotype drawn at random: two different inputs per node, random middle widths.
+
+    Args:
+        rng: source of randomness.
+        channels: of the first cell.
+        cells: number of cells.
+        weighted: probability of an operation with weights; None draws operations uniformly.
+    """
+    normal, reduce = (_random_cell(rng, weighted) for _ in range(2))
+    genotype = Genotype(normal=normal, reduce=reduce, channels=channels, cells=cells)
+    widths = rng.choice(WIDTH_STEPS, size=(cells, EDGES))
+    return with_widths(genotype, {path: float(widths[key]) for key, path in _separable(genotype)})
+
+
+def with_widths(genotype: Genotype, widths: dict[str, float]) -> Genotype:
+    """Return `genotype` with these middle widths, as fractions by the path of the edge."""
+    others = tuple(c for c in genotype.layers if c.pattern is not SparsityPattern.CHANNEL)
+    narrow = tuple(
+        LayerChoice(layer=path, pattern=SparsityPattern.CHANNEL, density=width)
+        for path, width in widths.items()
+        if width < 1.0
+    )
+    return genotype.with_layers(others + narrow)
+
+
+def separable_edges(genotype: Genotype) -> tuple[str, ...]:
+    """Return the paths of all edges of the network that are separable convolutions."""
+    return tuple(path for _, path in _separable(genotype))
+
+
+def space_operators(channels: int, cells: int, task: TaskShape) -> tuple[OperatorSpec, ...]:
+    """Return every dense operator that a network of the space can contain, without repeats.
+
+    Networks of one operation meet every shape; networks of two operations on the same inputs
+    meet the ReLU that stands alone because its source is also read without it.
+    """
+    found: dict[OperatorSpec, None] = {}
+    for first, second in product(CHOICES, repeat=2):
+        cell = _alternating_cell(first, second)
+        genotype = Genotype(normal=cell, reduce=cell, channels=channels, cells=cells)
+        for width in WIDTH_STEPS if first == second else (1.0,):
+            widths = dict.fromkeys(separable_edges(genotype), width)
+            graph = build_graph(with_widths(genotype, widths), task)
+            found.update(dict.fromkeys(graph.operators))
+    return tuple(found)
+
+
+def calibration_genotypes(channels: int, cells: int, seed: int, count: int) -> tuple[Genotype, ...]:
+    """Return networks to calibrate a table on, from cheap to expensive.
+
+    None of them is ever a held-out network, whatever seeds and counts are used.
+    """
+    return _spread(channels, cells, seed, count, held_out=False)
+
+
+def held_out_genotypes(channels: int, cells: int, seed: int, count: int) -> tuple[Genotype, ...]:
+    """Return networks to measure the error of a table on, from cheap to expensive."""
+    return _spread(channels, cells, seed, count, held_out=True)
+
+
+def _random_cell(rng: np.random.Generator, weighted: float | None) -> tuple[Edge, ...]:
+    edges: list[Edge] = []
+    for node in range(NODES):
+        sources = rng.choice(node + 2, size=2, replace=False)
+        edges += [(_random_operation(rng, weighted), int(source)) for source in sorted(sources)]
+    return tuple(edges)
+
+
+def _alternating_cell(first: str, second: str) -> tuple[Edge, ...]:
+    """Return a cell whose first input is read by both operations."""
+    edges: list[Edge] = []
+    for node in range(NODES):
+        pair = (first, second) if node % 2 == 0 else (second, first)
+        edges += [(pair[0], 0), (pair[1], node + 1)]
+    return tuple(edges)
+
+
+def _random_operation(rng: np.random.Generator, weighted: float | None) -> str:
+    if weighted is None:
+        return CHOICES[rng.integers(len(CHOICES))]
+    names = WEIGHTED if rng.random() < weighted else _LIGHT
+    return names[rng.integers(len(names))]
+
+
+def _separable(genotype: Genotype) -> list[tuple[tuple[int, int], str]]:
+    found: list[tuple[tuple[int, int], str]] = []
+    smallest = TaskShape(image_channels=1, image_size=8, classes=2)
+    for plan in plan_cells(genotype.channels, genotype.cells, smallest):
+        edges: tuple[Edge, ...] = getattr(genotype, plan.kind)
+        for index, (operation, _) in enumerate(edges):
+            if operation in SEPARABLE:
+                found.append(((plan.index, index), f"cells.{plan.index}.edges.{index}"))
+    return found
+
+
+def _spread(
+    channels: int, cells: int, seed: int, count: int, *, held_out: bool
+) -> tuple[Genotype, ...]:
+    rng = np.random.default_rng([seed, int(held_out)])
+    found: list[Genotype] = []
+    while len(found) < count:
+        weighted = (len(found) + 0.5) / count
+        genotype = random_genotype(rng, channels, cells, weighted=weighted)
+        if _is_held_out(genotype) == held_out and genotype not in found:
+            found.append(genotype)
+    return tuple(found)
+
+
+def _is_held_out(genotype: Genotype) -> bool:
+    """Split the space in halves by a digest, so that the two sets cannot meet."""
+    return hashlib.sha256(genotype.to_json().encode()).digest()[0] % 2 == 1

@@ -1,0 +1,1 @@
+"""Devices: enrolled once, then given work under leases."""

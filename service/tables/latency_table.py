@@ -1,0 +1,33 @@
+"""LatencyTableRow: one published version of the table of a target."""
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.tables.base import BigId, Digest, Id, Json, Row, Time, new_id
+
+
+class LatencyTableRow(Row):
+    """A version: its calibration, its published error, and which measurements it is made of."""
+
+    __tablename__ = "latency_tables"
+    __table_args__ = (UniqueConstraint("target_fingerprint", "version"),)
+
+    id: Mapped[Id] = mapped_column(primary_key=True, default=new_id)
+    target_fingerprint: Mapped[Digest] = mapped_column(ForeignKey("targets.fingerprint"))
+    version: Mapped[int]
+    operators: Mapped[int]  # number of rows of the table
+    calibration: Mapped[Json]  # latency.table.Calibration as plain values
+    error: Mapped[Json | None]  # latency.table.PublishedError as plain values
+    networks: Mapped[Json]  # names of the networks: {"calibration": [...], "held_out": [...]}
+    created_at: Mapped[Time]
+
+
+class LatencyTableMeasurementRow(Row):
+    """A measurement belongs to a version of a table."""
+
+    __tablename__ = "latency_table_measurements"
+
+    table_id: Mapped[Id] = mapped_column(ForeignKey("latency_tables.id"), primary_key=True)
+    measurement_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("measurements.id"), primary_key=True
+    )
