@@ -11,8 +11,8 @@ from latency.agent.agent import run_agent
 from latency.agent.doctor import Finding, check_server, examine
 from latency.agent.enrol import JoinRequest, join
 from latency.agent.errors import AccessRevokedError, AgentError, StoppedError
+from latency.agent.local_measurer import LocalMeasurer
 from latency.agent.measure import measure_plan, read_plan
-from latency.agent.measurer import LocalMeasurer
 from latency.agent.service_api import ServiceApi, checked_address
 from latency.agent.settings import ENROL_TOKEN_VARIABLE, AgentSettings, default_state_dir
 from latency.agent.spool import Measurement

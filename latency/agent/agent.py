@@ -4,7 +4,7 @@ from pathlib import Path
 
 from latency.agent.claim_loop import claim_work
 from latency.agent.job_runner import Workplace
-from latency.agent.measurer import LocalMeasurer
+from latency.agent.local_measurer import LocalMeasurer
 from latency.agent.model_cache import ModelCache
 from latency.agent.service_api import ServiceApi
 from latency.agent.settings import AgentSettings

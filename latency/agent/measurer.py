@@ -1,4 +1,4 @@
-"""The agent's view of the profiler: what a job needs, and the profiler of this machine."""
+"""The agent's view of the profiler: what a job needs of it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +7,6 @@ from typing import Protocol
 from latency.agent.spool import Measurement
 from latency.measurement import Conditions, NetworkMeasurement
 from latency.messages import ProfileWork, VerifyWork
-from latency.profiler.conditions import read_conditions
-from latency.profiler.device import current_target
-from latency.profiler.runner import run_profile, run_verify
 from latency.target import Target
 
 
@@ -43,39 +40,3 @@ class Measurer(Protocol):
     ) -> NetworkMeasurement:
         """Time the network of `work`: the file `model`, or the graph where that is None."""
         ...
-
-
-class LocalMeasurer:
-    """The profiler on this machine."""
-
-    def __init__(self, threads: int) -> None:
-        """Measure with `threads` threads of ONNX Runtime."""
-        self._threads = threads
-
-    def target(self) -> Target:
-        """Return this machine with its run-time setting."""
-        return current_target(threads=self._threads)
-
-    def conditions(self) -> Conditions:
-        """Return load, frequency, temperature and governor; None where unknown."""
-        return read_conditions()
-
-    def profile(
-        self,
-        work: ProfileWork,
-        target: Target,
-        on_result: Callable[[Measurement], None],
-        should_stop: Callable[[], bool],
-    ) -> None:
-        """Time everything in `work` in child processes."""
-        run_profile(work, target, on_result, should_stop)
-
-    def verify(
-        self,
-        work: VerifyWork,
-        model: Path | None,
-        target: Target,
-        should_stop: Callable[[], bool],
-    ) -> NetworkMeasurement:
-        """Time one network in fresh processes."""
-        return run_verify(work, model, target, should_stop)

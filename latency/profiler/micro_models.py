@@ -96,9 +96,7 @@ class _Frame:
             total = self.add(f"sum{index}", adder, (total, value)) if total else value
 
 
-def _pixelwise(
-    shape: tuple[int, int, int], *, stride: int, activation: Activation
-) -> OperatorSpec:
+def _pixelwise(shape: tuple[int, int, int], *, stride: int, activation: Activation) -> OperatorSpec:
     channels, height, width = shape
     return OperatorSpec(
         kind=OperatorKind.CONV,

@@ -1,4 +1,10 @@
-"""Timing in turns: models are run round by round, so that drift hits all of them alike."""
+"""Timing in turns, with a noise gate: models are run round by round beside a reference model.
+
+A machine is rarely quiet. Drift hits all models of a round alike; a burst of other work does not,
+but it also slows the reference model, which runs at both ends of each round. So more rounds are
+taken until enough of them are quiet, and the quietest ones are kept. The choice looks only at the
+reference, never at the models themselves, so it does not flatter them.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,40 +20,67 @@ Clock = Callable[[], int]  # nanoseconds, monotonic
 class TimingSettings:
     """How long and how often is timed."""
 
-    rounds: int = 15
-    sample_ns: int = 400 * NS_PER_US  # length of one sample; clocks resolve better than 1 us
+    rounds: int = 15  # kept
+    sample_ns: int = 250 * NS_PER_US  # length of one sample; a clock resolves well below 1 us
     warmup_ns: int = 3 * NS_PER_MS  # per model, before the first round
     max_runs: int = 1_000  # in one sample
+    quiet: float = 1.05  # a round is quiet if its reference took at most this times the fastest
+    patience: int = 4  # at most this times `rounds` are taken
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """Samples of one model, in nanoseconds per run: one per round, and those of the warm-up."""
+    """Samples of one model, in nanoseconds per run: one per kept round, and the warm-up."""
 
     samples_ns: tuple[int, ...]
     warmup_ns: tuple[int, ...]
 
 
 def time_in_turns(
-    runs: Sequence[Run], settings: TimingSettings, clock: Clock = time.perf_counter_ns
-) -> list[Timed]:
-    """Return the samples of each model.
+    runs: Sequence[Run], reference: Run, settings: TimingSettings, clock: Clock | None = None
+) -> tuple[list[Timed], Timed]:
+    """Return the samples of each model, and those of the reference model in the same rounds.
 
-    Every round takes one sample of every model; a sample is the mean of as many runs as fill
-    `sample_ns`. The order turns around each round, so that no model always follows the same one.
+    A sample is the mean of as many runs as fill `sample_ns`. The order turns around each round, so
+    that no model always follows the same one.
     """
-    warmups = [_warm_up(run, settings, clock) for run in runs]
+    clock = clock or time.perf_counter_ns
+    everything = [*runs, reference]
+    warmups = [_warm_up(run, settings, clock) for run in everything]
     counts = [_runs_per_sample(warmup, settings) for warmup in warmups]
-    samples: list[list[int]] = [[] for _ in runs]
-    indices = list(range(len(runs)))
-    for _ in range(settings.rounds):
-        for index in indices:
-            samples[index].append(_sample(runs[index], counts[index], clock))
-        indices.reverse()
-    return [
-        Timed(samples_ns=tuple(taken), warmup_ns=tuple(warmup))
-        for taken, warmup in zip(samples, warmups, strict=True)
+    rounds = _take_rounds(everything, counts, settings, clock)
+    timed = [
+        Timed(samples_ns=tuple(round_[index] for round_ in rounds), warmup_ns=tuple(warmup))
+        for index, warmup in enumerate(warmups)
     ]
+    return timed[:-1], timed[-1]
+
+
+def _take_rounds(
+    runs: Sequence[Run], counts: list[int], settings: TimingSettings, clock: Clock
+) -> list[list[int]]:
+    """Return the kept rounds in the order of time; the last model of each is the reference."""
+    order = list(range(len(runs) - 1))
+    before = _sample(runs[-1], counts[-1], clock)
+    rounds: list[list[int]] = []
+    while len(rounds) < settings.rounds * settings.patience:
+        samples = [0] * len(runs)
+        for index in order:
+            samples[index] = _sample(runs[index], counts[index], clock)
+        order.reverse()
+        after = _sample(runs[-1], counts[-1], clock)
+        samples[-1] = max(before, after)
+        before = after
+        rounds.append(samples)
+        if _count_quiet(rounds, settings) >= settings.rounds:
+            break
+    by_noise = sorted(range(len(rounds)), key=lambda index: rounds[index][-1])
+    return [rounds[index] for index in sorted(by_noise[: settings.rounds])]
+
+
+def _count_quiet(rounds: list[list[int]], settings: TimingSettings) -> int:
+    fastest = min(samples[-1] for samples in rounds)
+    return sum(samples[-1] <= fastest * settings.quiet for samples in rounds)
 
 
 def _warm_up(run: Run, settings: TimingSettings, clock: Clock) -> list[int]:

@@ -97,7 +97,7 @@ class FinalNetwork(nn.Module):
         before_last = last = self.stem(images)
         for index in range(self.genotype.cells):
             # A cell that nothing reads is left out; its place in the sequence stays.
-            cell = self.cells[str(index)] if str(index) in self.cells else None
+            cell = dict(self.cells.items()).get(str(index))
             before_last, last = last, last if cell is None else cell(before_last, last)
         pooled = F.adaptive_avg_pool2d(last, 1).flatten(1)
         logits: Tensor = self.classifier(pooled)

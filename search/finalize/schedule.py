@@ -17,7 +17,7 @@ class TrainSchedule:
     label_smoothing: float = 0.0
     warmup_epochs: int = 1  # linear, from zero
     clip_norm: float = 5.0
-    shift: int = 1  # random crops after padding by this many pixels
+    shift: int = 1  # random crops after padding by this many pixels; 0 turns them off
     flip: bool = False  # mirrored images; wrong for digits and letters
     valid_fraction: float = 0.1  # of the training set; chooses the epoch, never trained on
 

@@ -95,7 +95,11 @@ class SepConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, channels, height / stride, width / stride)."""
-        x = F.relu(self.norm1(self.pointwise1(self.depthwise1(F.relu(x)))))
+        return self.transform(F.relu(x))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Return what `forward` does behind its first ReLU."""
+        x = F.relu(self.norm1(self.pointwise1(self.depthwise1(x))))
         normed: Tensor = self.norm2(self.pointwise2(self.depthwise2(x)))
         return normed
 
@@ -111,7 +115,11 @@ class DilConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, channels, height / stride, width / stride)."""
-        normed: Tensor = self.norm(self.pointwise(self.depthwise(F.relu(x))))
+        return self.transform(F.relu(x))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Return what `forward` does behind its first ReLU."""
+        normed: Tensor = self.norm(self.pointwise(self.depthwise(x)))
         return normed
 
 

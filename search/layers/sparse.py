@@ -153,7 +153,8 @@ class SparseConv2d(_Sparse, nn.Conv2d):
         x_ddBhwC = x_BhdwdC.permute(2, 4, 0, 1, 3, 5)
         phases = x_ddBhwC.flatten(0, 2).permute(0, 3, 1, 2)
         outputs = F.conv2d(phases, weight, padding=padding, groups=self.groups)
-        y_ddBhwC = outputs.permute(0, 2, 3, 1).unflatten(0, (step, step, batch))
+        size = (step, step, batch, height // step, width // step)
+        y_ddBhwC: Tensor = outputs.permute(0, 2, 3, 1).reshape(*size, self.out_channels)
         y_BHWC = y_ddBhwC.permute(2, 3, 0, 4, 1, 5).reshape(batch, height, width, -1)
         return y_BHWC.permute(0, 3, 1, 2)
 

@@ -43,10 +43,17 @@ class SupernetCell(nn.Module):
             for node, part in zip(targets, edges(states[source], weight_EO[rows]), strict=True):
                 incoming[node].append(part)
             if source > 0:  # node `source - 1` has now all its edges
-                states.append(torch.stack(incoming[source - 1]).sum(dim=0))
+                states.append(_total(incoming[source - 1]))
         return torch.cat(states[-NODES:], dim=1)
 
 
 def _targets(source: int) -> range:
     """Return the nodes that read a state: all for the cell inputs, else the later ones."""
     return range(max(0, source - 1), NODES)
+
+
+def _total(parts: list[Tensor]) -> Tensor:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

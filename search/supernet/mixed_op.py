@@ -4,11 +4,12 @@ Edges that leave the same state read the same tensor. So operations with weights
 all of them at once, side by side in groups of channels, and operations without weights only once:
 the same function as one mixed operation per edge, in a third of the calls.
 
-Shape suffixes: E edges that leave the state, O operations (8).
+Shape suffixes: B batch, E edges that leave the state, C channels, O operations (8).
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from search.layers.operations import make_operation
 from search.space.primitives import OPERATIONS
@@ -45,27 +46,23 @@ class MixedEdges(nn.Module):
             for _ in range(edges if stride > 1 else 1)
         )
 
-    def forward(self, state: Tensor, weight_EO: Tensor) -> tuple[Tensor, ...]:
-        """Return one tensor per edge: the operations on `state`, weighted by `weight_EO`."""
-        channels = state.shape[1]
+    def forward(self, state_BCHW: Tensor, weight_EO: Tensor) -> tuple[Tensor, ...]:
+        """Return one tensor per edge: the operations on the state, weighted by `weight_EO`."""
         weights = dict(zip(OPERATIONS, weight_EO.unbind(dim=1), strict=True))
-        copies = torch.cat([state] * self.num_edges, dim=1)
-        parts = [
-            operation(copies) * _per_channel(weights[name], channels)
-            for name, operation in self.grouped.items()
-        ]
+        rectified = torch.cat([F.relu(state_BCHW)] * self.num_edges, dim=1)
+        total_BECHW: Tensor | None = None
+        for name, operation in self.grouped.items():
+            output = operation.transform(rectified).unflatten(1, (self.num_edges, -1))
+            total_BECHW = _accumulate(total_BECHW, output, weights[name])
         for name, pool in self.pools.items():
-            pooled = torch.cat([pool(state)] * self.num_edges, dim=1)
-            parts.append(pooled * _per_channel(weights[name], channels))
-        skips = [skip(state) for skip in self.skips]
-        skipped = torch.cat(skips * (self.num_edges // len(skips)), dim=1)
-        parts.append(skipped * _per_channel(weights[SKIP], channels))
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total.split(channels, dim=1)
+            total_BECHW = _accumulate(total_BECHW, pool(state_BCHW).unsqueeze(1), weights[name])
+        skips = torch.stack([skip(state_BCHW) for skip in self.skips], dim=1)
+        return _accumulate(total_BECHW, skips, weights[SKIP]).unbind(dim=1)
 
 
-def _per_channel(weight_E: Tensor, channels: int) -> Tensor:
-    """Return (1, E * channels, 1, 1): the weight of its edge for each channel."""
-    return weight_E.repeat_interleave(channels).view(1, -1, 1, 1)
+def _accumulate(total_BECHW: Tensor | None, output: Tensor, weight_E: Tensor) -> Tensor:
+    """Return the total plus the weighted output, which may be one for all edges."""
+    weight = weight_E.view(1, -1, 1, 1, 1)
+    if total_BECHW is None:
+        return output * weight
+    return torch.addcmul(total_BECHW, output, weight)

@@ -1,0 +1,84 @@
+"""The measuring child: `python -m latency.profiler.child` reads requests, writes answers, ends.
+
+A model that crashes the runtime ends this process and not the agent. Requests come on stdin, one
+JSON line each; end of input ends the process, so nothing is left when the agent dies.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from latency.codec import decode, encode
+from latency.host_lock import measuring
+from latency.lowering.build import build_model
+from latency.lowering.weights import random_weights
+from latency.profiler.child_messages import ChildAnswer, ChildRequest
+from latency.profiler.operators import WEIGHT_SEED, OperatorProfiler
+from latency.profiler.reference import reference_model
+from latency.profiler.session import open_session, runner
+from latency.profiler.timing import TimingSettings, time_in_turns
+from latency.target import Target
+from latency.units import NS_PER_MS
+
+# A network runs longer than a micro-model and is warmed up to the speed that a user sees.
+_NETWORK_WARMUP_NS = 30 * NS_PER_MS
+
+
+class MeasuringChild:
+    """Answers requests; keeps the operator profiler between them."""
+
+    def __init__(self) -> None:
+        self._profilers: dict[Target, OperatorProfiler] = {}
+
+    def answer(self, request: ChildRequest) -> ChildAnswer:
+        """Return the samples, or the reason why the model cannot be measured."""
+        try:
+            if request.operator is not None:
+                return self._operator(request)
+            return _network(request)
+        except (ValueError, OSError) as error:
+            return ChildAnswer(error=str(error) or type(error).__name__)
+
+    def _operator(self, request: ChildRequest) -> ChildAnswer:
+        assert request.operator is not None  # noqa: S101 - said by the caller
+        profiler = self._profilers.get(request.target)
+        if profiler is None:
+            profiler = self._profilers[request.target] = OperatorProfiler(request.target)
+        settings = TimingSettings(rounds=request.rounds)
+        return ChildAnswer(operator=profiler.measure(request.operator, settings))
+
+
+def _network(request: ChildRequest) -> ChildAnswer:
+    """Time a whole network as a user runs it: one run a sample, interleaved with the reference."""
+    network = runner(open_session(_model_of(request), request.target))
+    reference = runner(open_session(reference_model(), request.target))
+    settings = TimingSettings(rounds=request.rounds, sample_ns=1, warmup_ns=_NETWORK_WARMUP_NS)
+    with measuring():
+        (timed,), beside = time_in_turns([network], reference, settings)
+    return ChildAnswer(network_ns=timed.samples_ns, reference_ns=beside.samples_ns)
+
+
+def _model_of(request: ChildRequest) -> bytes:
+    if request.graph is not None:
+        return build_model(request.graph, random_weights(WEIGHT_SEED)).SerializeToString()
+    return Path(request.model_path).read_bytes()
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer every line of `requests` with a line of `answers`."""
+    child = MeasuringChild()
+    for line in requests:
+        answers.write(encode(child.answer(decode(line, ChildRequest))) + b"\n")
+        answers.flush()
+
+
+def main() -> None:
+    """Serve stdin. Whatever a library prints goes to stderr, so that answers stay clean."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What the machine is like right now. What cannot be read is None, which is no failure."""
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from latency.measurement import Conditions
+from latency.units import NS_PER_S
+
+_FREQUENCY = "devices/system/cpu/cpu0/cpufreq"
+_THERMAL = "class/thermal"
+_PROCESSOR_SENSORS = ("x86_pkg_temp", "cpu", "soc", "k10temp", "acpitz")  # preferred first
+_MILLI = 1000.0
+
+
+def read_conditions(
+    clock_ns: Callable[[], int] = time.time_ns, sysfs: Path = Path("/sys")
+) -> Conditions:
+    """Return the conditions of the machine.
+
+    Args:
+        clock_ns: wall clock, nanoseconds since 1970.
+        sysfs: where the kernel shows its devices.
+    """
+    frequency = _read(sysfs / _FREQUENCY / "scaling_cur_freq")
+    return Conditions(
+        started_at=datetime.fromtimestamp(clock_ns() / NS_PER_S, UTC).isoformat(),
+        load_average=_load_average(),
+        frequency_khz=int(frequency) if frequency.isdigit() else None,
+        temperature_c=_temperature(sysfs / _THERMAL),
+        governor=read_governor(sysfs) or None,
+    )
+
+
+def read_governor(sysfs: Path = Path("/sys")) -> str:
+    """Return the frequency governor of the first core, or an empty text."""
+    return _read(sysfs / _FREQUENCY / "scaling_governor")
+
+
+def _temperature(zones: Path) -> float | None:
+    """Return the temperature of the processor's zone, or of the first zone, in Celsius."""
+    readings: dict[str, float] = {}
+    for zone in sorted(zones.glob("thermal_zone*")):
+        value = _read(zone / "temp")
+        if value.lstrip("-").isdigit():
+            readings.setdefault(_read(zone / "type").lower(), int(value) / _MILLI)
+    for wanted in _PROCESSOR_SENSORS:
+        for name, value in readings.items():
+            if wanted in name:
+                return value
+    return next(iter(readings.values()), None)
+
+
+def _load_average() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

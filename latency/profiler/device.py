@@ -1,0 +1,88 @@
+"""What this device is: read once by the agent, part of every target."""
+
+import os
+import platform
+from pathlib import Path
+
+import onnxruntime
+
+from latency.profiler.conditions import read_governor
+from latency.target import DeviceFacts, Target
+
+# Instruction sets that change how fast a kernel is; the rest of the flags is noise.
+_FEATURES = frozenset(
+    "sse4_2 avx avx2 fma f16c avx_vnni avx512f avx512bw avx512dq avx512vl avx512_vnni avx512_bf16 "
+    "avx512_fp16 amx_tile amx_int8 amx_bf16 neon asimd asimddp asimdhp fphp i8mm bf16 sve sve2 sme "
+    "rvv".split()
+)
+_MEMORY_STEP = 64 * 1024 * 1024  # what the kernel keeps for itself varies from boot to boot
+
+
+def read_device_facts(root: Path = Path("/")) -> DeviceFacts:
+    """Return the facts of this device. What cannot be read is empty.
+
+    Args:
+        root: where `proc` and `sys` are.
+    """
+    info = _processor_info(root)
+    return DeviceFacts(
+        machine=platform.machine(),
+        processor=_processor_name(info, root),
+        cores=_usable_cores(),
+        features=tuple(sorted(_flags(info) & _FEATURES)),
+        memory_bytes=_memory_bytes(),
+        system=f"{platform.system()} {platform.release()}".strip(),
+        governor=read_governor(root / "sys"),
+    )
+
+
+def current_target(threads: int = 1) -> Target:
+    """Return this device with its run-time setting.
+
+    Raises:
+        ValueError: more threads than cores, or none.
+    """
+    facts = read_device_facts()
+    if not 1 <= threads <= facts.cores:
+        raise ValueError(f"threads must be from 1 to {facts.cores}, got {threads}")
+    return Target(facts=facts, runtime_version=onnxruntime.__version__, threads=threads)
+
+
+def _processor_info(root: Path) -> dict[str, str]:
+    """Return the first value of every line of /proc/cpuinfo, keys in lower case."""
+    info: dict[str, str] = {}
+    for line in _read(root / "proc/cpuinfo").splitlines():
+        key, found, value = line.partition(":")
+        if found:
+            info.setdefault(key.strip().lower(), value.strip())
+    return info
+
+
+def _processor_name(info: dict[str, str], root: Path) -> str:
+    board = _read(root / "proc/device-tree/model").rstrip("\0")
+    return info.get("model name") or board or info.get("hardware") or platform.processor()
+
+
+def _flags(info: dict[str, str]) -> set[str]:
+    return set((info.get("flags") or info.get("features") or info.get("isa") or "").split())
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory_bytes() -> int:
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError):
+        return 0
+    return round(memory / _MEMORY_STEP) * _MEMORY_STEP
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""Files by their content: a genotype, an ONNX model, a certificate."""

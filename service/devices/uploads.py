@@ -1,0 +1,183 @@
+"""Results of leases: chunks, each stored as a whole or not at all, and the end of an attempt."""
+
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from latency import codec
+from latency.graph import NetworkGraph
+from latency.measurement import NetworkMeasurement, OperatorMeasurement
+from latency.messages import Chunk, Finish, FinishAnswer, Outcome, ProfileWork, VerifyWork, WorkKind
+from latency.operator import OperatorSpec
+from service.devices import repository
+from service.devices.incoming import clean_text, digest_of_chunks
+from service.devices.leasing import Desk, end_unit, fail_attempt, find_lease, open_lease
+from service.errors import ConflictError, InvalidValueError, invalid_field
+from service.lifecycle import LeaseState, WorkState, next_lease_state
+from service.tables.lease import ChunkRow, LeaseRow
+from service.tables.measurement import MeasurementRow, NetworkMeasurementRow
+from service.tables.work_unit import WorkUnitRow
+
+
+def store_chunk(  # noqa: PLR0913 - the parts of one upload
+    session: Session,
+    device_id: str,
+    lease_id: str,
+    position: int,
+    chunk: Chunk,
+    *,
+    sha256: str,
+    desk: Desk,
+) -> None:
+    """Store one upload with all its measurements; the same upload again changes nothing.
+
+    Raises:
+        NotFoundError: not a lease of this device.
+        ConflictError: another attempt took over, or other bytes were stored at this position.
+        InvalidValueError: a measurement that the lease did not ask for.
+    """
+    lease = find_lease(session, device_id, lease_id)
+    stored = repository.chunk(session, lease_id, position)
+    if stored is not None:
+        if stored.sha256 != sha256:
+            raise ConflictError("Another chunk was stored at this index.", code="chunk-conflict")
+        return
+    unit = open_lease(session, lease, chunk.attempt)
+    graphs = _check_was_asked(lease, unit, chunk)
+    session.add(
+        ChunkRow(
+            lease_id=lease_id,
+            position=position,
+            sha256=sha256,
+            measurements=len(chunk.operators) + len(chunk.networks),
+            conditions=codec.to_plain(chunk.conditions),
+            created_at=desk.now,
+        )
+    )
+    common = _common_values(lease, chunk, desk)
+    if chunk.operators:
+        values = [_operator_values(measured) | common for measured in chunk.operators]
+        session.execute(insert(MeasurementRow), values)
+    if chunk.networks:
+        rows = [_network_values(measured, graphs[measured.name]) for measured in chunk.networks]
+        session.execute(insert(NetworkMeasurementRow), [row | common for row in rows])
+    session.flush()
+
+
+def finish_lease(
+    session: Session, device_id: str, lease_id: str, finish: Finish, desk: Desk
+) -> FinishAnswer:
+    """End an attempt; the same message again gets the same answer.
+
+    Raises:
+        NotFoundError: not a lease of this device.
+        ConflictError: another attempt took over, or the chunks are not those that were stored.
+        InvalidValueError: the attempt calls itself done and results are missing.
+    """
+    lease = find_lease(session, device_id, lease_id)
+    if lease.state in (LeaseState.FINISHED, LeaseState.FAILED) and lease.digest == finish.digest:
+        return FinishAnswer(digest=finish.digest)
+    unit = open_lease(session, lease, finish.attempt)
+    _check_chunks(session, lease, finish)
+    lease.digest = finish.digest
+    lease.finished_at = desk.now
+    if finish.outcome is Outcome.DONE:
+        _check_complete(session, lease, unit)
+        lease.state = next_lease_state(LeaseState(lease.state), LeaseState.FINISHED)
+        lease.done = lease.total
+        end_unit(session, unit, WorkState.DONE, desk)
+    else:
+        lease.reason = clean_text(finish.reason) or "the device gave no reason"
+        lease.state = next_lease_state(LeaseState(lease.state), LeaseState.FAILED)
+        fail_attempt(session, unit, lease.reason, desk)
+    session.flush()
+    return FinishAnswer(digest=finish.digest)
+
+
+def _asked_for(
+    lease: LeaseRow, unit: WorkUnitRow
+) -> tuple[AbstractSet[OperatorSpec], dict[str, NetworkGraph | None]]:
+    """Return the operators, and the networks with their graphs, that a lease asks for."""
+    if unit.kind == WorkKind.VERIFY:
+        verify = codec.from_plain(lease.work, VerifyWork)
+        return frozenset(), {verify.name: verify.graph}
+    profile = codec.from_plain(lease.work, ProfileWork)
+    return set(profile.operators), {net.name: net.graph for net in profile.networks}
+
+
+def _check_was_asked(
+    lease: LeaseRow, unit: WorkUnitRow, chunk: Chunk
+) -> dict[str, NetworkGraph | None]:
+    specs, graphs = _asked_for(lease, unit)
+    for index, operator in enumerate(chunk.operators):
+        if operator.spec not in specs:
+            raise invalid_field(
+                f"/operators/{index}/spec",
+                "This lease did not ask for this operator.",
+                code="unexpected-result",
+            )
+    for index, network in enumerate(chunk.networks):
+        if network.name not in graphs:
+            raise invalid_field(
+                f"/networks/{index}/name",
+                "This lease did not ask for a network of this name.",
+                code="unexpected-result",
+            )
+    return graphs
+
+
+def _check_chunks(session: Session, lease: LeaseRow, finish: Finish) -> None:
+    stored = repository.chunk_digests(session, lease.id)
+    positions = [position for position, _ in stored]
+    if positions != list(range(finish.chunks)):
+        raise ConflictError(
+            f"{len(positions)} chunks are stored, not those from 0 to {finish.chunks - 1}.",
+            code="chunks-missing",
+        )
+    if digest_of_chunks([digest for _, digest in stored]) != finish.digest:
+        raise ConflictError("The digest is not that of the stored chunks.", code="chunk-conflict")
+
+
+def _check_complete(session: Session, lease: LeaseRow, unit: WorkUnitRow) -> None:
+    specs, graphs = _asked_for(lease, unit)
+    operators = {spec.key for spec in specs} - repository.measured_spec_keys(session, lease.id)
+    networks = graphs.keys() - repository.measured_network_names(session, lease.id)
+    if operators or networks:
+        raise InvalidValueError(
+            f"Results of {len(operators)} operators and {len(networks)} networks are missing.",
+            code="results-incomplete",
+        )
+
+
+def _common_values(lease: LeaseRow, chunk: Chunk, desk: Desk) -> dict[str, Any]:
+    return {
+        "unit_id": lease.unit_id,
+        "lease_id": lease.id,
+        "device_id": lease.device_id,
+        "target_fingerprint": lease.target_fingerprint,
+        "measured_at": chunk.conditions.started_at,
+        "received_at": desk.now,
+    }
+
+
+def _operator_values(measured: OperatorMeasurement) -> dict[str, Any]:
+    samples = measured.samples
+    return {
+        "spec_key": measured.spec.key,
+        "kind": measured.spec.kind.value,
+        "spec": measured.spec.to_dict(),
+        "samples": None if samples is None else codec.to_plain(samples),
+        "error": clean_text(measured.error),
+    }
+
+
+def _network_values(measured: NetworkMeasurement, graph: NetworkGraph | None) -> dict[str, Any]:
+    return {
+        "name": measured.name,
+        "measurement": codec.to_plain(replace(measured, graph=None)),
+        "graph": None if graph is None else graph.to_dict(),
+        "error": clean_text(measured.error),
+    }

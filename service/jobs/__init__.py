@@ -1,0 +1,1 @@
+"""Jobs: searches, profiles, verifications; their states, events and results."""

@@ -1,0 +1,92 @@
+"""JSON shapes of jobs; the client uses the same classes."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from search.requests import MAX_CELLS, MAX_CHANNELS, MAX_SEED, MIN_CELLS, MIN_CHANNELS
+from service.artifacts.schemas import ArtifactRead
+from service.lifecycle import JobKind, JobState
+from service.shapes import ReadShape, RequestShape, Sha256, ShortName
+
+Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
+Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
+Priority = Annotated[int, Field(ge=1, le=1000, description="lower first")]
+DEFAULT_PRIORITY = 10
+
+
+class SearchCreate(RequestShape):
+    """A search for a sparse network under a latency budget on one device."""
+
+    name: ShortName | None = None
+    device: Annotated[ShortName, Field(description="id or name")]
+    dataset: Annotated[ShortName, Field(description="name of a data set")] = "digits"
+    budget_ms: Annotated[float, Field(gt=0, le=1e6, description="latency of one image")]
+    channels: Channels = 16
+    cells: Cells = 5
+    density: Annotated[float, Field(gt=0, le=1, description="fraction of weights kept")] = 0.25
+    pattern: Literal["unstructured", "block"] = "unstructured"
+    recipe: Literal["tiny", "quick", "standard"] = "quick"
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    priority: Priority = DEFAULT_PRIORITY
+
+
+class ProfileCreate(RequestShape):
+    """Measure what the table of a device lacks for one space."""
+
+    name: ShortName | None = None
+    device: Annotated[ShortName, Field(description="id or name")]
+    dataset: Annotated[ShortName, Field(description="gives image size and classes")] = "digits"
+    channels: Channels = 16
+    cells: Cells = 5
+    priority: Priority = DEFAULT_PRIORITY
+
+
+class VerificationCreate(RequestShape):
+    """Measure one stored ONNX file on a device."""
+
+    name: ShortName | None = None
+    device: Annotated[ShortName, Field(description="id or name")]
+    artifact_sha256: Sha256
+    budget_ms: Annotated[float | None, Field(gt=0, le=1e6)] = None
+    processes: Annotated[int, Field(ge=1, le=25, description="fresh processes")] = 5
+    priority: Priority = DEFAULT_PRIORITY
+
+
+class JobRead(ReadShape):
+    """A job and how far it is."""
+
+    id: str
+    name: str
+    kind: JobKind
+    state: JobState
+    request: dict[str, Any]
+    device_id: str | None
+    table_id: str | None
+    progress: dict[str, Any] | None
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    priority: int
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobEventRead(ReadShape):
+    """One thing that happened to a job; numbers have no gaps."""
+
+    number: int
+    kind: str
+    payload: dict[str, Any]
+    created_at: datetime
+
+
+class CandidateRead(ReadShape):
+    """A network that a search found, with everything that was measured about it."""
+
+    job_id: str
+    genotype: dict[str, Any]
+    certificate: dict[str, Any]
+    artifacts: list[ArtifactRead]

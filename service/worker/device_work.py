@@ -1,0 +1,96 @@
+"""Steps around the work of devices: ask once, wait without holding anything, read the results."""
+
+import statistics
+from typing import Any
+
+from dbos import DBOS
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from latency import codec
+from latency.measurement import NetworkMeasurement
+from latency.messages import ProfileWork, VerifyWork
+from latency.units import ns_to_ms
+from service.devices.work import network_results, request_profile, request_verify, work_state
+from service.engine.names import DEVICE_TOPIC
+from service.lifecycle import JobState, WorkState
+from service.tables.job import JobRow
+from service.tables.work_unit import WorkUnitRow
+from service.worker.flow import Flow, JobFailedError, JobStoppedError
+
+# The message that a unit has ended wakes the flow at once; asking is for the case that it is lost.
+_FIRST_WAIT_S = 30.0
+_LONGEST_WAIT_S = 600.0
+_USABLE = (WorkState.QUEUED, WorkState.LEASED, WorkState.DONE)
+
+
+def ask_device(flow: Flow, session: Session, job: JobRow, work: ProfileWork | VerifyWork) -> str:
+    """Return the id of a unit for `work`; a unit that asks for the same is used again.
+
+    A step that was interrupted behind its commit runs again, and a resumed job asks again.
+    """
+    if job.device_id is None:
+        raise JobFailedError({"code": "device-missing", "message": "The job names no device."})
+    flow.enter(session, job, JobState.WAITING)
+    plain = codec.to_plain(work)
+    units = session.scalars(
+        select(WorkUnitRow).where(WorkUnitRow.job_id == job.id, WorkUnitRow.state.in_(_USABLE))
+    )
+    for unit in units:
+        if unit.work == plain:
+            return unit.id
+    request = request_profile if isinstance(work, ProfileWork) else request_verify
+    return request(session, job.device_id, job.id, work, now=flow.context.clock())  # type: ignore[arg-type]
+
+
+async def wait_for_device(flow: Flow, unit_id: str) -> None:
+    """Return when the unit is done.
+
+    Raises:
+        JobFailedError: the device could not do it.
+        JobStoppedError: it was cancelled.
+    """
+    wait_s = _FIRST_WAIT_S
+    while not await flow.step(is_done, unit_id):
+        await DBOS.recv_async(DEVICE_TOPIC, timeout_seconds=wait_s)
+        wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+def is_done(flow: Flow, unit_id: str) -> bool:
+    """Step: return whether the unit is done; the job runs on when it is."""
+    with flow.job() as (session, job):
+        state, reason = work_state(session, unit_id)
+        if state is WorkState.FAILED:
+            raise JobFailedError(
+                {"code": "device-work-failed", "message": f"The device could not measure: {reason}"}
+            )
+        if state is WorkState.CANCELLED:
+            raise JobStoppedError
+        if state is WorkState.DONE:
+            flow.enter(session, job, JobState.RUNNING)
+        return state is WorkState.DONE
+
+
+def measured_network(session: Session, unit_id: str) -> NetworkMeasurement:
+    """Return the measurement of a unit that asked for one network.
+
+    Raises:
+        JobFailedError: there is none, or the network could not be run.
+    """
+    results = network_results(session, unit_id)
+    if len(results) != 1 or results[0].error or not results[0].processes_ns:
+        why = results[0].error if results else "no measurement arrived"
+        raise JobFailedError(
+            {"code": "measurement-failed", "message": f"The device could not run it: {why}"}
+        )
+    return results[0]
+
+
+def summary(measured: NetworkMeasurement) -> dict[str, Any]:
+    """Return what a certificate says of a measurement: medians in milliseconds."""
+    medians_ns = [statistics.median(samples) for samples in measured.processes_ns]
+    return {
+        "latency_ms": ns_to_ms(measured.median_ns),
+        "processes_ms": [ns_to_ms(median) for median in medians_ns],
+        "samples": sum(len(samples) for samples in measured.processes_ns),
+    }

@@ -1,0 +1,79 @@
+"""The search flow, from the order to the certificate; read it from top to bottom.
+
+    table of the device -> can the budget be met? -> search
+      -> up to three rounds: derive -> measure with random weights -> over budget: tighten
+         -> train -> export -> measure the file itself -> over budget: tighten
+      -> certificate
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from service.worker import search_steps as steps
+from service.worker.device_work import wait_for_device
+from service.worker.flow import Flow
+from service.worker.space_table import ensure_table
+from service.worker.stages import SEARCH_STAGE, StageOrder, run_stage
+
+MOST_ROUNDS = 3
+
+
+async def search_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
+    """Carry one search job to its certificate.
+
+    Raises:
+        JobFailedError: it cannot be done.
+        JobStoppedError: it was cancelled.
+    """
+    await ensure_table(flow)
+    priority = int(await flow.step(steps.check_feasible))
+    training = _Training(flow=flow, stage_flow=stage_flow, priority=priority)
+    await training.run(SEARCH_STAGE)
+    tighten, last = 1.0, 0
+    for last in range(MOST_ROUNDS):
+        tighter = await _one_round(training, last, tighten, is_last=last == MOST_ROUNDS - 1)
+        if tighter is None:
+            break
+        tighten = tighter
+    await flow.step(steps.finish, last)
+
+
+async def _one_round(
+    training: "_Training", number: int, tighten: float, *, is_last: bool
+) -> float | None:
+    """Make a network; returns the factor on the budget for the next round, None when done."""
+    await training.run("derive", number, tighten)
+    tighter = await _measure(training.flow, steps.ask_for_graph, number)
+    if tighter is not None and not is_last:
+        return tighter
+    await training.run("train", number, tighten)
+    await training.run("export", number, tighten)
+    tighter = await _measure(training.flow, steps.ask_for_model, number)
+    return None if is_last else tighter
+
+
+async def _measure(flow: Flow, ask: Callable[[Flow, int], str], number: int) -> float | None:
+    unit_id: str = await flow.step(ask, number)
+    await wait_for_device(flow, unit_id)
+    tighter: float | None = await flow.step(steps.judge, unit_id, number)
+    return tighter
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    """Runs the stages of one job."""
+
+    flow: Flow
+    stage_flow: Callable[..., Any]
+    priority: int
+
+    async def run(self, stage: str, round_number: int = 0, tighten: float = 1.0) -> None:
+        order = StageOrder(
+            job_id=self.flow.job_id,
+            attempt=self.flow.attempt,
+            stage=stage,
+            round_number=round_number,
+            tighten=tighten,
+        )
+        await run_stage(self.flow, self.stage_flow, order, self.priority)

@@ -1,0 +1,124 @@
+"""The steps of a search that are no training: checks, measurements, the end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from latency.graph import NetworkGraph
+from latency.messages import VerifyWork
+from service.artifacts.use_cases import attach_artifact, record_artifact
+from service.datasets.use_cases import find_dataset
+from service.devices.use_cases import get_device
+from service.jobs.feasibility import check_budget, smallest_budget_ms
+from service.jobs.journal import NOTE_EVENT, move, record
+from service.lifecycle import JobState
+from service.profiling.use_cases import load_table
+from service.worker.certificate import CertificateFacts, certificate
+from service.worker.device_work import ask_device, measured_network, summary
+from service.worker.flow import Flow
+from service.worker.stage_results import read_result, round_folder
+
+_MARGIN = 0.99  # the next round aims this much below what the measurement asks for
+_MEDIA_TYPES = {
+    "model.onnx": "application/octet-stream",
+    "genotype.json": "application/json",
+    "certificate.json": "application/json",
+}
+
+
+def check_feasible(flow: Flow) -> int:
+    """Step: refuse a budget that no network can meet, before any training; returns the priority.
+
+    Raises:
+        BudgetInfeasibleError: names the nearest budget that can be met.
+    """
+    with flow.job() as (session, job):
+        device = get_device(session, str(job.device_id))
+        check_budget(
+            load_table(session, str(job.table_id)),
+            job.request["channels"],
+            job.request["cells"],
+            find_dataset(session, job.request["dataset"]).task,
+            job.request["budget_ms"],
+            device=device.name,
+        )
+        return job.priority
+
+
+def ask_for_graph(flow: Flow, number: int) -> str:
+    """Step: ask the device to time the derived network with random weights."""
+    derived = read_result(flow, number, "derive")
+    graph = NetworkGraph.from_dict(derived["graph"])
+    with flow.job() as (session, job):
+        work = VerifyWork(name=f"round-{number}-graph", graph=graph)
+        return ask_device(flow, session, job, work)
+
+
+def ask_for_model(flow: Flow, number: int) -> str:
+    """Step: store the exported file and ask the device to time it."""
+    exported = read_result(flow, number, "export")
+    stored = flow.context.store.add_file(round_folder(flow, number) / "model.onnx")
+    if stored.sha256 != exported["sha256"]:
+        raise ValueError("the exported file is not the one that the export wrote")
+    with flow.job() as (session, job):
+        now = flow.context.clock()
+        record_artifact(session, stored, media_type=_MEDIA_TYPES["model.onnx"], now=now)
+        work = VerifyWork(name=f"round-{number}-model", artifact_sha256=stored.sha256)
+        return ask_device(flow, session, job, work)
+
+
+def judge(flow: Flow, unit_id: str, number: int) -> float | None:
+    """Step: compare a measurement with the budget.
+
+    Returns the factor on the budget with which to derive again; None where the budget is met, or
+    where the table says that nothing tighter can be made.
+    """
+    with flow.job() as (session, job):
+        measured = measured_network(session, unit_id)
+        latency_ms = summary(measured)["latency_ms"]
+        budget_ms = float(job.request["budget_ms"])
+        met = latency_ms <= budget_ms
+        note = {
+            "message": f"measured {latency_ms:.4f} ms of {budget_ms:g} ms",
+            "measurement": measured.name,
+            "latency_ms": latency_ms,
+            "budget_ms": budget_ms,
+            "met": met,
+        }
+        record(session, job, NOTE_EVENT, note, flow.context.clock())
+        if met:
+            return None
+        used = float(read_result(flow, number, "derive")["budget_ms"]) / budget_ms
+        tighter = used * budget_ms / latency_ms * _MARGIN
+        smallest_ms = smallest_budget_ms(
+            load_table(session, str(job.table_id)),
+            job.request["channels"],
+            job.request["cells"],
+            find_dataset(session, job.request["dataset"]).task,
+        )
+        return tighter if tighter * budget_ms >= smallest_ms else None
+
+
+def finish(flow: Flow, number: int) -> None:
+    """Step: store genotype and certificate, and end the job: done, or over budget."""
+    with flow.context.database.reading() as session:
+        facts = CertificateFacts.collect(session, flow, number)
+    text = json.dumps(certificate(facts), indent=2, sort_keys=True) + "\n"
+    genotype = json.dumps(facts.genotype, sort_keys=True, separators=(",", ":")) + "\n"
+    files = {
+        "model.onnx": flow.context.store.add_file(round_folder(flow, number) / "model.onnx"),
+        "genotype.json": flow.context.store.add_bytes(genotype.encode()),
+        "certificate.json": flow.context.store.add_bytes(text.encode()),
+    }
+    with flow.job() as (session, job):
+        now = flow.context.clock()
+        for name, stored in files.items():
+            record_artifact(session, stored, media_type=_MEDIA_TYPES[name], now=now)
+            attach_artifact(session, job.id, name, stored.sha256)
+        content: dict[str, Any] = json.loads(text)
+        job.result = {"genotype": facts.genotype, "certificate": content}
+        if content["met"]:
+            move(session, job, JobState.SUCCEEDED, now)
+            return
+        job.error = {"code": "over-budget", "message": content["verdict"]}
+        move(session, job, JobState.FAILED, now, {"error": job.error})

@@ -1,0 +1,94 @@
+"""Steps that make sure that the device has a latency table for the space of a job."""
+
+from typing import Any
+
+from latency.messages import NamedGraph, ProfileWork
+from latency.plan import missing_operators
+from search.space.dass_cells import build_graph
+from search.space.sampling import calibration_genotypes, held_out_genotypes, space_operators
+from search.space.task import TaskShape
+from service.datasets.use_cases import find_dataset
+from service.devices.use_cases import get_device
+from service.devices.work import network_results
+from service.jobs.feasibility import covers_space
+from service.jobs.journal import NOTE_EVENT, record
+from service.profiling.use_cases import (
+    build_table,
+    known_operator_keys,
+    latest_table,
+    load_table,
+)
+from service.worker.device_work import ask_device, wait_for_device
+from service.worker.flow import Flow
+
+CALIBRATION = "calibration"
+HELD_OUT = "held-out"
+_CALIBRATION_NETWORKS = 6
+_HELD_OUT_NETWORKS = 4
+_NETWORK_SEED = 20_260_101  # any constant: which networks a table is calibrated and judged on
+
+
+async def ensure_table(flow: Flow) -> str:
+    """Return the id of a table that covers the job's space; measures what is missing."""
+    plan: dict[str, Any] = await flow.step(plan_profile)
+    if plan["table_id"] is not None:
+        return str(plan["table_id"])
+    await wait_for_device(flow, plan["unit_id"])
+    return str(await flow.step(publish_table, plan["unit_id"]))
+
+
+def plan_profile(flow: Flow) -> dict[str, Any]:
+    """Step: name the table that is good enough, or ask the device for what is missing."""
+    with flow.job() as (session, job):
+        device = get_device(session, str(job.device_id))
+        channels, cells = int(job.request["channels"]), int(job.request["cells"])
+        task = find_dataset(session, job.request["dataset"]).task
+        newest = latest_table(session, device.id)
+        if newest is not None and covers_space(
+            load_table(session, newest.id), channels, cells, task
+        ):
+            job.table_id = newest.id
+            note = {"message": f"table version {newest.version} of the device covers the space"}
+            record(session, job, NOTE_EVENT, note, flow.context.clock())
+            return {"table_id": newest.id, "unit_id": None}
+        known = known_operator_keys(session, device.target_fingerprint)
+        missing = tuple(missing_operators(space_operators(channels, cells, task), known))
+        work = ProfileWork(operators=missing, networks=_networks(channels, cells, task))
+        note = {
+            "message": f"measuring {len(missing)} operators and {len(work.networks)} networks",
+            "operators": len(missing),
+            "networks": len(work.networks),
+        }
+        record(session, job, NOTE_EVENT, note, flow.context.clock())
+        return {"table_id": None, "unit_id": ask_device(flow, session, job, work)}
+
+
+def publish_table(flow: Flow, unit_id: str) -> str:
+    """Step: make a new version of the device's table from everything that was measured."""
+    with flow.job() as (session, job):
+        device = get_device(session, str(job.device_id))
+        good = [result for result in network_results(session, unit_id) if not result.error]
+        table = build_table(
+            session,
+            device.target_fingerprint,
+            [result for result in good if result.name.startswith(CALIBRATION)],
+            [result for result in good if result.name.startswith(HELD_OUT)],
+            now=flow.context.clock(),
+        )
+        job.table_id = table.id
+        note = {"message": f"table version {table.version}: {table.operators} operators"}
+        error = table.error or {}
+        record(session, job, NOTE_EVENT, note | {"error": error}, flow.context.clock())
+        return table.id
+
+
+def _networks(channels: int, cells: int, task: TaskShape) -> tuple[NamedGraph, ...]:
+    sets = {
+        CALIBRATION: calibration_genotypes(channels, cells, _NETWORK_SEED, _CALIBRATION_NETWORKS),
+        HELD_OUT: held_out_genotypes(channels, cells, _NETWORK_SEED, _HELD_OUT_NETWORKS),
+    }
+    return tuple(
+        NamedGraph(name=f"{kind}-{number}", graph=build_graph(genotype, task))
+        for kind, genotypes in sets.items()
+        for number, genotype in enumerate(genotypes)
+    )

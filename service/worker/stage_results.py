@@ -1,0 +1,25 @@
+"""What the trainers left in a job's folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from service.worker.flow import Flow
+
+
+def round_folder(flow: Flow, number: int) -> Path:
+    """Return the folder of one round of deriving."""
+    return flow.context.job_folder(flow.job_id) / f"round-{number}"
+
+
+def read_result(flow: Flow, number: int, stage: str) -> dict[str, Any]:
+    """Return the result of a finished stage.
+
+    Raises:
+        ValueError: the file is damaged or no object.
+        OSError: it is missing.
+    """
+    result = json.loads((round_folder(flow, number) / f"{stage}.json").read_bytes())
+    if not isinstance(result, dict):
+        raise ValueError(f"{stage}.json holds no object")
+    return result

@@ -1,0 +1,129 @@
+"""Training stages: each a trainer process of its own, one at a time in a worker."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dbos import DBOS, SetEnqueueOptions
+from sqlalchemy.exc import SQLAlchemyError
+
+from latency import codec
+from latency.operator import SparsityPattern
+from search.requests import SearchRequest
+from service.datasets.use_cases import find_dataset
+from service.engine.names import TRAINER_QUEUE
+from service.engine.trainer import TrainerJob
+from service.jobs.journal import PROGRESS_EVENT, record
+from service.lifecycle import JobState
+from service.profiling.use_cases import load_table
+from service.worker.context import WorkerContext
+from service.worker.flow import Flow, JobStoppedError, unwrap
+
+SEARCH_STAGE = "search"
+_MOST_CRASHES = 3  # a trainer that is killed this often, as for memory, has failed
+_SEARCH_RESULT = "search.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOrder:
+    """Which stage to run for which attempt at which job. Plain values: DBOS stores it."""
+
+    job_id: str
+    attempt: int
+    stage: str
+    round_number: int = 0  # of deriving; each has a folder of its own
+    tighten: float = 1.0  # factor on the budget
+
+
+def stage_folder(context: WorkerContext, order: StageOrder) -> Path:
+    """Return where a stage leaves its results: the search is shared by all rounds."""
+    folder = context.job_folder(order.job_id)
+    return folder if order.stage == SEARCH_STAGE else folder / f"round-{order.round_number}"
+
+
+async def run_stage(
+    flow: Flow, stage_flow: Callable[..., Any], order: StageOrder, priority: int
+) -> None:
+    """Queue a stage and wait for its end; other jobs' stages may run in between.
+
+    Raises:
+        JobFailedError: the training failed, and why.
+        JobStoppedError: the job was cancelled.
+    """
+    with SetEnqueueOptions(priority=priority):
+        handle = await DBOS.enqueue_workflow_async(TRAINER_QUEUE, stage_flow, asdict(order))
+    unwrap(await handle.get_result())
+
+
+async def train(context: WorkerContext, order: StageOrder) -> dict[str, Any]:
+    """Run the trainer of one stage to its end; the outcome is a value, whatever happens."""
+    flow = Flow(context=context, job_id=order.job_id, attempt=order.attempt)
+    prepared = await asyncio.to_thread(flow.guarded, prepare_stage, order)
+    if "value" not in prepared:
+        return prepared
+    job = _trainer_job(context, order)
+    for _ in range(_MOST_CRASHES):
+        end = await context.process.trainers.run(job, lambda report: _note(flow, report))
+        if end.fenced:
+            context.process.abandon()
+        if not end.crashed:
+            break
+    return {"value": None} if end.error is None else {"error": end.error}
+
+
+def prepare_stage(flow: Flow, order: StageOrder) -> None:
+    """Write what the trainer reads: the request, the table, and what earlier stages found."""
+    with flow.job() as (session, job):
+        flow.enter(session, job, JobState.RUNNING)
+        request = job.request
+        dataset = find_dataset(session, request["dataset"]).ref
+        table = load_table(session, str(job.table_id))
+    folder = stage_folder(flow.context, order)
+    folder.mkdir(parents=True, exist_ok=True)
+    search = SearchRequest(
+        dataset=dataset,
+        channels=request["channels"],
+        cells=request["cells"],
+        density=request["density"],
+        budget_ms=request["budget_ms"],
+        pattern=SparsityPattern(request["pattern"]),
+        seed=request["seed"],
+        recipe=request["recipe"],
+        tighten=order.tighten,
+    )
+    (folder / "request.json").write_bytes(codec.encode(search))
+    (folder / "table.json").write_bytes(codec.encode(table))
+    found = flow.context.job_folder(order.job_id) / _SEARCH_RESULT
+    if order.stage != SEARCH_STAGE and not (folder / _SEARCH_RESULT).exists():
+        shutil.copyfile(found, folder / _SEARCH_RESULT)
+
+
+def _trainer_job(context: WorkerContext, order: StageOrder) -> TrainerJob:
+    folder = stage_folder(context, order)
+    arguments = {
+        "--request": folder / "request.json",
+        "--work": folder,
+        "--table": folder / "table.json",
+        "--fence-seconds": context.process.fence_s,
+    }
+    flags = [str(part) for pair in arguments.items() for part in pair]
+    return TrainerJob(
+        argv=[sys.executable, "-m", "search", order.stage, *flags],
+        result_file=folder / f"{order.stage}.json",
+        error_file=folder / f"{order.stage}.error.json",
+        log_file=folder / "trainer.log",
+    )
+
+
+def _note(flow: Flow, report: dict[str, Any]) -> None:
+    """Store the progress of a trainer, as well as it goes: training never waits for it."""
+    try:
+        with flow.job() as (session, job):
+            job.progress = report
+            record(session, job, PROGRESS_EVENT, report, flow.context.clock())
+    except (SQLAlchemyError, JobStoppedError, ValueError):
+        return

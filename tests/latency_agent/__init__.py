@@ -1,0 +1,1 @@
+"""Tests of the device agent: a fake server on a real socket, real agent processes."""

@@ -1,0 +1,57 @@
+"""A latency table whose rows follow a formula, for tests that need prices but no device."""
+
+import numpy as np
+
+from latency.estimate.lookup_table import TableEstimator
+from latency.operator import OperatorSpec
+from latency.table import Calibration, LatencyTable, TableRow
+from latency.target import DeviceFacts, Target
+from search.space.dass_cells import build_graph
+from search.space.genotype import Genotype
+from search.space.sampling import random_genotype, space_operators
+from search.space.task import TaskShape
+
+DIGITS = TaskShape(image_channels=1, image_size=16, classes=10)
+SMALL = TaskShape(image_channels=1, image_size=8, classes=3)
+
+
+def cost_ns(spec: OperatorSpec) -> float:
+    """Return a cost that rises with work and traffic and is never zero."""
+    return 300.0 + 0.05 * spec.macs + 0.2 * spec.traffic_elements
+
+
+def formula_table(channels: int, cells: int, task: TaskShape) -> LatencyTable:
+    """Return a table with a row for every operator of the space."""
+    rows = tuple(
+        TableRow(
+            spec=spec,
+            median_ns=cost_ns(spec),
+            spread_ns=5.0,
+            samples=15,
+            method="chain",
+            measured_at="2026-01-01T00:00:00+00:00",
+        )
+        for spec in space_operators(channels, cells, task)
+    )
+    facts = DeviceFacts(machine="x86_64", processor="formula", cores=2)
+    return LatencyTable(
+        target=Target(facts=facts, runtime_version="1.23.0"),
+        version=1,
+        rows=rows,
+        calibration=Calibration(slope=1.1, intercept_ns=4000.0, sigma=0.01, networks=6),
+    )
+
+
+def formula_estimator(channels: int, cells: int, task: TaskShape) -> TableEstimator:
+    """Return the estimator of `formula_table`."""
+    return TableEstimator(formula_table(channels, cells, task))
+
+
+def some_genotype(seed: int, channels: int = 4, cells: int = 3) -> Genotype:
+    """Return a random genotype that a seed repeats."""
+    return random_genotype(np.random.default_rng(seed), channels, cells)
+
+
+def latency_ms(estimator: TableEstimator, genotype: Genotype, task: TaskShape) -> float:
+    """Return the predicted latency of a genotype."""
+    return float(estimator.predict(build_graph(genotype, task)).latency_ms)

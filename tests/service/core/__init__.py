@@ -1,0 +1,1 @@
+"""Tests of what all features share: settings, database, errors, states, the application."""
