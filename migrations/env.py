@@ -2,21 +2,11 @@
 
 from alembic import context
 from sqlalchemy import Connection
-from sqlalchemy.schema import SchemaItem
 
+from migrations.env_filter import include_object
 from service.database import create_engine
 from service.settings import Settings
 from service.tables.registry import metadata
-
-OUR_TABLES = frozenset(metadata.tables)
-
-
-def include_object(
-    item: SchemaItem, name: str | None, kind: str, reflected: object, _other: SchemaItem | None
-) -> bool:
-    """Leave out what is not ours: on SQLite the job engine's tables are in the same file."""
-    del item
-    return not (kind == "table" and reflected and name not in OUR_TABLES)
 
 
 def run(connection: Connection) -> None:

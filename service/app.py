@@ -19,11 +19,13 @@ from service.datasets.endpoints import router as datasets
 from service.devices.endpoints import router as devices
 from service.devices.work_endpoints import router as work
 from service.health import router as health
+from service.jobs.endpoints import router as jobs
 from service.ports import JobQueue, WorkListener
 from service.problems import install_error_handlers
+from service.profiling.endpoints import router as profiling
 from service.settings import Settings
 
-ROUTERS = (health, enrolments, devices, work, artifacts, datasets)
+ROUTERS = (health, enrolments, devices, work, artifacts, datasets, profiling, jobs)
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
 
 

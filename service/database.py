@@ -115,12 +115,10 @@ class Database:
             self._write_turn.release()
 
 
-def insert_if_absent(session: Session, row_class: type[Row], values: Mapping[str, Any]) -> bool:
-    """Insert a row, or do nothing where one with its key is there already; says whether it did."""
+def insert_if_absent(session: Session, row_class: type[Row], values: Mapping[str, Any]) -> None:
+    """Insert a row, or do nothing where one with its key is there already."""
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(row_class).values(**values).on_conflict_do_nothing()
-    result = session.execute(statement)
-    return bool(getattr(result, "rowcount", 0))
+    session.execute(dialect.insert(row_class).values(**values).on_conflict_do_nothing())
 
 
 def _is_sqlite(url: str) -> bool:

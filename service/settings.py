@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         float, Field(gt=0, description="life of a single-use enrolment token")
     ] = 3600.0
 
+    worker_lease_seconds: Annotated[
+        float, Field(gt=0, description="a worker on another host that is silent this long is dead")
+    ] = 90.0
+
     max_body_bytes: Annotated[
         int, Field(ge=1024, description="largest request body; more is refused with 413")
     ] = 8 * 1024 * 1024

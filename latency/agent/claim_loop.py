@@ -13,6 +13,7 @@ from latency.target import Target
 log = logging.getLogger(__name__)
 
 PAUSE_AFTER_TROUBLE_S = 30.0  # a refusal or a full disk does not go away by asking fast
+LEASE_IS_OVER = 1.1  # times its length
 SHORTEST_POLL_S = 0.2
 LONGEST_POLL_S = 300.0
 
@@ -50,6 +51,13 @@ def _claim_once(workplace: Workplace, stop: StopSignal) -> float:
 def _work(lease: Lease, target: Target, workplace: Workplace, stop: StopSignal) -> float:
     try:
         run_lease(lease, target, workplace, stop)
+    except AccessRevokedError:
+        raise
+    except RefusedError as error:
+        log.error("lease %s: %s; the results are set aside", lease.lease_id, error)  # noqa: TRY400
+        # Asked at once, the server would give the same lease again, for ever. So it runs out,
+        # counts as a failed attempt, and after a few of these the unit is given up.
+        return max(lease.expires_in_s * LEASE_IS_OVER, PAUSE_AFTER_TROUBLE_S)
     except OSError:
         log.exception("lease %s: the results cannot be kept", lease.lease_id)
         return jittered(PAUSE_AFTER_TROUBLE_S)

@@ -26,6 +26,9 @@ from latency.target import Target
 
 log = logging.getLogger(__name__)
 
+STOP_MAY_FOLLOW_S = 0.3
+MAX_ERROR = 1_000  # characters; a runtime can be very talkative, and the server has a limit
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
@@ -43,6 +46,7 @@ def run_lease(lease: Lease, target: Target, workplace: Workplace, stop: StopSign
     """Measure what `lease` asks for and deliver it; what is in its spool is not measured again.
 
     Raises:
+        RefusedError: the server refuses the attempt; its results are set aside.
         AccessRevokedError: the device's token is not accepted any more.
         StoppedError: `stop` was set; the spool stays for the next start.
         OSError: the spool cannot be written.
@@ -50,7 +54,7 @@ def run_lease(lease: Lease, target: Target, workplace: Workplace, stop: StopSign
     spool = workplace.spools.open(lease, target.fingerprint)
     log.info("lease %s, attempt %d: %s", lease.lease_id, lease.attempt, lease.kind.value)
     try:
-        _Attempt(spool, target, workplace).run(stop)
+        refused = _Attempt(spool, target, workplace).run(stop)
     except LeaseCancelledError:
         log.info("lease %s: cancelled", lease.lease_id)
         spool.drop()
@@ -61,10 +65,13 @@ def run_lease(lease: Lease, target: Target, workplace: Workplace, stop: StopSign
     except AccessRevokedError:
         raise
     except RefusedError as error:
-        log.error("lease %s: %s; the results are set aside", lease.lease_id, error)  # noqa: TRY400
         workplace.spools.set_aside(spool, str(error))
+        raise
     else:
-        spool.drop()
+        if refused is None:
+            spool.drop()
+        else:
+            workplace.spools.set_aside(spool, str(refused))
 
 
 class _Attempt:
@@ -77,8 +84,8 @@ class _Attempt:
         self._workplace = workplace
         self._pushed_at = workplace.monotonic()
 
-    def run(self, stop: StopSignal) -> None:
-        """Measure and deliver while the heartbeat keeps the lease."""
+    def run(self, stop: StopSignal) -> RefusedError | None:
+        """Measure and deliver while the heartbeat keeps the lease; return what was refused."""
         place = self._workplace
         with stop.child() as over:
             delivery = Delivery(place.api, self._spool, place.settings, over, place.monotonic)
@@ -90,6 +97,7 @@ class _Attempt:
                 except StoppedError as error:
                     raise (heartbeat.ended_by or error) from error
         log.info("lease %s: %s %s", self._lease.lease_id, outcome.value, reason)
+        return delivery.refused
 
     def _progress(self) -> Heartbeat:
         operators, networks = wanted(self._lease)
@@ -114,7 +122,10 @@ class _Attempt:
 
     def _profile(self, work: ProfileWork, delivery: Delivery, over: StopSignal) -> str:
         def keep(measurement: Measurement) -> None:
-            self._spool.add(measurement)
+            # Ctrl-C reaches the measuring child too: what it breaks off is no measurement.
+            if measurement.error and over.wait(STOP_MAY_FOLLOW_S):
+                return
+            self._spool.add(replace(measurement, error=measurement.error[:MAX_ERROR]))
             if self._is_chunk_due():
                 delivery.push()
                 self._pushed_at = self._workplace.monotonic()
@@ -142,7 +153,8 @@ class _Attempt:
             measurement = place.measurer.verify(work, model, self._target, over.is_set)
             if over.is_set():
                 raise StoppedError("verify: stopped")  # it may be a part of a measurement
-            self._spool.add(replace(measurement, name=work.name))
+            error = measurement.error[:MAX_ERROR]
+            self._spool.add(replace(measurement, name=work.name, error=error))
         return self._spool.network_errors[work.name]
 
     def _is_chunk_due(self) -> bool:

@@ -34,7 +34,7 @@ class Header:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Row:
+class Row:
     """One line of a rows file: the first has the conditions, the others a measurement."""
 
     conditions: Conditions | None = None
@@ -76,9 +76,9 @@ class Spool:
     def add(self, measurement: Measurement) -> None:
         """Append `measurement`."""
         if isinstance(measurement, OperatorMeasurement):
-            self._append(_Row(operator=measurement))
+            self._append(Row(operator=measurement))
         else:
-            self._append(_Row(network=measurement))
+            self._append(Row(network=measurement))
         self._rows.append(measurement)
         self._note((measurement,))
 
@@ -130,14 +130,14 @@ class Spool:
     def _rows_path(self) -> Path:
         return self.folder / f"rows-{self.chunk_count:06d}.jsonl"
 
-    def _append(self, row: _Row) -> None:
+    def _append(self, row: Row) -> None:
         with self._rows_path().open("ab") as file:
             file.write(codec.encode(row) + b"\n")
 
     def _begin(self) -> Conditions:
         conditions = self._read_conditions()
         self._rows_path().unlink(missing_ok=True)
-        self._append(_Row(conditions=conditions))
+        self._append(Row(conditions=conditions))
         return conditions
 
     def _resume(self) -> tuple[Conditions, list[Measurement]]:
@@ -159,7 +159,7 @@ def _read_chunks(folder: Path) -> list[Chunk]:
     return [codec.decode(path.read_bytes(), Chunk) for path in paths]
 
 
-def _read_rows(path: Path) -> tuple[list[_Row], int]:
+def _read_rows(path: Path) -> tuple[list[Row], int]:
     """Return the whole rows and how many bytes they take; what a death tore is left out."""
     rows, good = [], 0
     try:
@@ -168,7 +168,7 @@ def _read_rows(path: Path) -> tuple[list[_Row], int]:
         return [], 0
     for line in data.splitlines(keepends=True):
         try:
-            row = codec.decode(line, _Row)
+            row = codec.decode(line, Row)
         except ValueError:
             break
         if not line.endswith(b"\n"):

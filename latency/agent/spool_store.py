@@ -10,7 +10,7 @@ from latency import codec
 from latency.agent.files import private_directory, sync_directory, write_atomic
 from latency.agent.spool import Header, Spool
 from latency.measurement import Conditions
-from latency.messages import Chunk, Lease, WorkKind
+from latency.messages import Chunk, Lease
 
 HEADER_FILE = "header.json"
 REASON_FILE = "reason.txt"
@@ -30,8 +30,9 @@ class SpoolStore:
     def open(self, lease: Lease, target: str) -> Spool:
         """Return the spool of `lease`: what is on disk of this attempt, else a new one.
 
-        A new one takes over what an attempt at the same work on the same target measured within
-        the last hour, so that nothing is measured twice. All other spools are dropped.
+        A new one takes over what an earlier lease measured within the last hour on the same
+        target, as far as this lease asks for it and it went well: nothing is measured twice only
+        because a lease ran out. All other spools are dropped.
         """
         header = Header(lease=lease, target=target)
         folder = self._root / _folder_name(header)
@@ -64,31 +65,39 @@ class SpoolStore:
         spool = Spool(folder, header, self._conditions)
         for path in others:
             earlier = self._existing(path)
-            if earlier is not None and _is_recent(path, folder) and _same_work(earlier, spool):
+            if earlier is not None and _is_recent(path, folder):
                 _take_over(earlier, spool)
         return spool
 
 
 def _take_over(earlier: Spool, spool: Spool) -> None:
+    """Copy what both leases ask for. A verification is a judgement of now and always made anew."""
+    old, new = earlier.header.lease.profile, spool.header.lease.profile
+    if old is None or new is None or earlier.header.target != spool.header.target:
+        return
+    if (old.rounds, old.processes) != (new.rounds, new.processes):
+        return
+    operators = {spec.key for spec in new.operators}
+    networks = {network.name for network in new.networks if network in old.networks}
     earlier.seal()
     for index in range(earlier.chunk_count):
         chunk = codec.decode(earlier.body(index), Chunk)
-        spool.store(replace(chunk, attempt=spool.header.lease.attempt))
+        kept = replace(
+            chunk,
+            attempt=spool.header.lease.attempt,
+            operators=tuple(
+                row for row in chunk.operators if row.spec.key in operators and not row.error
+            ),
+            networks=tuple(row for row in chunk.networks if row.name in networks and not row.error),
+        )
+        if kept.operators or kept.networks:
+            spool.store(kept)
 
 
 def _is_recent(earlier: Path, folder: Path) -> bool:
     """Compare by the file system's clock, since a board's own may jump between two starts."""
     begun = [(path / HEADER_FILE).stat().st_mtime for path in (earlier, folder)]
     return 0 <= begun[1] - begun[0] <= TAKE_OVER_WITHIN_S
-
-
-def _same_work(earlier: Spool, spool: Spool) -> bool:
-    old, new = earlier.header, spool.header
-    return (
-        new.lease.kind is WorkKind.PROFILE
-        and old.target == new.target
-        and old.lease.profile == new.lease.profile
-    )
 
 
 def _folder_name(header: Header) -> str:

@@ -26,7 +26,7 @@ _NETWORK_WARMUP_NS = 30 * NS_PER_MS
 
 
 class MeasuringChild:
-    """Answers requests; keeps the operator profiler between them."""
+    """Answers requests; keeps the operator profilers between them."""
 
     def __init__(self) -> None:
         self._profilers: dict[Target, OperatorProfiler] = {}
@@ -34,35 +34,48 @@ class MeasuringChild:
     def answer(self, request: ChildRequest) -> ChildAnswer:
         """Return the samples, or the reason why the model cannot be measured."""
         try:
-            if request.operator is not None:
-                return self._operator(request)
-            return _network(request)
+            if request.graph is not None or request.model_path:
+                return _network(request)
+            return self._operator(request)
         except (ValueError, OSError) as error:
             return ChildAnswer(error=str(error) or type(error).__name__)
 
     def _operator(self, request: ChildRequest) -> ChildAnswer:
-        assert request.operator is not None  # noqa: S101 - said by the caller
         profiler = self._profilers.get(request.target)
         if profiler is None:
             profiler = self._profilers[request.target] = OperatorProfiler(request.target)
-        settings = TimingSettings(rounds=request.rounds)
-        return ChildAnswer(operator=profiler.measure(request.operator, settings))
+        settings = TimingSettings(rounds=request.rounds, fastest_ns=_fastest(request))
+        if request.operator is None:
+            return ChildAnswer(reference_ns=profiler.measure_reference(settings))
+        profiled = profiler.measure(request.operator, settings)
+        return ChildAnswer(operator=profiled.measurement, reference_ns=profiled.reference_ns)
 
 
 def _network(request: ChildRequest) -> ChildAnswer:
     """Time a whole network as a user runs it: one run a sample, interleaved with the reference."""
     network = runner(open_session(_model_of(request), request.target))
     reference = runner(open_session(reference_model(), request.target))
-    settings = TimingSettings(rounds=request.rounds, sample_ns=1, warmup_ns=_NETWORK_WARMUP_NS)
+    settings = TimingSettings(
+        rounds=request.rounds,
+        sample_ns=1,
+        warmup_ns=_NETWORK_WARMUP_NS,
+        fastest_ns=_fastest(request),
+    )
     with measuring():
         (timed,), beside = time_in_turns([network], reference, settings)
     return ChildAnswer(network_ns=timed.samples_ns, reference_ns=beside.samples_ns)
 
 
+def _fastest(request: ChildRequest) -> float:
+    known = request.fastest_reference_ns
+    return float("inf") if known is None else known
+
+
 def _model_of(request: ChildRequest) -> bytes:
-    if request.graph is not None:
-        return build_model(request.graph, random_weights(WEIGHT_SEED)).SerializeToString()
-    return Path(request.model_path).read_bytes()
+    if request.graph is None:
+        return Path(request.model_path).read_bytes()
+    model: bytes = build_model(request.graph, random_weights(WEIGHT_SEED)).SerializeToString()
+    return model
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:

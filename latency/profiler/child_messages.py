@@ -10,10 +10,14 @@ from latency.target import Target
 
 @dataclass(frozen=True, kw_only=True)
 class ChildRequest:
-    """Measure exactly one of: an operator, a graph with random weights, an ONNX file."""
+    """Measure one of: an operator, a graph with random weights, an ONNX file, else the machine.
+
+    With none of them the answer has only times of the reference model.
+    """
 
     target: Target
     rounds: int
+    fastest_reference_ns: float | None = None  # of the reference model, as far as known
     operator: OperatorSpec | None = None
     graph: NetworkGraph | None = None
     model_path: str = ""
@@ -25,5 +29,5 @@ class ChildAnswer:
 
     operator: OperatorMeasurement | None = None
     network_ns: tuple[int, ...] = ()
-    reference_ns: tuple[int, ...] = ()
+    reference_ns: tuple[int, ...] = ()  # the reference model in the same rounds
     error: str = ""

@@ -43,13 +43,13 @@ def _temperature(zones: Path) -> float | None:
     """Return the temperature of the processor's zone, or of the first zone, in Celsius."""
     readings: dict[str, float] = {}
     for zone in sorted(zones.glob("thermal_zone*")):
-        value = _read(zone / "temp")
-        if value.lstrip("-").isdigit():
-            readings.setdefault(_read(zone / "type").lower(), int(value) / _MILLI)
+        text = _read(zone / "temp")
+        if text.lstrip("-").isdigit():
+            readings.setdefault(_read(zone / "type").lower(), int(text) / _MILLI)
     for wanted in _PROCESSOR_SENSORS:
-        for name, value in readings.items():
+        for name, celsius in readings.items():
             if wanted in name:
-                return value
+                return celsius
     return next(iter(readings.values()), None)
 
 

@@ -10,11 +10,10 @@ from latency.profiler.conditions import read_governor
 from latency.target import DeviceFacts, Target
 
 # Instruction sets that change how fast a kernel is; the rest of the flags is noise.
-_FEATURES = frozenset(
-    "sse4_2 avx avx2 fma f16c avx_vnni avx512f avx512bw avx512dq avx512vl avx512_vnni avx512_bf16 "
-    "avx512_fp16 amx_tile amx_int8 amx_bf16 neon asimd asimddp asimdhp fphp i8mm bf16 sve sve2 sme "
-    "rvv".split()
-)
+_X86 = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512dq",
+        "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8")  # fmt: skip
+_ARM = ("neon", "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2", "sme")
+_FEATURES = frozenset(_X86 + _ARM)
 _MEMORY_STEP = 64 * 1024 * 1024  # what the kernel keeps for itself varies from boot to boot
 
 

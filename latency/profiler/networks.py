@@ -1,47 +1,86 @@
 """Latency of whole networks: fresh processes, each interleaved with the reference model."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
-from latency.profiler.child_messages import ChildRequest
+from latency.profiler.child_messages import ChildAnswer, ChildRequest
 from latency.profiler.process import ChildDiedError, ChildProcess, ShouldStop
+from latency.profiler.stability import QuietRule
 from latency.target import Target
 
 NETWORK_ROUNDS = 200
+_PATIENCE = 2  # at most this times the processes asked for
+
+
+def never_stop() -> bool:
+    """Go on to the end."""
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkProfiler:
+    """Measures whole networks of one target; knows how fast the reference can be."""
+
+    target: Target
+    should_stop: ShouldStop = never_stop
+    rounds: int = NETWORK_ROUNDS
+    quiet: QuietRule = field(default_factory=QuietRule)
+
+    def measure(self, model: NetworkGraph | Path, name: str, processes: int) -> NetworkMeasurement:
+        """Return the samples of a graph with random weights, or of an ONNX file.
+
+        Processes in which the reference model was slow are taken again; of all, the quietest
+        ones are kept. A model that cannot be measured gives a measurement with `error`.
+
+        Raises:
+            StoppedError: `should_stop` became true.
+            ValueError: `processes` is below one.
+        """
+        if processes < 1:
+            raise ValueError(f"processes must be at least 1, got {processes}")
+        graph = model if isinstance(model, NetworkGraph) else None
+        result = NetworkMeasurement(name=name, processes_ns=(), graph=graph)
+        answers: list[ChildAnswer] = []
+        while self._wants_more(answers, processes):
+            answer = self._one_process(model)
+            if answer.error:
+                return replace(result, error=answer.error)
+            self.quiet.observe(answer.reference_ns)
+            answers.append(answer)
+        kept = self.quiet.quietest([answer.reference_ns for answer in answers], processes)
+        return replace(
+            result,
+            processes_ns=tuple(answers[index].network_ns for index in kept),
+            reference_ns=tuple(answers[index].reference_ns for index in kept),
+        )
+
+    def _wants_more(self, answers: list[ChildAnswer], processes: int) -> bool:
+        quiet = sum(self.quiet.is_quiet(answer.reference_ns) for answer in answers)
+        return quiet < processes and len(answers) < processes * _PATIENCE
+
+    def _one_process(self, model: NetworkGraph | Path) -> ChildAnswer:
+        request = ChildRequest(
+            target=self.target,
+            rounds=self.rounds,
+            fastest_reference_ns=self.quiet.fastest_ns,
+            graph=model if isinstance(model, NetworkGraph) else None,
+            model_path=str(model) if isinstance(model, Path) else "",
+        )
+        with ChildProcess() as child:
+            try:
+                return child.ask(request, self.should_stop)
+            except ChildDiedError as error:
+                return ChildAnswer(error=str(error))
 
 
 def measure_network_processes(
-    model: NetworkGraph | Path,
-    name: str,
-    target: Target,
-    processes: int,
-    should_stop: ShouldStop = lambda: False,
+    model: NetworkGraph | Path, name: str, target: Target, processes: int
 ) -> NetworkMeasurement:
-    """Return the samples of a graph with random weights, or of an ONNX file.
-
-    A model that cannot be measured gives a measurement whose `error` says why.
+    """Return the latency of one network, from `processes` fresh processes.
 
     Raises:
-        StoppedError: `should_stop` became true.
         ValueError: `processes` is below one.
     """
-    if processes < 1:
-        raise ValueError(f"processes must be at least 1, got {processes}")
-    graph = model if isinstance(model, NetworkGraph) else None
-    path = "" if isinstance(model, NetworkGraph) else str(model)
-    request = ChildRequest(target=target, rounds=NETWORK_ROUNDS, graph=graph, model_path=path)
-    failed = NetworkMeasurement(name=name, processes_ns=(), graph=graph)
-    network, reference = [], []
-    for _ in range(processes):
-        with ChildProcess() as child:
-            try:
-                answer = child.ask(request, should_stop)
-            except ChildDiedError as error:
-                return replace(failed, error=str(error))
-        if answer.error:
-            return replace(failed, error=answer.error)
-        network.append(answer.network_ns)
-        reference.append(answer.reference_ns)
-    return replace(failed, processes_ns=tuple(network), reference_ns=tuple(reference))
+    return NetworkProfiler(target=target).measure(model, name, processes)

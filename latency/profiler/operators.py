@@ -1,5 +1,7 @@
 """Marginal cost of one operator, measured in this process."""
 
+from dataclasses import dataclass
+
 from latency.graph import NetworkGraph
 from latency.host_lock import measuring
 from latency.lowering.build import build_model
@@ -15,6 +17,14 @@ from latency.target import Target
 WEIGHT_SEED = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProfiledOperator:
+    """The samples of one operator, and of the reference model in the same rounds."""
+
+    measurement: OperatorMeasurement
+    reference_ns: tuple[int, ...]
+
+
 class OperatorProfiler:
     """Measures operators one after the other; the reference model is opened once."""
 
@@ -22,7 +32,7 @@ class OperatorProfiler:
         self._target = target
         self._reference = runner(open_session(reference_model(), target))
 
-    def measure(self, spec: OperatorSpec, settings: TimingSettings) -> OperatorMeasurement:
+    def measure(self, spec: OperatorSpec, settings: TimingSettings) -> ProfiledOperator:
         """Return raw samples of one operator; the host is held while they are taken.
 
         Raises:
@@ -31,7 +41,7 @@ class OperatorProfiler:
         models = micro_models(spec)
         runs = [self._open(graph) for graph in (models.short, models.long)]
         with measuring():
-            (short, long), _ = time_in_turns(runs, self._reference, settings)
+            (short, long), reference = time_in_turns(runs, self._reference, settings)
         samples = ChainSamples(
             method=METHOD,
             copies=models.copies,
@@ -39,7 +49,16 @@ class OperatorProfiler:
             long_ns=long.samples_ns,
             warmup_ns=long.warmup_ns,
         )
-        return OperatorMeasurement(spec=spec, samples=samples)
+        return ProfiledOperator(
+            measurement=OperatorMeasurement(spec=spec, samples=samples),
+            reference_ns=reference.samples_ns,
+        )
+
+    def measure_reference(self, settings: TimingSettings) -> tuple[int, ...]:
+        """Return times of the reference model alone: how fast the machine is right now."""
+        with measuring():
+            _, reference = time_in_turns([], self._reference, settings)
+        return reference.samples_ns
 
     def _open(self, graph: NetworkGraph) -> Run:
         model = build_model(graph, random_weights(WEIGHT_SEED)).SerializeToString()
@@ -54,4 +73,4 @@ def measure_operator(
     Raises:
         ValueError: the runtime refuses the micro-model.
     """
-    return OperatorProfiler(target).measure(spec, settings or TimingSettings())
+    return OperatorProfiler(target).measure(spec, settings or TimingSettings()).measurement

@@ -3,7 +3,8 @@
 A machine is rarely quiet. Drift hits all models of a round alike; a burst of other work does not,
 but it also slows the reference model, which runs at both ends of each round. So more rounds are
 taken until enough of them are quiet, and the quietest ones are kept. The choice looks only at the
-reference, never at the models themselves, so it does not flatter them.
+reference, never at the models themselves, so it does not flatter them. Work that goes on for
+seconds slows whole measurements; those are noticed, and taken again later, by `stability.py`.
 """
 
 import time
@@ -25,6 +26,7 @@ class TimingSettings:
     warmup_ns: int = 3 * NS_PER_MS  # per model, before the first round
     max_runs: int = 1_000  # in one sample
     quiet: float = 1.05  # a round is quiet if its reference took at most this times the fastest
+    fastest_ns: float = float("inf")  # of the reference, as far as known from before
     patience: int = 4  # at most this times `rounds` are taken
 
 
@@ -79,7 +81,7 @@ def _take_rounds(
 
 
 def _count_quiet(rounds: list[list[int]], settings: TimingSettings) -> int:
-    fastest = min(samples[-1] for samples in rounds)
+    fastest = min(settings.fastest_ns, *(samples[-1] for samples in rounds))
     return sum(samples[-1] <= fastest * settings.quiet for samples in rounds)
 
 

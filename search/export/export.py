@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from torch import Tensor, nn
+from torch import Tensor
 
 from latency.estimate.estimator import LatencyEstimator
 from latency.graph import NetworkGraph
@@ -14,10 +14,12 @@ from latency.lowering.build import build_model
 from search.export.compact import compact
 from search.export.fold import NetworkWeights, fold_weights, weight_source
 from search.export.parity import max_difference
+from search.finalize.final_network import FinalNetwork
 from search.layers.sparse import sparse_layers
 from search.space.dass_cells import build_graph
-from search.space.genotype import Genotype
-from search.space.task import TaskShape
+from search.space.genotype import Genotype, LayerChoice
+
+_LEAST_DENSITY = 1e-4  # genotypes round densities to four places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,7 @@ class ExportResult:
     """An exported network and what is known about it."""
 
     model: bytes  # ONNX
+    genotype: Genotype  # with the density of every layer
     graph: NetworkGraph  # as exported, after compaction
     sha256: str  # of `model`, hex
     max_abs_difference: float  # of the logits, ONNX Runtime against PyTorch
@@ -35,9 +38,7 @@ class ExportResult:
 
 
 def export_network(
-    network: nn.Module,
-    genotype: Genotype,
-    task: TaskShape,
+    network: FinalNetwork,
     images: Tensor,
     *,
     metadata: dict[str, str] | None = None,
@@ -46,9 +47,7 @@ def export_network(
     """Return the ONNX model of a trained network: folded, compacted, sparse where that is smaller.
 
     Args:
-        network: the trained FinalNetwork of `genotype` and `task`.
-        genotype: what was trained.
-        task: image and classes.
+        network: trained, its masks final.
         images: (N, C, H, W), on which ONNX Runtime is compared with PyTorch.
         metadata: more text for the model's metadata properties.
         estimator: chooses widths in compaction; None removes every dead channel.
@@ -56,8 +55,9 @@ def export_network(
     Raises:
         ParityError: the model does not compute what the network does.
     """
-    full = build_graph(genotype, task)
+    full = build_graph(network.genotype, network.task)
     graph, weights = compact(full, fold_weights(network, full), estimator)
+    genotype = sparse_genotype(network)
     densities = layer_densities(network)
     properties = {
         **(metadata or {}),
@@ -70,6 +70,7 @@ def export_network(
     total, nonzeros = _count(weights)
     return ExportResult(
         model=model,
+        genotype=genotype,
         graph=graph,
         sha256=hashlib.sha256(model).hexdigest(),
         max_abs_difference=max_difference(model, network, images),
@@ -80,7 +81,26 @@ def export_network(
     )
 
 
-def layer_densities(network: nn.Module) -> dict[str, float]:
+def sparse_genotype(network: FinalNetwork) -> Genotype:
+    """Return the genotype of a trained network with the density that each layer reached."""
+    layers = sparse_layers(network)
+    choices = list(network.genotype.layers)
+    for node in build_graph(network.genotype, network.task).nodes:
+        if not node.parameters:
+            continue
+        # A factorized reduce is one operator made of two layers.
+        paths = (node.parameters, f"{node.parameters}.conv1", f"{node.parameters}.conv2")
+        parts = [layers[path] for path in paths if path in layers]
+        kept = sum(part.kept_weights() for part in parts)
+        density = max(kept / sum(part.weight.numel() for part in parts), _LEAST_DENSITY)
+        if density < 1.0:
+            choices.append(
+                LayerChoice(layer=node.parameters, pattern=parts[0].pattern, density=density)
+            )
+    return network.genotype.with_layers(tuple(choices))
+
+
+def layer_densities(network: FinalNetwork) -> dict[str, float]:
     """Return the fraction of weights that each sparse layer keeps, by module path."""
     return {
         path: round(layer.kept_weights() / layer.weight.numel(), 6)

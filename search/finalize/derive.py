@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.space.genotype import NODES, Edge, Genotype
-from search.space.primitives import OPERATIONS
 from search.space.prices import MIXED_EDGES
+from search.space.primitives import OPERATIONS
 
 NONE = OPERATIONS.index("none")
 

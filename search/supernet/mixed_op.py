@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from search.layers.operations import make_operation
+from search.layers.operations import DilConv, SepConv, make_operation
 from search.space.primitives import OPERATIONS
 
 GROUPED = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
@@ -52,12 +52,18 @@ class MixedEdges(nn.Module):
         rectified = torch.cat([F.relu(state_BCHW)] * self.num_edges, dim=1)
         total_BECHW: Tensor | None = None
         for name, operation in self.grouped.items():
-            output = operation.transform(rectified).unflatten(1, (self.num_edges, -1))
+            assert isinstance(operation, SepConv | DilConv)
+            output = self._by_edge(operation.transform(rectified))
             total_BECHW = _accumulate(total_BECHW, output, weights[name])
         for name, pool in self.pools.items():
             total_BECHW = _accumulate(total_BECHW, pool(state_BCHW).unsqueeze(1), weights[name])
         skips = torch.stack([skip(state_BCHW) for skip in self.skips], dim=1)
         return _accumulate(total_BECHW, skips, weights[SKIP]).unbind(dim=1)
+
+    def _by_edge(self, x: Tensor) -> Tensor:
+        """Return (batch, edges, channels, height, width); a view."""
+        batch, channels, height, width = x.shape
+        return x.view(batch, self.num_edges, channels // self.num_edges, height, width)
 
 
 def _accumulate(total_BECHW: Tensor | None, output: Tensor, weight_E: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """DbosJobQueue: what the API asks of the job engine, over a client that runs nothing itself."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from dbos import DBOSClient, EnqueueOptions
 from sqlalchemy.orm import Session
@@ -32,12 +32,6 @@ def workflow_id(job_id: str, attempt: int) -> str:
     return f"{job_id}.{attempt}"
 
 
-def job_of(flow_id: str) -> tuple[str, int]:
-    """Return job id and attempt of a flow or of one of its stages."""
-    job_id, attempt = flow_id.split(".")[:2]
-    return job_id, int(attempt)
-
-
 class DbosJobQueue:
     """Implements the ports JobQueue and WorkListener of service.ports."""
 
@@ -46,17 +40,17 @@ class DbosJobQueue:
 
     def enqueue(self, session: Session, job_id: str, kind: JobKind, priority: int) -> None:
         """Start a flow for the job's current attempt, in the transaction of `session`."""
-        flow_id = workflow_id(job_id, _attempt(session, job_id))
+        attempt = _attempt(session, job_id)
         options: EnqueueOptions = {
             "workflow_name": _FLOWS[kind],
             "queue_name": FLOW_QUEUE,
-            "workflow_id": flow_id,
+            "workflow_id": workflow_id(job_id, attempt),
             "workflow_id_reuse_policy": "reject",
             "priority": priority,
             "app_version": APPLICATION_VERSION,
         }
         session.flush()
-        self._client.enqueue_in_transaction(session, options, job_id)
+        self._client.enqueue_in_transaction(session, options, job_id, attempt)
 
     def cancel(self, job_id: str, attempt: int) -> None:
         """Stop the flow and its trainer; a flow that has ended is left alone."""
@@ -70,12 +64,15 @@ class DbosJobQueue:
             session, flow_id, unit_id, DEVICE_TOPIC, idempotency_key=f"{flow_id}.{unit_id}"
         )
 
-    def status(self, job_id: str, attempt: int) -> str | None:
-        """Return DBOS' word for the state of the flow, or None where there is none."""
-        found: list[Any] = self._client.list_workflows(
-            workflow_ids=[workflow_id(job_id, attempt)], load_input=False, load_output=False
+    def statuses(self, flows: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+        """Return DBOS' word for the state of each flow, by (job, attempt), where there is one."""
+        ids = {workflow_id(job_id, attempt): (job_id, attempt) for job_id, attempt in flows}
+        if not ids:
+            return {}
+        found = self._client.list_workflows(
+            workflow_ids=list(ids), load_input=False, load_output=False
         )
-        return str(found[0].status) if found else None
+        return {ids[flow.workflow_id]: flow.status for flow in found}
 
     def close(self) -> None:
         """Let go of the client; the database engine belongs to the caller."""

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.database import Database
 from service.jobs import use_cases
-from service.jobs.schemas import JobEventRead
+from service.jobs.schemas import END_EVENT, JobEventRead
 
 MEDIA_TYPE = "text/event-stream"
 _POLL_S = 0.5
@@ -17,7 +17,7 @@ _KEEP_ALIVE_S = 15.0  # a comment line, so that nothing on the way takes the con
 
 
 async def event_stream(database: Database, job_id: str, after: int) -> AsyncIterator[str]:
-    """Yield the events behind `after` as they come; ends behind the event that ends the job."""
+    """Yield the events behind `after` as they come; then END_EVENT when the job has ended."""
     silent_s = 0.0
     while True:
         try:
@@ -28,6 +28,7 @@ async def event_stream(database: Database, job_id: str, after: int) -> AsyncIter
             yield _format(event)
             after = event.number
         if complete:
+            yield f"event: {END_EVENT}\ndata: {{}}\n\n"
             return
         silent_s = 0.0 if events else silent_s + _POLL_S
         if silent_s >= _KEEP_ALIVE_S:

@@ -14,6 +14,7 @@ Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
 Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
 Priority = Annotated[int, Field(ge=1, le=1000, description="lower first")]
 DEFAULT_PRIORITY = 10
+END_EVENT = "end"  # last of a stream: the job has ended; a stream without it was cut off
 
 
 class SearchCreate(RequestShape):

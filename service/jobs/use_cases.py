@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 
 from latency.operator import SparsityPattern
 from search.requests import SearchRequest
+from search.space.dass_cells import plan_cells
 from search.space.task import TaskShape
 from service.artifacts.schemas import ArtifactRead
 from service.artifacts.use_cases import artifacts_of_job, get_artifact
 from service.datasets.use_cases import Dataset, find_dataset
 from service.devices.use_cases import Device, find_device
 from service.devices.work import cancel_work
-from service.errors import ConflictError, NotFoundError, invalid_field
+from service.errors import ConflictError, NotFoundError, invalid_field, public_message
 from service.jobs import repository
 from service.jobs.feasibility import check_budget, covers_space
 from service.jobs.journal import STATE_EVENT, locked_job, move, record
@@ -62,8 +63,9 @@ def create_search(desk: JobDesk, order: SearchCreate) -> JobRow:
             seed=order.seed,
             recipe=order.recipe,
         )
+        plan_cells(order.channels, order.cells, dataset.task)
     except ValueError as error:
-        raise invalid_field("", str(error)) from error
+        raise invalid_field("", public_message(error)) from error
     _refuse_impossible_budget(desk.session, device, order, dataset.task)
     return _store(desk, JobKind.SEARCH, device, order.model_dump(), dataset)
 
@@ -76,6 +78,10 @@ def create_profile(desk: JobDesk, order: ProfileCreate) -> JobRow:
     """
     device = find_device(desk.session, order.device)
     dataset = find_dataset(desk.session, order.dataset)
+    try:
+        plan_cells(order.channels, order.cells, dataset.task)
+    except ValueError as error:
+        raise invalid_field("", public_message(error)) from error
     return _store(desk, JobKind.PROFILE, device, order.model_dump(), dataset)
 
 
@@ -184,9 +190,7 @@ def _refuse_impossible_budget(
         return
     table = load_table(session, row.id)
     if covers_space(table, order.channels, order.cells, task):
-        check_budget(
-            table, order.channels, order.cells, task, order.budget_ms, device=device.name
-        )
+        check_budget(table, order.channels, order.cells, task, order.budget_ms, device=device.name)
 
 
 def _store(

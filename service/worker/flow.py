@@ -78,11 +78,11 @@ class Flow:
             JobStoppedError: see `job`.
             JobFailedError: the function said that the job cannot be done.
         """
-        return unwrap(
-            await DBOS.run_step_async(
-                {"name": function.__name__}, self.guarded, function, *args, **kwargs
-            )
-        )
+
+        def run() -> dict[str, Any]:
+            return self.guarded(function, *args, **kwargs)
+
+        return unwrap(await DBOS.run_step_async({"name": function.__name__}, run))
 
     def guarded(
         self,

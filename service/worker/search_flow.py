@@ -1,9 +1,9 @@
 """The search flow, from the order to the certificate; read it from top to bottom.
 
-    table of the device -> can the budget be met? -> search
-      -> up to three rounds: derive -> measure with random weights -> over budget: tighten
-         -> train -> export -> measure the file itself -> over budget: tighten
-      -> certificate
+table of the device -> can the budget be met? -> search
+  -> up to three rounds: derive -> measure with random weights -> over budget: tighten
+     -> train -> export -> measure the file itself -> over budget: tighten
+  -> certificate
 """
 
 from collections.abc import Callable
@@ -76,4 +76,4 @@ class _Training:
             round_number=round_number,
             tighten=tighten,
         )
-        await run_stage(self.flow, self.stage_flow, order, self.priority)
+        await run_stage(self.stage_flow, order, self.priority)

@@ -1,22 +1,23 @@
 """The steps of a search that are no training: checks, measurements, the end."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from latency.graph import NetworkGraph
 from latency.messages import VerifyWork
+from latency.units import ns_to_ms
 from service.artifacts.use_cases import attach_artifact, record_artifact
 from service.datasets.use_cases import find_dataset
 from service.devices.use_cases import get_device
 from service.jobs.feasibility import check_budget, smallest_budget_ms
 from service.jobs.journal import NOTE_EVENT, move, record
+from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
 from service.profiling.use_cases import load_table
 from service.worker.certificate import CertificateFacts, certificate
-from service.worker.device_work import ask_device, measured_network, summary
+from service.worker.device_work import ask_device, measured_network
 from service.worker.flow import Flow
-from service.worker.stage_results import read_result, round_folder
+from service.worker.stage_results import read_request, read_result, round_folder
 
 _MARGIN = 0.99  # the next round aims this much below what the measurement asks for
 _MEDIA_TYPES = {
@@ -73,30 +74,33 @@ def judge(flow: Flow, unit_id: str, number: int) -> float | None:
     Returns the factor on the budget with which to derive again; None where the budget is met, or
     where the table says that nothing tighter can be made.
     """
-    with flow.job() as (session, job):
+    with flow.context.database.reading() as session:
         measured = measured_network(session, unit_id)
-        latency_ms = summary(measured)["latency_ms"]
-        budget_ms = float(job.request["budget_ms"])
-        met = latency_ms <= budget_ms
-        note = {
-            "message": f"measured {latency_ms:.4f} ms of {budget_ms:g} ms",
-            "measurement": measured.name,
-            "latency_ms": latency_ms,
-            "budget_ms": budget_ms,
-            "met": met,
-        }
+        request = get_job(session, flow.job_id).request
+    latency_ms, budget_ms = ns_to_ms(measured.median_ns), float(request["budget_ms"])
+    tighter = None
+    if latency_ms > budget_ms:
+        tighter = _tighter(flow, number, latency_ms, budget_ms)
+    note = {
+        "message": f"{measured.name}: measured {latency_ms:.4f} ms, budget {budget_ms:g} ms",
+        "measurement": measured.name,
+        "latency_ms": latency_ms,
+        "budget_ms": budget_ms,
+        "met": latency_ms <= budget_ms,
+    }
+    with flow.job() as (session, job):
         record(session, job, NOTE_EVENT, note, flow.context.clock())
-        if met:
-            return None
-        used = float(read_result(flow, number, "derive")["budget_ms"]) / budget_ms
-        tighter = used * budget_ms / latency_ms * _MARGIN
-        smallest_ms = smallest_budget_ms(
-            load_table(session, str(job.table_id)),
-            job.request["channels"],
-            job.request["cells"],
-            find_dataset(session, job.request["dataset"]).task,
-        )
-        return tighter if tighter * budget_ms >= smallest_ms else None
+    return tighter
+
+
+def _tighter(flow: Flow, number: int, latency_ms: float, budget_ms: float) -> float | None:
+    factor = read_request(flow, number).tighten * budget_ms / latency_ms * _MARGIN
+    with flow.context.database.reading() as session:
+        job = get_job(session, flow.job_id)
+        table = load_table(session, str(job.table_id))
+        task = find_dataset(session, job.request["dataset"]).task
+    smallest_ms = smallest_budget_ms(table, job.request["channels"], job.request["cells"], task)
+    return factor if factor * budget_ms >= smallest_ms else None
 
 
 def finish(flow: Flow, number: int) -> None:

@@ -48,13 +48,13 @@ def plan_profile(flow: Flow) -> dict[str, Any]:
             load_table(session, newest.id), channels, cells, task
         ):
             job.table_id = newest.id
-            note = {"message": f"table version {newest.version} of the device covers the space"}
-            record(session, job, NOTE_EVENT, note, flow.context.clock())
+            message = f"table version {newest.version} of the device covers the space"
+            record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())
             return {"table_id": newest.id, "unit_id": None}
         known = known_operator_keys(session, device.target_fingerprint)
         missing = tuple(missing_operators(space_operators(channels, cells, task), known))
         work = ProfileWork(operators=missing, networks=_networks(channels, cells, task))
-        note = {
+        note: dict[str, Any] = {
             "message": f"measuring {len(missing)} operators and {len(work.networks)} networks",
             "operators": len(missing),
             "networks": len(work.networks),

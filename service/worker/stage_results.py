@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from latency import codec
+from search.requests import SearchRequest
 from service.worker.flow import Flow
 
 
@@ -23,3 +25,8 @@ def read_result(flow: Flow, number: int, stage: str) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise ValueError(f"{stage}.json holds no object")
     return result
+
+
+def read_request(flow: Flow, number: int) -> SearchRequest:
+    """Return what the stages of a round were asked; ValueError where the file is damaged."""
+    return codec.decode((round_folder(flow, number) / "request.json").read_bytes(), SearchRequest)

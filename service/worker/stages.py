@@ -45,9 +45,7 @@ def stage_folder(context: WorkerContext, order: StageOrder) -> Path:
     return folder if order.stage == SEARCH_STAGE else folder / f"round-{order.round_number}"
 
 
-async def run_stage(
-    flow: Flow, stage_flow: Callable[..., Any], order: StageOrder, priority: int
-) -> None:
+async def run_stage(stage_flow: Callable[..., Any], order: StageOrder, priority: int) -> None:
     """Queue a stage and wait for its end; other jobs' stages may run in between.
 
     Raises:

@@ -6,6 +6,7 @@ Leases never expire here unless a test says so.
 
 import base64
 import hashlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,6 +114,12 @@ class FakeServer:
             self.units.append(unit)
         return unit
 
+    def store(self, data: bytes) -> str:
+        """Keep an artifact; return its SHA-256."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.artifacts[sha256] = data
+        return sha256
+
     def wait_for(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
         """Wait until `condition` holds; it is asked after each request."""
         with self.changed:
@@ -219,6 +226,7 @@ def page(status: int) -> Reply:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes: else 40 ms a request
     state: FakeServer
 
     def _serve(self) -> None:
@@ -268,8 +276,13 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
+    crashes: list[BaseException]
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away in mid-answer is part of the tests."""
+        """Keep what went wrong; a client that went away in mid-answer is part of the tests."""
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, ConnectionError):
+            self.crashes.append(error)
 
 
 @contextmanager
@@ -277,6 +290,7 @@ def serving(state: FakeServer) -> Iterator[FakeServer]:
     """Serve `state` on a free port of the loopback interface; `state.address` says where."""
     handler = type("Handler", (_Handler,), {"state": state})
     http = _Http(("127.0.0.1", 0), handler)
+    http.crashes = []
     state.address = f"http://127.0.0.1:{http.server_address[1]}"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -286,3 +300,4 @@ def serving(state: FakeServer) -> Iterator[FakeServer]:
         http.shutdown()
         thread.join()
         http.server_close()
+        assert http.crashes == []

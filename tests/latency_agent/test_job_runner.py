@@ -1,6 +1,6 @@
 """One lease, in this process, against the real socket: every way in which it can end."""
 
-import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from latency import codec
 from latency.agent.claim_loop import claim_work
-from latency.agent.errors import AccessRevokedError, StoppedError
+from latency.agent.errors import AccessRevokedError, RefusedError, StoppedError
 from latency.agent.job_runner import Workplace, run_lease
 from latency.agent.stop import StopSignal
 from latency.messages import Chunk, Outcome, ProfileWork, VerifyWork
@@ -144,6 +144,8 @@ def test_a_cancelled_lease_is_dropped_and_not_finished(
             unit.cancelled = True
             seen = len(unit.beats)
             assert server.wait_for(lambda: len(unit.beats) > seen)
+        elif count > 3:
+            time.sleep(0.05)  # the answer to that beat is on its way
 
     measurer.before_each = cancel
     run_lease(unit.lease, TARGET, make_workplace(replace(FAST, chunk_rows=999)), StopSignal())
@@ -207,6 +209,8 @@ def test_a_refused_chunk_fails_the_attempt_and_is_kept_aside(
     assert [request for request in server.requests if "chunks/1" in request] == [
         "PUT /v1/work/leases/lease-0/chunks/1"
     ]
+    [kept] = (tmp_path / "refused").iterdir()
+    assert "samples out of range" in (kept / "reason.txt").read_text()
     assert spools(tmp_path) == []
 
 
@@ -216,13 +220,32 @@ def test_a_refused_finish_uploads_once_more_and_then_sets_aside(
     server.heartbeat_every_s = 60.0
     unit = server.give(profile_work(2))
     server.refusals["finish"] = problem(422, "chunks-missing", "Not all there.")
-    run_lease(unit.lease, TARGET, make_workplace(), StopSignal())
+    with pytest.raises(RefusedError, match="Not all there"):
+        run_lease(unit.lease, TARGET, make_workplace(), StopSignal())
     kinds = [request.split("/")[5] for request in server.requests]
     assert kinds == ["chunks", "finish", "chunks", "finish"]
     [kept] = (tmp_path / "refused").iterdir()
     assert "Not all there" in (kept / "reason.txt").read_text()
     assert codec.decode((kept / "chunk-000000.json").read_bytes(), Chunk).operators
     assert spools(tmp_path) == []
+
+
+def test_after_a_refused_attempt_the_lease_runs_out_before_the_next_claim(
+    server: FakeServer, make_workplace: MakeWorkplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("latency.agent.claim_loop.PAUSE_AFTER_TROUBLE_S", 0.01)
+    unit = server.give(profile_work(1))
+    unit.lease = replace(unit.lease, expires_in_s=0.2)
+    server.refusals["finish"] = problem(422, "chunks-missing", "Not all there.")
+    claimed_at: list[float] = []
+
+    def note() -> bool:
+        if server.requests[-1] == "POST /v1/work/claim":
+            claimed_at.append(time.monotonic())
+        return len(claimed_at) == 2
+
+    run_until(note, make_workplace(), server, StopSignal())
+    assert claimed_at[1] - claimed_at[0] >= 0.22
 
 
 def test_a_server_that_lost_the_chunks_gets_them_again(
@@ -294,8 +317,7 @@ def test_an_artifact_is_downloaded_once_and_measured(
     server: FakeServer, make_workplace: MakeWorkplace, measurer: SteadyMeasurer, tmp_path: Path
 ) -> None:
     data = b"an ONNX file"
-    sha256 = hashlib.sha256(data).hexdigest()
-    server.artifacts[sha256] = data
+    sha256 = server.store(data)
     for number in range(2):
         unit = server.give(VerifyWork(name=f"candidate-{number}", artifact_sha256=sha256))
         run_lease(unit.lease, TARGET, make_workplace(), StopSignal())
@@ -312,8 +334,7 @@ def test_a_damaged_model_in_the_cache_is_downloaded_again_and_old_ones_go(
     models = make_workplace().models
     digests = []
     for text in (b"one", b"two", b"three"):
-        digests.append(hashlib.sha256(text).hexdigest())
-        server.artifacts[digests[-1]] = text
+        digests.append(server.store(text))
         models.fetch(digests[-1], FAST.patience(StopSignal()))
     folder = tmp_path / "models"
     assert {path.stem for path in folder.iterdir()} == set(digests[1:])
@@ -401,7 +422,7 @@ def test_a_full_disk_does_not_end_the_agent(
     (tmp_path / "spool").write_text("in the way")
 
     def clear(count: int) -> bool:
-        if count == 2:
+        if count == 2 and (tmp_path / "spool").is_file():
             (tmp_path / "spool").unlink()
             (tmp_path / "spool").mkdir()
         return unit.finish is not None

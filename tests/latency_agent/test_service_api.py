@@ -1,6 +1,5 @@
 """HTTP against a real socket: what is repeated, what is refused, what is checked."""
 
-import hashlib
 import io
 
 import pytest
@@ -130,8 +129,7 @@ def test_a_download_is_checked_against_its_digest(
     server: FakeServer, api: ServiceApi, fault: Fault
 ) -> None:
     data = b"model" * 1000
-    sha256 = hashlib.sha256(data).hexdigest()
-    server.artifacts[sha256] = data
+    sha256 = server.store(data)
     server.faults = {0: fault}
     with pytest.raises(UnreachableError):
         api.download(sha256, io.BytesIO())
@@ -142,8 +140,7 @@ def test_a_download_is_checked_against_its_digest(
 
 def test_a_download_is_refused_when_unknown_or_too_large(server: FakeServer) -> None:
     data = b"x" * 2000
-    sha256 = hashlib.sha256(data).hexdigest()
-    server.artifacts[sha256] = data
+    sha256 = server.store(data)
     api = ServiceApi(server.address, AGENT_TOKEN, AgentSettings(max_model_bytes=1999))
     with pytest.raises(RefusedError, match="model-too-large"):
         api.download(sha256, io.BytesIO())

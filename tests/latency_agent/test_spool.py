@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,8 @@ def test_a_death_loses_nothing_but_the_row_that_was_being_written(
     tmp_path_factory: pytest.TempPathFactory, actions: list[str], cut: int, garbage: bytes
 ) -> None:
     folder = tmp_path_factory.mktemp("spool")
-    spool, added = reopen(folder), []
+    spool = reopen(folder)
+    added: list[str] = []
     for action in actions:
         if action == "add":
             added.append(relu(len(added) + 1).label())
@@ -172,7 +174,22 @@ def test_a_new_attempt_at_the_same_work_takes_the_results_over(tmp_path: Path) -
     assert again.done == 4
 
 
-@pytest.mark.parametrize("difference", ["target", "work", "age"])
+def test_only_what_the_new_lease_asks_for_is_taken_over(tmp_path: Path) -> None:
+    store = SpoolStore(tmp_path, lambda: CONDITIONS)
+    work = profile_work(4, networks=3)
+    old = store.open(lease(work), "t")
+    for spec in work.operators:
+        old.add(operator_row(spec, error="crashed" if spec is work.operators[3] else ""))
+    old.seal()
+    for network in work.networks:
+        old.add(network_row(network.name))
+    changed = replace(work.networks[1], graph=graph(64))
+    left = replace(work, operators=work.operators[2:], networks=(work.networks[0], changed))
+    new = store.open(lease(left, "lease-1", attempt=2), "t")
+    assert contents(new) == [work.operators[2].label(), "network-0"]
+
+
+@pytest.mark.parametrize("difference", ["target", "rounds", "age"])
 def test_other_results_are_never_taken_over(tmp_path: Path, difference: str) -> None:
     store = SpoolStore(tmp_path, lambda: CONDITIONS)
     old = store.open(lease(profile_work(2)), "t")
@@ -180,8 +197,8 @@ def test_other_results_are_never_taken_over(tmp_path: Path, difference: str) -> 
     work, target = profile_work(2), "t"
     if difference == "target":
         target = "another"
-    elif difference == "work":
-        work = profile_work(3)
+    elif difference == "rounds":
+        work = replace(work, rounds=work.rounds + 1)
     else:
         os.utime(old.folder / HEADER_FILE, (1, 1))
     assert store.open(lease(work, "lease-1"), target).done == 0

@@ -46,10 +46,6 @@ class RecordingQueue:
         assert priority >= 1
         self.calls.append((f"enqueue {kind.value}", job_id))
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str, attempt: int) -> None:
         """Note it."""
-        self.calls.append(("cancel", job_id))
-
-    def resume(self, job_id: str) -> None:
-        """Note it."""
-        self.calls.append(("resume", job_id))
+        self.calls.append((f"cancel {attempt}", job_id))

@@ -1,16 +1,17 @@
 """Values for tests: targets, operators, networks, work and measurements."""
 
+import itertools
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from latency.graph import INPUT, GraphNode, NetworkGraph
-from latency.measurement import Conditions, ChainSamples, NetworkMeasurement, OperatorMeasurement
+from latency.measurement import ChainSamples, Conditions, NetworkMeasurement, OperatorMeasurement
 from latency.messages import Chunk, NamedGraph, ProfileWork, Registration
 from latency.operator import OperatorKind, OperatorSpec
 from latency.target import DeviceFacts, Target
 from service.access.tokens import TokenKind
-from service.access.use_cases import create_token, authenticate
+from service.access.use_cases import authenticate, create_token
 from service.devices.use_cases import register_device
 from service.lifecycle import JobKind, JobState
 from service.tables.job import JobRow
@@ -42,7 +43,7 @@ def network(channels: int = 8, *, depth: int = 2) -> NetworkGraph:
     names = [INPUT, *(f"conv{index}" for index in range(depth))]
     nodes = tuple(
         GraphNode(name=name, spec=conv(channels), inputs=(before,), parameters=name)
-        for before, name in zip(names, names[1:], strict=False)
+        for before, name in itertools.pairwise(names)
     )
     return NetworkGraph(input_shape=(channels, 8, 8), nodes=nodes)
 

@@ -1,19 +1,30 @@
 """The agent protocol over HTTP, on both databases."""
 
+from dataclasses import replace
+
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from latency import codec
-from latency.messages import Finish, Outcome, ProfileWork, VerifyWork
+from latency.messages import Finish, Outcome, ProfileWork, Registration, VerifyWork
 from service.artifacts.store import ArtifactStore
 from service.artifacts.use_cases import record_artifact
 from service.database import Database
-from service.devices.work import cancel_work, network_results, request_profile, request_verify
-from service.devices.work import work_progress, work_state
+from service.devices.leasing import Desk, expire_leases
+from service.devices.rules import LeaseRules
+from service.devices.work import (
+    cancel_work,
+    network_results,
+    request_profile,
+    request_verify,
+    work_progress,
+    work_state,
+)
 from service.lifecycle import WorkState
 from service.settings import Settings
+from service.tables.base import Row
 from service.tables.lease import ChunkRow, LeaseRow
 from service.tables.measurement import MeasurementRow, NetworkMeasurementRow
 from tests.service.board import Board, content_digest, enrol
@@ -27,7 +38,6 @@ from tests.service.samples import (
     profile_work,
     target,
 )
-from dataclasses import replace
 
 
 @pytest.fixture
@@ -41,7 +51,7 @@ def ask(database: Database, clock: HeldClock, board: Board, work: ProfileWork) -
         return request_profile(session, board.device_id, job, work, now=clock())
 
 
-def count(database: Database, row: type) -> int:
+def count(database: Database, row: type[Row]) -> int:
     with database.reading() as session:
         return session.scalar(select(func.count()).select_from(row)) or 0
 
@@ -170,10 +180,9 @@ class TestClaim:
         self, database: Database, clock: HeldClock, board: Board
     ) -> None:
         statements: list[str] = []
-        from sqlalchemy import event
 
         def note(_c: object, _cur: object, statement: str, *_rest: object) -> None:
-            statements.append(statement.split()[0])
+            statements.append(statement.split(maxsplit=1)[0])
 
         event.listen(database.engine, "before_cursor_execute", note)
         try:
@@ -250,9 +259,6 @@ class TestSilence:
     def test_late_device_goes_on_while_nobody_took_over(
         self, database: Database, clock: HeldClock, board: Board
     ) -> None:
-        from service.devices.leasing import Desk, expire_leases
-        from service.devices.rules import LeaseRules
-
         work = profile_work()
         unit = ask(database, clock, board, work)
         lease = board.work()
@@ -419,13 +425,9 @@ def test_registration_names_are_made_unique(app: FastAPI, admin: TestClient) -> 
 
 def test_enrolment_token_works_once(app: FastAPI, admin: TestClient, clock: HeldClock) -> None:
     token = admin.post("/v1/enrolments").json()["token"]
-    from latency.messages import Registration
-
     http = TestClient(app, headers={"Authorization": f"Bearer {token}"})
     body = codec.encode(Registration(name="pi", target=target(), agent_version="1"))
-    wrong = codec.encode(
-        Registration(name="pi", target=target(), agent_version="1", protocol=99)
-    )
+    wrong = codec.encode(Registration(name="pi", target=target(), agent_version="1", protocol=99))
     assert http.post("/v1/devices", content=wrong).json()["code"] == "protocol-unsupported"
     assert http.post("/v1/devices", content=body).status_code == 201
     again = http.post("/v1/devices", content=body)

@@ -80,6 +80,10 @@ class Bench:
         with self.database.transaction() as session:
             self.queue.finished(session, job_id, unit_id)
 
+    def status(self, job_id: str, attempt: int = 0) -> str | None:
+        """Return the engine's word for the state of a flow."""
+        return self.queue.statuses([(job_id, attempt)]).get((job_id, attempt))
+
     def epoch_log(self, job_id: str) -> list[list[str]]:
         """Return the lines of the trainers: time, pid, begin or end, epoch."""
         path = self.folder / job_id / "epochs.log"

@@ -48,7 +48,7 @@ def _register(worker: WorkerProcess, folder: Path, schedule: list[str]) -> None:
         return outcome
 
     @DBOS.workflow(name=SEARCH_FLOW, max_recovery_attempts=20)
-    async def search_flow(job_id: str) -> str:
+    async def search_flow(job_id: str, _attempt: int) -> str:
         home = folder / job_id
         home.mkdir(exist_ok=True)
         handle = await DBOS.enqueue_workflow_async(TRAINER_QUEUE, stage_flow, str(home))

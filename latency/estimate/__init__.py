@@ -1,0 +1,1 @@
+"""Predicted latency without a device, from a latency table. Needs numpy only."""

@@ -1,0 +1,1 @@
+"""Data sets as tensors in memory, and seeded batches of them. No download at run time."""

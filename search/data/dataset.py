@@ -1,0 +1,106 @@
+"""Dataset: the images and labels of a classification task, normalised, in memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from search.space.task import TaskShape
+
+Pixels = NDArray[np.uint8]  # (N, channels, height, width), 0 to 255
+Labels = NDArray[np.int64]  # (N,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A task with its training and test images, normalised per channel by the training images."""
+
+    train_images: Tensor  # (N, C, H, W) float32
+    train_labels: Tensor  # (N,) int64
+    test_images: Tensor
+    test_labels: Tensor
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]  # per channel, of pixels scaled to 0 to 1
+    std: tuple[float, ...]
+
+    @property
+    def task(self) -> TaskShape:
+        """Shape of the images and number of classes."""
+        _, channels, size, _ = self.train_images.shape
+        return TaskShape(image_channels=channels, image_size=size, classes=len(self.class_names))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawSplit:
+    """Images and labels as a file has them; `where` names it in messages.
+
+    Raises:
+        ValueError: no images, images that are not square, or labels that do not fit.
+    """
+
+    images: Pixels
+    labels: Labels
+    where: str
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or len(self.images) == 0:
+            raise ValueError(f"dataset: {self.where} has no images")
+        if self.images.shape[2] != self.images.shape[3]:
+            size = f"{self.images.shape[3]}x{self.images.shape[2]}"
+            raise ValueError(f"dataset: images in {self.where} must be square, got {size}")
+        if len(self.images) != len(self.labels):
+            raise ValueError(
+                f"dataset: {self.where} has {len(self.images)} images but {len(self.labels)} labels"
+            )
+        if self.labels.min() < 0:
+            raise ValueError(f"dataset: {self.where} has a negative label")
+
+
+def build_dataset(train: RawSplit, test: RawSplit, class_names: tuple[str, ...]) -> Dataset:
+    """Return the data set with all images normalised by the mean and deviation of `train`.
+
+    Raises:
+        ValueError: the two splits have other shapes or classes, or a class is never seen.
+    """
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise ValueError(
+            f"dataset: training images are {train.images.shape[1:]}, "
+            f"test images {test.images.shape[1:]}"
+        )
+    for split in (train, test):
+        if int(split.labels.max()) >= len(class_names):
+            raise ValueError(
+                f"dataset: {split.where} has label {int(split.labels.max())}, "
+                f"but there are {len(class_names)} classes"
+            )
+    missing = sorted(set(range(len(class_names))) - set(train.labels.tolist()))
+    if missing:
+        raise ValueError(f"dataset: class {class_names[missing[0]]!r} has no training images")
+    mean, std = _statistics(train.images)
+    return Dataset(
+        train_images=_normalise(train.images, mean, std),
+        train_labels=torch.from_numpy(train.labels.copy()),
+        test_images=_normalise(test.images, mean, std),
+        test_labels=torch.from_numpy(test.labels.copy()),
+        class_names=class_names,
+        mean=tuple(mean.tolist()),
+        std=tuple(std.tolist()),
+    )
+
+
+def _statistics(images: Pixels) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation per channel, from counts of the 256 values, so exactly."""
+    values = np.arange(256) / 255.0
+    counts = [np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])]
+    shares = np.stack(counts) / (images.size // images.shape[1])
+    mean = shares @ values
+    variance = shares @ values**2 - mean**2
+    std = np.sqrt(np.maximum(variance, 1e-8))  # an empty channel stays finite
+    return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
+
+
+def _normalise(images: Pixels, mean: Tensor, std: Tensor) -> Tensor:
+    scaled = torch.from_numpy(images).float().div_(255.0)
+    return scaled.sub_(mean.view(1, -1, 1, 1)).div_(std.view(1, -1, 1, 1))

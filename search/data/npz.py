@@ -1,0 +1,75 @@
+"""A NumPy archive: arrays train_images, train_labels, test_images, test_labels.
+
+Images are (N, height, width) or (N, height, width, channels), uint8; `class_names` is optional.
+The names x_train, y_train, x_test, y_test are read as well.
+"""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.dataset import RawSplit
+
+_NAMES = {
+    "train_images": "x_train",
+    "train_labels": "y_train",
+    "test_images": "x_test",
+    "test_labels": "y_test",
+}
+
+
+def load_npz(path: Path) -> tuple[RawSplit, RawSplit, tuple[str, ...]]:
+    """Return training and test images and the class names.
+
+    Raises:
+        ValueError: not an archive of arrays, an array is missing, or has another shape or type.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: _read(archive, name, path) for name in _NAMES}
+            names = archive.get("class_names")
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError) as error:
+        if str(error).startswith("dataset:"):
+            raise
+        raise ValueError(f"dataset: {path} is not an archive of NumPy arrays: {error}") from error
+    splits = [
+        RawSplit(
+            images=_images(arrays[f"{part}_images"], f"{part}_images", path),
+            labels=_labels(arrays[f"{part}_labels"], f"{part}_labels", path),
+            where=f"{path} ({part})",
+        )
+        for part in ("train", "test")
+    ]
+    if names is None:
+        count = 1 + max(int(split.labels.max()) for split in splits)
+        names = np.arange(count)
+    return splits[0], splits[1], tuple(str(name) for name in names)
+
+
+def _read(archive: Any, name: str, path: Path) -> NDArray[Any]:
+    for known in (name, _NAMES[name]):
+        if known in archive:
+            return np.asarray(archive[known])
+    raise ValueError(f"dataset: {path} has no array {name!r}; it has {sorted(archive.files)}")
+
+
+def _images(array: NDArray[Any], name: str, path: Path) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim not in (3, 4):
+        raise ValueError(
+            f"dataset: {name} in {path} must be uint8 (N, height, width) or "
+            f"(N, height, width, channels), got {array.dtype} {array.shape}"
+        )
+    channels_last = array[..., None] if array.ndim == 3 else array
+    return np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2))
+
+
+def _labels(array: NDArray[Any], name: str, path: Path) -> NDArray[np.int64]:
+    flat = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+    if flat.ndim != 1 or not np.issubdtype(flat.dtype, np.integer) or len(flat) == 0:
+        raise ValueError(
+            f"dataset: {name} in {path} must be whole numbers (N,), got {array.dtype} {array.shape}"
+        )
+    return flat.astype(np.int64)

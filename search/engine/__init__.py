@@ -1,0 +1,1 @@
+"""The search itself: stages, recipes, checkpoints, progress, and fencing of the process."""

@@ -1,0 +1,68 @@
+"""Checkpoints: written whole or not at all, read without running code."""
+
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` so that a crash leaves either the old file or the new one.
+
+    Args:
+        path: the folder is made where it is missing.
+        state: tensors and plain values, nested in dicts and lists.
+    """
+    write_atomically(path, lambda file: torch.save(state, file))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what `save_checkpoint` wrote.
+
+    Raises:
+        ValueError: the file is damaged or holds more than tensors and plain values.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise ValueError(f"checkpoint: {path} is damaged: {error}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"checkpoint: {path} holds no state")
+    return state
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write JSON atomically. NaN and infinity are refused with a ValueError."""
+    text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False)
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a temporary file, flush it to the disk, and put it in the place of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

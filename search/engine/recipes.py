@@ -1,0 +1,95 @@
+"""Recipes: complete, named schedules of a search. No torch, so that they can be listed anywhere."""
+
+from dataclasses import dataclass
+
+from search.requests import RECIPE_NAMES
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRecipe:
+    """Size of the supernet, length of the three stages, and how each part is trained.
+
+    The supernet may be narrower and shallower than the exported network, which alone is priced.
+    """
+
+    supernet_channels: int
+    supernet_cells: int
+    batch_size: int
+    dense_epochs: int  # weights, nothing masked
+    scores_epochs: int  # scores choose the masks while the density falls
+    masked_epochs: int  # the surviving weights, masks fixed
+    warmup_epochs: int  # at the start of the dense stage, without architecture steps
+    weight_lr: float  # peak, cosine within the stage
+    score_lr: float
+    alpha_lr: float
+    weights_per_alpha: int = 1  # weight steps for each architecture step
+    momentum: float = 0.9
+    weight_decay: float = 3e-4
+    alpha_decay: float = 1e-3
+    clip_norm: float = 5.0
+    beta_weight: float = 0.0  # of the regulariser at the end; grows linearly from zero
+    penalty: float = 0.1  # of the latency constraint: how fast its multiplier moves
+    final_temperature: float = 0.1  # of the expected latency at the end; 1 at the start
+    steps_per_epoch: int | None = None  # at most so many weight steps; None takes all data
+    shift: int = 1  # random crops after padding by this many pixels
+    flip: bool = False  # mirrored images; wrong for digits and letters
+
+    @property
+    def epochs(self) -> int:
+        """All epochs together."""
+        return self.dense_epochs + self.scores_epochs + self.masked_epochs
+
+
+RECIPES = {
+    "tiny": SearchRecipe(
+        supernet_channels=4,
+        supernet_cells=3,
+        batch_size=16,
+        dense_epochs=1,
+        scores_epochs=1,
+        masked_epochs=1,
+        warmup_epochs=0,
+        weight_lr=0.05,
+        score_lr=0.1,
+        alpha_lr=0.02,
+        steps_per_epoch=3,
+    ),
+    "quick": SearchRecipe(
+        supernet_channels=8,
+        supernet_cells=3,
+        batch_size=32,
+        dense_epochs=6,
+        scores_epochs=4,
+        masked_epochs=4,
+        warmup_epochs=2,
+        weight_lr=0.05,
+        score_lr=0.1,
+        alpha_lr=0.02,
+        weights_per_alpha=2,
+    ),
+    "standard": SearchRecipe(
+        supernet_channels=16,
+        supernet_cells=8,
+        batch_size=64,
+        dense_epochs=25,
+        scores_epochs=10,
+        masked_epochs=15,
+        warmup_epochs=10,
+        weight_lr=0.025,
+        score_lr=0.1,
+        alpha_lr=6e-4,
+        shift=4,
+        flip=True,
+    ),
+}
+
+
+def recipe_named(name: str) -> SearchRecipe:
+    """Return the recipe.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"search: unknown recipe {name!r}; allowed: {list(RECIPE_NAMES)}")
+    return RECIPES[name]

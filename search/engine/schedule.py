@@ -1,0 +1,51 @@
+"""Where a search is: which stage an epoch belongs to, and what follows from it. Pure functions."""
+
+import math
+from enum import StrEnum
+
+from search.engine.recipes import SearchRecipe
+
+
+class Stage(StrEnum):
+    """The three stages of DASS."""
+
+    DENSE = "dense"
+    SCORES = "scores"
+    MASKED = "masked"
+
+
+def stage_of(recipe: SearchRecipe, epoch: int) -> tuple[Stage, int, int]:
+    """Return the stage of an epoch (from 0), the epoch within the stage, and its length."""
+    first_masked = recipe.dense_epochs + recipe.scores_epochs
+    if epoch < recipe.dense_epochs:
+        return Stage.DENSE, epoch, recipe.dense_epochs
+    if epoch < first_masked:
+        return Stage.SCORES, epoch - recipe.dense_epochs, recipe.scores_epochs
+    return Stage.MASKED, epoch - first_masked, recipe.masked_epochs
+
+
+def annealed_density(final: float, done: float) -> float:
+    """Return the density after a share `done` of the scores stage: cubic from 1 to `final`.
+
+    Zhu and Gupta, arXiv 1710.01878: most is removed while the network can still recover.
+    """
+    return final + (1.0 - final) * (1.0 - done) ** 3
+
+
+def supernet_density(density: float, channels: int, supernet_channels: int) -> float:
+    """Return the density at which operations of a narrower supernet are judged.
+
+    It keeps as many weights per output channel as the exported network will: at the same fraction
+    a pointwise layer of the supernet would be nearly dead, and pools and skips would win.
+    """
+    return min(1.0, density * max(1.0, channels / supernet_channels))
+
+
+def cosine(peak: float, done: float) -> float:
+    """Return the learning rate after a share `done` of its stage: cosine to 1 % of the peak."""
+    return peak * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done)))
+
+
+def temperature(recipe: SearchRecipe, done: float) -> float:
+    """Return the temperature of the expected latency after a share `done` of the search."""
+    return float(recipe.final_temperature**done)

@@ -1,0 +1,221 @@
+"""The search: dense, scores, masked; weights and architecture on separate halves of the data.
+
+The three stages are those of DASS (Mousavi et al., doi 10.1145/3609385). Where we differ: the
+alphas have an optimiser and data of their own, steps are first order, the density is annealed and
+allocated over the whole network, and the latency of the exported network is a constraint.
+"""
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from latency.host_lock import training_step
+from search.data.batches import Augmentation, Examples, batches, seeded_generator
+from search.engine.checkpoint import load_checkpoint, save_checkpoint
+from search.engine.progress import Progress
+from search.engine.recipes import SearchRecipe
+from search.engine.schedule import (
+    Stage,
+    annealed_density,
+    cosine,
+    stage_of,
+    supernet_density,
+    temperature,
+)
+from search.engine.search_run import SearchRun
+from search.layers.allocation import allocate_global
+from search.layers.sparse import (
+    LayerMode,
+    density_of,
+    freeze_masks,
+    reset_scores,
+    set_mode,
+    sparse_layers,
+)
+from search.objective.beta import beta_regulariser
+from search.objective.constraint import relative_violation
+from search.objective.latency_term import ExpectedLatency
+
+_EVALUATED = 512  # images of the architecture half that an epoch's accuracy is taken on
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchData:
+    """Disjoint halves of the training set."""
+
+    weights: Examples
+    alphas: Examples
+
+
+class SearchLoop:
+    """Runs a search from wherever it is to its end.
+
+    Args:
+        run: the state; changed in place.
+        recipe: the schedule.
+        data: the two halves.
+        latency: expected latency of the exported network, or None to search without a budget.
+    """
+
+    def __init__(
+        self,
+        run: SearchRun,
+        recipe: SearchRecipe,
+        data: SearchData,
+        latency: ExpectedLatency | None,
+    ) -> None:
+        self.run = run
+        self.recipe = recipe
+        self.data = data
+        self.latency = latency
+        self.augmentation = Augmentation(shift=recipe.shift, flip=recipe.flip)
+        self.budget_ms = run.request.budget_ms * run.request.tighten
+
+    def train(self, checkpoint: Path, progress: Progress) -> None:
+        """Run all epochs that are left, with a checkpoint after each.
+
+        Raises:
+            ValueError: the loss is no longer finite, or the checkpoint is not of this request.
+        """
+        if checkpoint.exists():
+            self.run.load_state_dict(load_checkpoint(checkpoint))
+        while self.run.epoch < self.recipe.epochs:
+            started = time.perf_counter()
+            event = self._epoch()
+            self.run.epoch += 1
+            self.run.history.append(event)
+            save_checkpoint(checkpoint, self.run.state_dict())
+            progress.report({**event, "seconds": round(time.perf_counter() - started, 3)})
+
+    def _epoch(self) -> dict[str, Any]:
+        """Train one epoch and return what happened."""
+        epoch = self.run.epoch
+        stage = self._enter_epoch()
+        losses = []
+        alpha_batches = self._alpha_batches()
+        steps = self._steps_per_epoch()
+        for index, (images, labels) in enumerate(self._weight_batches(steps)):
+            with training_step():
+                losses.append(self._weight_step(stage, index / steps, images, labels))
+                if epoch >= self.recipe.warmup_epochs and self._alpha_is_due(index):
+                    self._alpha_step(*next(alpha_batches), epoch + index / steps)
+        return self._summary(stage, sum(losses) / len(losses))
+
+    def _enter_epoch(self) -> Stage:
+        """Set mode and density of every layer for the epoch that begins."""
+        supernet = self.run.supernet
+        stage, position, length = stage_of(self.recipe, self.run.epoch)
+        if position == 0:
+            if stage is Stage.SCORES:
+                reset_scores(supernet)
+            if stage is Stage.MASKED:
+                freeze_masks(supernet)
+            set_mode(supernet, LayerMode(stage.value))
+        if stage is Stage.SCORES:
+            final = supernet_density(
+                self.run.request.density, self.run.request.channels, self.recipe.supernet_channels
+            )
+            density = annealed_density(final, (position + 1) / length)
+            allocate_global(sparse_layers(supernet), density)
+        supernet.train()
+        return stage
+
+    def _weight_step(self, stage: Stage, share: float, images: Tensor, labels: Tensor) -> float:
+        """Step weights, or scores in their stage, on the half that belongs to them."""
+        _, position, length = stage_of(self.recipe, self.run.epoch)
+        done = (position + share) / length
+        scores = stage is Stage.SCORES
+        optimizer = self.run.score_optimizer if scores else self.run.weight_optimizer
+        peak = self.recipe.score_lr if scores else self.recipe.weight_lr
+        optimizer.param_groups[0]["lr"] = cosine(peak, done)
+        with torch.no_grad():
+            mixture = [torch.softmax(table, dim=1) for table in self.run.alphas.parameters()]
+        loss = F.cross_entropy(self.run.supernet(images, *mixture), labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        parameters = optimizer.param_groups[0]["params"]
+        torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
+        optimizer.step()
+        return self._finite(loss)
+
+    def _alpha_step(self, images: Tensor, labels: Tensor, position: float) -> None:
+        """Step the architecture on its own half: task, regulariser, latency constraint."""
+        run, done = self.run, position / self.recipe.epochs
+        tables: list[Tensor] = list(run.alphas.parameters())
+        mixture = [torch.softmax(table, dim=1) for table in tables]
+        loss = F.cross_entropy(run.supernet(images, *mixture), labels)
+        loss = loss + self.recipe.beta_weight * done * beta_regulariser(tables)
+        if self.latency is not None:
+            expected_ms = self.latency(tables[0], tables[1], temperature(self.recipe, done))
+            violation = relative_violation(expected_ms, self.budget_ms)
+            loss = loss + run.dual.term(violation)
+            run.dual.ascend(float(violation.detach()))
+        run.alpha_optimizer.zero_grad()
+        gradients = torch.autograd.grad(loss, run.alphas.parameters())
+        for table, gradient in zip(run.alphas.parameters(), gradients, strict=True):
+            table.grad = gradient
+        run.alpha_optimizer.step()
+        self._finite(loss)
+
+    def _summary(self, stage: Stage, train_loss: float) -> dict[str, Any]:
+        epoch = self.run.epoch + 1
+        latency_ms = None
+        if self.latency is not None:
+            with torch.no_grad():
+                tables = self.run.alphas.parameters()
+                heat = temperature(self.recipe, epoch / self.recipe.epochs)
+                latency_ms = float(self.latency(tables[0], tables[1], heat))
+        return {
+            "phase": stage.value,
+            "epoch": epoch,
+            "epochs": self.recipe.epochs,
+            "train_loss": train_loss,
+            "valid_accuracy": self.accuracy(),
+            "expected_latency_ms": latency_ms,
+            "budget_ms": self.budget_ms,
+            "multiplier": self.run.dual.multiplier,
+            "density": density_of(self.run.supernet),
+        }
+
+    @torch.no_grad()
+    def accuracy(self) -> float:
+        """Return the share of right answers of the supernet on images of the alpha half."""
+        supernet = self.run.supernet.eval()
+        mixture = [torch.softmax(table, dim=1) for table in self.run.alphas.parameters()]
+        images = torch.split(self.data.alphas.images[:_EVALUATED], self.recipe.batch_size)
+        with training_step():
+            answers = torch.cat([supernet(part, *mixture).argmax(dim=1) for part in images])
+        return float((answers == self.data.alphas.labels[:_EVALUATED]).float().mean())
+
+    def _steps_per_epoch(self) -> int:
+        available = max(1, len(self.data.weights) // self.recipe.batch_size)
+        return min(available, self.recipe.steps_per_epoch or available)
+
+    def _weight_batches(self, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = seeded_generator(self.run.request.seed, "weights", self.run.epoch)
+        found = batches(self.data.weights, self.recipe.batch_size, generator, self.augmentation)
+        return itertools.islice(found, steps)
+
+    def _alpha_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches of the alpha half without end, in a new order after each pass."""
+        for turn in itertools.count():
+            generator = seeded_generator(
+                self.run.request.seed, "architecture", self.run.epoch, turn
+            )
+            yield from batches(self.data.alphas, self.recipe.batch_size, generator)
+
+    def _alpha_is_due(self, index: int) -> bool:
+        return (index + 1) % self.recipe.weights_per_alpha == 0
+
+    def _finite(self, loss: Tensor) -> float:
+        value = float(loss.detach())
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(f"search: the loss is not finite in epoch {self.run.epoch + 1}")
+        return value

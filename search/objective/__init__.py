@@ -1,0 +1,1 @@
+"""What the architecture parameters are trained on beside the task loss."""

@@ -1,0 +1,224 @@
+"""The stages behind the search: derive, train, export. Each reads what the one before has written.
+
+    search.json -> derive.json -> train.json, network.pt -> export.json, model.onnx, genotype.json
+
+Every stage may be run again: it writes its files whole, the result file last.
+"""
+
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from json import loads
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latency.estimate.lookup_table import TableEstimator
+from latency.operator import SparsityPattern
+from latency.table import LatencyTable
+from search.data.batches import Examples, seeded_generator, split_examples
+from search.data.dataset import Dataset
+from search.engine.checkpoint import (
+    load_checkpoint,
+    save_checkpoint,
+    write_atomically,
+    write_json,
+)
+from search.engine.progress import Progress
+from search.export.export import ExportResult, export_network
+from search.finalize.derive import derive_genotype
+from search.finalize.repair import fit_to_budget
+from search.finalize.run import Goal
+from search.finalize.schedule import schedule_for
+from search.finalize.train import Split, evaluate, make_network, train_final
+from search.layers.sparse import sparse_layers
+from search.requests import SearchRequest
+from search.space.dass_cells import build_graph
+from search.space.genotype import Genotype
+
+PARITY_IMAGES = 64
+
+
+def run_derive(
+    request: SearchRequest,
+    work: Path,
+    dataset: Dataset,
+    table: LatencyTable | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write derive.json: the discrete network whose predicted interval is within the budget.
+
+    Args:
+        request: what is searched; `tighten` is applied to the budget.
+        work: holds search.json with the architecture parameters.
+        dataset: gives the shape of the task.
+        table: prices of the target; without one widths stay full and nothing is predicted.
+        progress: hears of the result.
+
+    Raises:
+        BudgetInfeasibleError: no network of the space is within the budget.
+        ValueError: search.json is missing or malformed.
+    """
+    found = _read(work / "search.json")
+    alphas = {kind: np.array(found["alphas"][kind], dtype=float) for kind in ("normal", "reduce")}
+    genotype = derive_genotype(**alphas, channels=request.channels, cells=request.cells)
+    budget_ms = request.budget_ms * request.tighten
+    result: dict[str, Any] = {
+        "budget_ms": request.budget_ms,
+        "tighten": request.tighten,
+        "derived": genotype.to_dict(),
+        "repaired": False,
+        "prediction": None,
+    }
+    if table is not None:
+        estimator = TableEstimator(table)
+        fitted, repaired = fit_to_budget(genotype, alphas, dataset.task, estimator, budget_ms)
+        genotype = fitted.genotype
+        result["repaired"] = repaired
+        result["prediction"] = asdict(fitted.prediction)
+        result["width_distortion"] = fitted.distortion
+        result["width_distortion_bound"] = fitted.lower_bound
+    result["genotype"] = genotype.to_dict()
+    result["graph"] = build_graph(genotype, dataset.task).to_dict()
+    result["widths"] = {
+        choice.layer: choice.density
+        for choice in genotype.layers
+        if choice.pattern is SparsityPattern.CHANNEL
+    }
+    write_json(work / "derive.json", result)
+    progress.report({"repaired": result["repaired"], "prediction": result["prediction"]})
+    return result
+
+
+def run_train(
+    request: SearchRequest,
+    work: Path,
+    dataset: Dataset,
+    table: LatencyTable | None,  # noqa: ARG001  (every stage is called in the same way)
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write network.pt and train.json: the derived network, trained, pruned and fine-tuned.
+
+    The test images are used here, once, when nothing is left to choose.
+    """
+    genotype = Genotype.from_dict(_read(work / "derive.json")["genotype"])
+    goal = _goal(request)
+    schedule = schedule_for(request.recipe)
+    network = make_network(genotype, dataset.task, goal)
+    outcome = train_final(
+        network,
+        _split(dataset, request.seed, schedule.valid_fraction),
+        schedule,
+        goal,
+        checkpoint=work / "checkpoints" / "train.pt",
+        report=progress.report,
+    )
+    save_checkpoint(work / "network.pt", {"network": network.state_dict()})
+    test = Examples(images=dataset.test_images, labels=dataset.test_labels)
+    layers = sparse_layers(network).values()
+    result = {
+        "accuracy": evaluate(network, test),
+        "test_images": len(test),
+        "valid_accuracy": outcome.valid_accuracy,
+        "epoch": outcome.epoch,
+        "epochs": schedule.epochs,
+        "density": outcome.density,
+        "pattern": request.pattern.value,
+        "parameters": sum(layer.weight.numel() for layer in layers),
+        "nonzeros": sum(layer.kept_weights() for layer in layers),
+    }
+    write_json(work / "train.json", result)
+    return result
+
+
+def run_export(
+    request: SearchRequest,
+    work: Path,
+    dataset: Dataset,
+    table: LatencyTable | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write model.onnx, genotype.json and export.json from the trained network.
+
+    Raises:
+        ParityError: ONNX Runtime does not compute what PyTorch does.
+    """
+    genotype = Genotype.from_dict(_read(work / "derive.json")["genotype"])
+    network = make_network(genotype, dataset.task, _goal(request))
+    network.load_state_dict(load_checkpoint(work / "network.pt")["network"])
+    estimator = None if table is None else TableEstimator(table)
+    exported = export_network(
+        network,
+        dataset.train_images[:PARITY_IMAGES],
+        metadata=_metadata(request, table),
+        estimator=estimator,
+    )
+    write_atomically(work / "model.onnx", lambda file: file.write(exported.model))
+    text = exported.genotype.to_json() + "\n"
+    write_atomically(work / "genotype.json", lambda file: file.write(text.encode()))
+    result = _export_result(exported)
+    result["prediction"] = None if estimator is None else asdict(estimator.predict(exported.graph))
+    write_json(work / "export.json", result)
+    progress.report({"bytes": result["bytes"], "max_abs_difference": exported.max_abs_difference})
+    return result
+
+
+def _goal(request: SearchRequest) -> Goal:
+    return Goal(density=request.density, pattern=request.pattern, seed=request.seed)
+
+
+def _split(dataset: Dataset, seed: int, fraction: float) -> Split:
+    examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
+    valid, train = split_examples(examples, fraction, seeded_generator(seed, "validation"))
+    return Split(train=train, valid=valid)
+
+
+def _metadata(request: SearchRequest, table: LatencyTable | None) -> dict[str, str]:
+    metadata = {
+        "edgewright.version": _own_version(),
+        "edgewright.dataset": request.dataset.format,
+        "edgewright.seed": str(request.seed),
+        "edgewright.density": f"{request.density:g}",
+        "edgewright.pattern": request.pattern.value,
+        "edgewright.budget_ms": f"{request.budget_ms:g}",
+    }
+    if table is not None:
+        metadata["edgewright.table_version"] = str(table.version)
+        metadata["edgewright.target"] = table.target.label()
+        metadata["edgewright.target_fingerprint"] = table.target.fingerprint
+    return metadata
+
+
+def _own_version() -> str:
+    try:
+        return version("edgewright")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _export_result(exported: ExportResult) -> dict[str, Any]:
+    return {
+        "path": "model.onnx",
+        "sha256": exported.sha256,
+        "bytes": len(exported.model),
+        "max_abs_difference": exported.max_abs_difference,
+        "parity_images": PARITY_IMAGES,
+        "density_per_layer": exported.density_per_layer,
+        "weights": exported.weights,
+        "nonzeros": exported.nonzeros,
+        "removed_channels": exported.removed_channels,
+        "genotype": exported.genotype.to_dict(),
+        "graph": exported.graph.to_dict(),
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ValueError(f"{path.name} is missing: run the stage before first") from error
+    except ValueError as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.name} holds no object")
+    return values

@@ -1,0 +1,43 @@
+"""Events of a job as lines for people."""
+
+from typing import Any
+
+from service.client.events import Event
+
+_NUMBERS = (
+    ("train_loss", "loss {:.3f}"),
+    ("valid_accuracy", "accuracy {:.1%}"),
+    ("density", "density {:.2f}"),
+    ("expected_latency_ms", "latency {:.3f} ms"),
+)
+
+
+def event_line(event: Event) -> str:
+    """Return a line for an event; empty where it says nothing to people."""
+    if event.kind == "state":
+        return _state_line(event.payload)
+    if event.kind == "note":
+        return f"  {event.payload.get('message', '')}"
+    if event.kind == "progress":
+        return _progress_line(event.payload)
+    return ""
+
+
+def _state_line(payload: dict[str, Any]) -> str:
+    error = payload.get("error")
+    suffix = f": {error.get('message', '')}" if isinstance(error, dict) else ""
+    return f"job {payload.get('state', '')}{suffix}"
+
+
+def _progress_line(payload: dict[str, Any]) -> str:
+    stage = payload.get("stage", "")
+    if stage == "device":
+        return f"  device: {payload.get('done')} of {payload.get('total')} measured"
+    numbers = [
+        form.format(payload[name])
+        for name, form in _NUMBERS
+        if isinstance(payload.get(name), int | float)
+    ]
+    phase = f" {payload['phase']}" if payload.get("phase") else ""
+    epoch = f"{payload.get('epoch', '?')}/{payload.get('epochs', '?')}"
+    return f"  {stage}{phase} {epoch}  {'  '.join(numbers)}".rstrip()

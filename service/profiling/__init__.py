@@ -1,0 +1,1 @@
+"""Latency tables: planned, built from raw measurements, read, asked for predictions."""

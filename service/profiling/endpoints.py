@@ -1,0 +1,137 @@
+"""/v1/plans, /v1/operators, /v1/tables, /v1/predictions."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from latency import codec
+from latency.table import TableRow
+from search.space.genotype import Genotype
+from service.access.policy import Operator
+from service.context import Context
+from service.datasets.use_cases import find_dataset
+from service.devices.use_cases import find_device
+from service.errors import invalid_field, public_message
+from service.profiling import questions, use_cases
+from service.profiling.schemas import (
+    OperatorRead,
+    PlanCreate,
+    PlanRead,
+    PredictionCreate,
+    PredictionRead,
+    TableDetailRead,
+    TableRead,
+)
+from service.shapes import Identifier, Limit, Offset, ShortName
+
+router = APIRouter(prefix="/v1", tags=["profiling"])
+
+_PLANNED_NETWORKS = 10  # that a profile measures: six to calibrate, four held out
+
+
+@router.post("/plans")
+def plan_profile(context: Context, _principal: Operator, order: PlanCreate) -> PlanRead:
+    """Return what a device still has to measure for a space, and the minutes that it costs."""
+    with context.database.reading() as session:
+        device = find_device(session, order.device)
+        task = find_dataset(session, order.dataset).task
+        found = questions.plan_profile(
+            session,
+            device,
+            channels=order.channels,
+            cells=order.cells,
+            task=task,
+            networks=_PLANNED_NETWORKS,
+        )
+    missing = [spec.label() for spec in found.plan.operators]
+    return PlanRead(
+        device_id=device.id,
+        target_fingerprint=device.target_fingerprint,
+        operators=found.operators,
+        known=found.operators - len(missing),
+        missing=missing,
+        networks=found.plan.networks,
+        minutes=found.plan.minutes,
+    )
+
+
+@router.post("/predictions")
+def predict_latency(
+    context: Context, _principal: Operator, order: PredictionCreate
+) -> PredictionRead:
+    """Return the latency that the newest table of a device gives for a network."""
+    try:
+        genotype = Genotype.from_dict(order.genotype.model_dump(mode="json"))
+    except ValueError as error:
+        raise invalid_field("/genotype", public_message(error)) from error
+    with context.database.reading() as session:
+        device = find_device(session, order.device)
+        task = find_dataset(session, order.dataset).task
+        found = questions.predict_latency(session, device, genotype, task)
+    prediction = found.prediction
+    return PredictionRead(
+        table_id=found.table_id,
+        table_version=found.table_version,
+        latency_ms=prediction.latency_ms,
+        low_ms=prediction.low_ms,
+        high_ms=prediction.high_ms,
+        measured=prediction.measured,
+        interpolated=prediction.interpolated,
+        estimated=prediction.estimated,
+    )
+
+
+@router.get("/operators")
+def list_operators(
+    context: Context,
+    _principal: Operator,
+    device: Annotated[ShortName, Query(description="id or name")],
+    limit: Annotated[Limit, Query()] = 100,
+    offset: Annotated[Offset, Query()] = 0,
+) -> list[OperatorRead]:
+    """Return what is known of each operator on what a device is now."""
+    with context.database.reading() as session:
+        fingerprint = find_device(session, device).target_fingerprint
+        found = use_cases.measured_operators(session, fingerprint)
+    return [_operator(row) for row in found[offset : offset + limit]]
+
+
+@router.get("/tables")
+def list_tables(
+    context: Context,
+    _principal: Operator,
+    device: Annotated[ShortName | None, Query(description="id or name")] = None,
+    limit: Annotated[Limit, Query()] = 100,
+    offset: Annotated[Offset, Query()] = 0,
+) -> list[TableRead]:
+    """Return the versions of tables, the newest first; of one device as it is now, or of all."""
+    with context.database.reading() as session:
+        fingerprint = None if device is None else find_device(session, device).target_fingerprint
+        found = use_cases.list_tables(session, fingerprint, limit=limit, offset=offset)
+        return [TableRead.model_validate(row) for row in found]
+
+
+@router.get("/tables/{table_id}")
+def get_table(context: Context, _principal: Operator, table_id: Identifier) -> TableDetailRead:
+    """Return a version of a table with its rows."""
+    with context.database.reading() as session:
+        row = use_cases.get_table(session, table_id)
+        table = use_cases.load_table(session, table_id)
+    return TableDetailRead(
+        **TableRead.model_validate(row).model_dump(),
+        target=codec.to_plain(table.target),
+        rows=[_operator(found) for found in table.rows],
+    )
+
+
+def _operator(row: TableRow) -> OperatorRead:
+    return OperatorRead(
+        key=row.spec.key,
+        label=row.spec.label(),
+        spec=row.spec,
+        median_ns=row.median_ns,
+        spread_ns=row.spread_ns,
+        samples=row.samples,
+        method=row.method,
+        measured_at=row.measured_at,
+    )

@@ -1,0 +1,78 @@
+"""Questions that a table answers without a device: how long to measure, how fast is a network."""
+
+from dataclasses import dataclass
+
+from latency.estimate.estimator import Prediction
+from latency.estimate.lookup_table import TableEstimator
+from sqlalchemy.orm import Session
+
+from latency.plan import Plan, missing_operators
+from search.space.dass_cells import build_graph
+from search.space.genotype import Genotype
+from search.space.sampling import space_operators
+from search.space.task import TaskShape
+from service.devices.use_cases import Device
+from service.errors import ConflictError, invalid_field, public_message
+from service.profiling import use_cases
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedProfile:
+    """What a device still has to measure before it can be searched for."""
+
+    device: Device
+    operators: int  # of the space
+    plan: Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePrediction:
+    """A prediction and the table that it comes from."""
+
+    table_id: str
+    table_version: int
+    prediction: Prediction
+
+
+def plan_profile(
+    session: Session, device: Device, *, channels: int, cells: int, task: TaskShape, networks: int
+) -> PlannedProfile:
+    """Return the missing measurements of a space, and the time that they will take.
+
+    Raises:
+        InvalidValueError: there is no such space.
+    """
+    try:
+        wanted = space_operators(channels, cells, task)
+    except ValueError as error:
+        raise invalid_field("/channels", public_message(error)) from error
+    known = use_cases.known_operator_keys(session, device.target_fingerprint)
+    plan = Plan(
+        operators=missing_operators(wanted, known),
+        networks=networks,
+        costs=use_cases.measuring_costs(session, device.target_fingerprint),
+    )
+    return PlannedProfile(device=device, operators=len(wanted), plan=plan)
+
+
+def predict_latency(
+    session: Session, device: Device, genotype: Genotype, task: TaskShape
+) -> TablePrediction:
+    """Return the predicted latency of a network on what a device is now.
+
+    Raises:
+        ConflictError: the device has no table yet.
+        InvalidValueError: the genotype is no network for this task.
+    """
+    row = use_cases.latest_table(session, device.id)
+    if row is None:
+        raise ConflictError(
+            "This device has no latency table yet; start with POST /v1/profiles.",
+            code="no-table",
+        )
+    try:
+        graph = build_graph(genotype, task)
+    except ValueError as error:
+        raise invalid_field("/genotype", public_message(error)) from error
+    prediction = TableEstimator(use_cases.load_table(session, row.id)).predict(graph)
+    return TablePrediction(table_id=row.id, table_version=row.version, prediction=prediction)

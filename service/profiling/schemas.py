@@ -1,0 +1,116 @@
+"""JSON shapes of plans, tables and predictions."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from latency.operator import OperatorSpec, SparsityPattern
+from latency.table import Calibration, PublishedError
+from search.requests import MAX_CELLS, MAX_CHANNELS, MIN_CELLS, MIN_CHANNELS
+from search.space.genotype import EDGES, NODES
+from service.shapes import PRINTABLE, ReadShape, RequestShape, ShortName
+
+Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
+Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
+Operation = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=PRINTABLE)]
+EdgeShape = tuple[Operation, Annotated[int, Field(ge=0, le=NODES)]]
+CellShape = Annotated[list[EdgeShape], Field(min_length=EDGES, max_length=EDGES)]
+ConcatShape = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=NODES + 1)], ...], Field(max_length=NODES)
+]
+
+
+class PlanCreate(RequestShape):
+    """Which space a device should be ready for."""
+
+    device: Annotated[ShortName, Field(description="id or name")]
+    dataset: Annotated[ShortName, Field(description="gives image size and classes")] = "digits"
+    channels: Channels = 16
+    cells: Cells = 5
+
+
+class PlanRead(ReadShape):
+    """What is missing, and the minutes that it costs."""
+
+    device_id: str
+    target_fingerprint: str
+    operators: int  # of the space
+    known: int  # of them, measured already
+    missing: list[str]  # labels of the others
+    networks: int  # whole networks, for calibration and held out
+    minutes: float
+
+
+class OperatorRead(ReadShape):
+    """What is known of one operator on a target."""
+
+    key: str
+    label: str
+    spec: OperatorSpec
+    median_ns: float
+    spread_ns: float
+    samples: int
+    method: str
+    measured_at: str
+
+
+class TableRead(ReadShape):
+    """A version of a table, without its rows."""
+
+    id: str
+    target_fingerprint: str
+    version: int
+    operators: int
+    calibration: Calibration
+    error: PublishedError | None
+    networks: dict[str, list[str]]
+    created_at: datetime
+
+
+class TableDetailRead(TableRead):
+    """A version of a table with its rows."""
+
+    target: dict[str, Any]
+    rows: list[OperatorRead]
+
+
+class LayerShape(RequestShape):
+    """Sparsity of one layer."""
+
+    layer: ShortName
+    pattern: SparsityPattern
+    density: Annotated[float, Field(gt=0, le=1)]
+
+
+class GenotypeShape(RequestShape):
+    """A genotype in the form of Genotype.to_dict, with every value bounded."""
+
+    normal: CellShape
+    reduce: CellShape
+    channels: Channels
+    cells: Cells
+    normal_concat: ConcatShape = (2, 3, 4, 5)
+    reduce_concat: ConcatShape = (2, 3, 4, 5)
+    layers: Annotated[tuple[LayerShape, ...], Field(max_length=MAX_CELLS * EDGES)] = ()
+
+
+class PredictionCreate(RequestShape):
+    """Which network, on which device."""
+
+    device: Annotated[ShortName, Field(description="id or name")]
+    dataset: Annotated[ShortName, Field(description="gives image size and classes")] = "digits"
+    genotype: GenotypeShape
+
+
+class PredictionRead(ReadShape):
+    """Predicted latency of one image, with a 90 % interval, and what it is made of."""
+
+    table_id: str
+    table_version: int
+    latency_ms: float
+    low_ms: float
+    high_ms: float
+    measured: int  # operators with a row of their own
+    interpolated: int
+    estimated: int

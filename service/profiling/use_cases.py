@@ -1,0 +1,158 @@
+"""Latency tables: what is missing, a new version, an old version, the newest one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from latency import codec
+from latency.estimate.calibrate import fit_calibration, published_error
+from latency.measurement import ChainSamples, NetworkMeasurement
+from latency.messages import ProfileWork, WorkKind
+from latency.operator import OperatorSpec
+from latency.plan import MeasuringCosts, Plan
+from latency.table import Calibration, LatencyTable, PublishedError, TableRow
+from latency.target import Target
+from service.devices.use_cases import get_device
+from service.errors import NotFoundError
+from service.profiling import repository
+from service.profiling.rows import RawMeasurement, table_rows
+from service.tables.base import new_id
+from service.tables.latency_table import LatencyTableRow
+from service.tables.measurement import MeasurementRow
+
+_HISTORY = 10  # profiles of a target that the expected time is taken from
+
+
+def known_operator_keys(session: Session, fingerprint: str) -> set[str]:
+    """Return the keys of the operators that were measured on a target."""
+    return repository.good_spec_keys(session, fingerprint)
+
+
+def build_table(
+    session: Session,
+    fingerprint: str,
+    calibration: Sequence[NetworkMeasurement],
+    held_out: Sequence[NetworkMeasurement],
+    *,
+    now: datetime,
+) -> LatencyTableRow:
+    """Store the next version of the table of a target, from its newest measurements.
+
+    Args:
+        session: in a transaction.
+        fingerprint: of the target.
+        calibration: whole networks that the calibration is fitted on.
+        held_out: other networks, for the published error; without them there is none.
+        now: the time.
+
+    Raises:
+        NotFoundError: nothing was measured on this target.
+    """
+    found = repository.target(session, fingerprint, lock=True)
+    measurements = repository.newest_measurements(session, fingerprint)
+    if found is None or not measurements:
+        raise NotFoundError("Nothing was measured on this target yet.")
+    newest = repository.newest_table(session, fingerprint)
+    rows = table_rows(_raw(row) for row in measurements)
+    table = LatencyTable(
+        target=codec.from_plain(found.target, Target),
+        version=1 if newest is None else newest.version + 1,
+        rows=rows,
+        calibration=fit_calibration(rows, calibration),
+    )
+    error = published_error(table, held_out)
+    row = LatencyTableRow(
+        id=new_id(),
+        target_fingerprint=fingerprint,
+        version=table.version,
+        operators=len(rows),
+        calibration=codec.to_plain(table.calibration),
+        error=None if error is None else codec.to_plain(error),
+        networks={
+            "calibration": [measured.name for measured in calibration],
+            "held_out": [measured.name for measured in held_out],
+        },
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    repository.add_table_measurements(session, row.id, [found.id for found in measurements])
+    return row
+
+
+def load_table(session: Session, table_id: str) -> LatencyTable:
+    """Return a version of a table with all its rows.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    row = get_table(session, table_id)
+    found = repository.target(session, row.target_fingerprint)
+    if found is None:
+        raise NotFoundError("There is no target for this table.")
+    return LatencyTable(
+        target=codec.from_plain(found.target, Target),
+        version=row.version,
+        rows=table_rows(_raw(found) for found in repository.table_measurements(session, row.id)),
+        calibration=codec.from_plain(row.calibration, Calibration),
+        error=None if row.error is None else codec.from_plain(row.error, PublishedError),
+    )
+
+
+def get_table(session: Session, table_id: str) -> LatencyTableRow:
+    """Return what is stored of a version of a table, without its rows.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    row = repository.table_by_id(session, table_id)
+    if row is None:
+        raise NotFoundError("There is no table with this id; see GET /v1/tables.")
+    return row
+
+
+def latest_table(session: Session, device_id: str) -> LatencyTableRow | None:
+    """Return the newest table of what the device is now, or None before its first profile.
+
+    Raises:
+        NotFoundError: there is no such device.
+    """
+    return repository.newest_table(session, get_device(session, device_id).target_fingerprint)
+
+
+def list_tables(
+    session: Session, fingerprint: str | None, *, limit: int, offset: int
+) -> Sequence[LatencyTableRow]:
+    """Return a page of the versions, the newest first."""
+    return repository.tables_newest_first(session, fingerprint, limit, offset)
+
+
+def measured_operators(session: Session, fingerprint: str) -> tuple[TableRow, ...]:
+    """Return what is known of each operator on a target, whether or not a table has it yet."""
+    measurements = repository.newest_measurements(session, fingerprint)
+    return table_rows(_raw(row) for row in measurements)
+
+
+def measuring_costs(session: Session, fingerprint: str) -> MeasuringCosts:
+    """Return how long a measurement takes on a target: the defaults, scaled to its history."""
+    finished = repository.finished_profiles(session, fingerprint, WorkKind.PROFILE.value, _HISTORY)
+    expected_s, took_s = 0.0, 0.0
+    for plain, started, ended in finished:
+        work = codec.from_plain(plain, ProfileWork)
+        plan = Plan(operators=work.operators, networks=len(work.networks), processes=work.processes)
+        expected_s += plan.minutes * 60
+        took_s += (ended - started).total_seconds()
+    default = MeasuringCosts()
+    factor = took_s / expected_s if expected_s > 0 and took_s > 0 else 1.0
+    return MeasuringCosts(
+        operator_s=default.operator_s * factor, process_s=default.process_s * factor
+    )
+
+
+def _raw(row: MeasurementRow) -> RawMeasurement:
+    return RawMeasurement(
+        spec=OperatorSpec.from_dict(row.spec),
+        samples=codec.from_plain(row.samples, ChainSamples),
+        measured_at=row.measured_at,
+    )

@@ -1,0 +1,127 @@
+"""The certificate of a search: what was promised, what was measured, and on what."""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from latency import codec
+from latency.measurement import NetworkMeasurement
+from service.devices.use_cases import Device, get_device
+from service.jobs.use_cases import get_job
+from service.lifecycle import WorkState
+from service.tables.job import JobRow
+from service.tables.latency_table import LatencyTableRow
+from service.tables.work_unit import WorkUnitRow
+from service.worker.device_work import measured_network, summary
+from service.worker.flow import Flow
+from service.worker.stage_results import read_result
+
+FORMAT = "edgewright-certificate/1"
+_PACKAGES = ("edgewright", "torch", "onnx", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateFacts:
+    """Everything that a certificate is made of; nothing in it is a constant."""
+
+    issued_at: str
+    job: JobRow
+    device: Device
+    table: LatencyTableRow
+    derived: dict[str, Any]
+    trained: dict[str, Any]
+    exported: dict[str, Any]
+    measurements: dict[str, NetworkMeasurement]  # by name, in the order in which they were made
+    model_measurement: str  # the name of the one that counts
+
+    @property
+    def genotype(self) -> dict[str, Any]:
+        """The network that was found."""
+        genotype: dict[str, Any] = self.derived["genotype"]
+        return genotype
+
+    @classmethod
+    def collect(cls, session: Session, flow: Flow, number: int) -> "CertificateFacts":
+        """Read the facts of a job whose last round was `number`."""
+        job = get_job(session, flow.job_id)
+        units = session.scalars(
+            select(WorkUnitRow)
+            .where(WorkUnitRow.job_id == job.id, WorkUnitRow.state == WorkState.DONE)
+            .where(WorkUnitRow.kind == "verify")
+            .order_by(WorkUnitRow.created_at)
+        ).all()
+        return cls(
+            issued_at=flow.context.clock().isoformat(),
+            job=job,
+            device=get_device(session, str(job.device_id)),
+            table=session.get_one(LatencyTableRow, job.table_id),
+            derived=read_result(flow, number, "derive"),
+            trained=read_result(flow, number, "train"),
+            exported=read_result(flow, number, "export"),
+            measurements={u.work["name"]: measured_network(session, u.id) for u in units},
+            model_measurement=f"round-{number}-model",
+        )
+
+
+def certificate(facts: CertificateFacts) -> dict[str, Any]:
+    """Return the certificate as plain values."""
+    measured = summary(facts.measurements[facts.model_measurement])
+    budget_ms = float(facts.job.request["budget_ms"])
+    met = measured["latency_ms"] <= budget_ms
+    return {
+        "format": FORMAT,
+        "job_id": facts.job.id,
+        "issued_at": facts.issued_at,
+        "budget_ms": budget_ms,
+        "met": met,
+        "verdict": _verdict(measured["latency_ms"], budget_ms),
+        "measured": measured,
+        "predicted": facts.derived["prediction"],
+        "other_measurements": {
+            name: summary(found)
+            for name, found in facts.measurements.items()
+            if name != facts.model_measurement
+        },
+        "accuracy": facts.trained["accuracy"],
+        "test_images": facts.trained["test_images"],
+        "training": _without(facts.trained, "accuracy", "test_images"),
+        "export": _without(facts.exported, "graph", "path"),
+        "genotype": facts.genotype,
+        "table": {
+            "id": facts.table.id,
+            "version": facts.table.version,
+            "operators": facts.table.operators,
+            "calibration": facts.table.calibration,
+            "published_error": facts.table.error,
+        },
+        "device": {
+            "id": facts.device.id,
+            "name": facts.device.name,
+            "target": codec.to_plain(facts.device.target),
+            "target_fingerprint": facts.device.target.fingerprint,
+        },
+        "request": facts.job.request,
+        "seed": facts.job.request["seed"],
+        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+    }
+
+
+def _verdict(latency_ms: float, budget_ms: float) -> str:
+    share = latency_ms / budget_ms
+    if latency_ms <= budget_ms:
+        return f"met: {latency_ms:.4f} ms measured, {share:.1%} of the budget of {budget_ms:g} ms"
+    return f"not met: {latency_ms:.4f} ms measured, {share - 1:.1%} over the budget of {budget_ms:g} ms"
+
+
+def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
