@@ -57,7 +57,7 @@ def lock_folder() -> Path:
     """Return the user's folder for lock files, made on first use and closed to others.
 
     Raises:
-        PermissionError: a folder of that name belongs to somebody else.
+        PermissionError: the folder is a link or belongs to somebody else.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime and os.access(runtime, os.W_OK):
@@ -67,7 +67,7 @@ def lock_folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     owner = folder.lstat().st_uid
     if folder.is_symlink() or owner != os.getuid():
-        raise PermissionError(f"{folder} belongs to user {owner}; it holds this user's locks")
+        raise PermissionError(f"{folder} is a link or belongs to user {owner}; remove it")
     return folder
 
 

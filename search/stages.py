@@ -5,9 +5,9 @@
 Every stage may be run again: it writes its files whole, the result file last.
 """
 
+import json
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from json import loads
 from pathlib import Path
 from typing import Any
 
@@ -147,16 +147,17 @@ def run_export(
     network = make_network(genotype, dataset.task, _goal(request))
     network.load_state_dict(load_checkpoint(work / "network.pt")["network"])
     estimator = None if table is None else TableEstimator(table)
+    images = dataset.train_images[:PARITY_IMAGES]
     exported = export_network(
         network,
-        dataset.train_images[:PARITY_IMAGES],
-        metadata=_metadata(request, table),
+        images,
+        metadata=_metadata(request, dataset, table),
         estimator=estimator,
     )
     write_atomically(work / "model.onnx", lambda file: file.write(exported.model))
     text = exported.genotype.to_json() + "\n"
     write_atomically(work / "genotype.json", lambda file: file.write(text.encode()))
-    result = _export_result(exported)
+    result = _export_result(exported) | {"parity_images": len(images)}
     result["prediction"] = None if estimator is None else asdict(estimator.predict(exported.graph))
     write_json(work / "export.json", result)
     progress.report({"bytes": result["bytes"], "max_abs_difference": exported.max_abs_difference})
@@ -173,10 +174,16 @@ def _split(dataset: Dataset, seed: int, fraction: float) -> Split:
     return Split(train=train, valid=valid)
 
 
-def _metadata(request: SearchRequest, table: LatencyTable | None) -> dict[str, str]:
+def _metadata(
+    request: SearchRequest, dataset: Dataset, table: LatencyTable | None
+) -> dict[str, str]:
     metadata = {
         "edgewright.version": _own_version(),
         "edgewright.dataset": request.dataset.format,
+        "edgewright.classes": json.dumps(dataset.class_names),
+        # Pixels from 0 to 1, less the mean, over the deviation, per channel.
+        "edgewright.mean": json.dumps(dataset.mean),
+        "edgewright.std": json.dumps(dataset.std),
         "edgewright.seed": str(request.seed),
         "edgewright.density": f"{request.density:g}",
         "edgewright.pattern": request.pattern.value,
@@ -202,7 +209,6 @@ def _export_result(exported: ExportResult) -> dict[str, Any]:
         "sha256": exported.sha256,
         "bytes": len(exported.model),
         "max_abs_difference": exported.max_abs_difference,
-        "parity_images": PARITY_IMAGES,
         "density_per_layer": exported.density_per_layer,
         "weights": exported.weights,
         "nonzeros": exported.nonzeros,
@@ -214,7 +220,7 @@ def _export_result(exported: ExportResult) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = loads(path.read_bytes())
+        values = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ValueError(f"{path.name} is missing: run the stage before first") from error
     except ValueError as error:

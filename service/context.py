@@ -22,8 +22,11 @@ class AppContext:
     job_queue: JobQueue
 
 
-def get_context(request: Request) -> AppContext:
-    """Return the context of the application that handles the request."""
+async def get_context(request: Request) -> AppContext:
+    """Return the context of the application that handles the request.
+
+    Not a plain function: those go to a thread, which costs more than all that happens here.
+    """
     context: AppContext = request.app.state.context
     return context
 

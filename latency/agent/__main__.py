@@ -13,7 +13,7 @@ from latency.agent.enrol import JoinRequest, join
 from latency.agent.errors import AccessRevokedError, AgentError, StoppedError
 from latency.agent.local_measurer import LocalMeasurer
 from latency.agent.measure import measure_plan, read_plan
-from latency.agent.service_api import ServiceApi, checked_address
+from latency.agent.service_api import ServiceApi, checked_address, is_readable_on_the_way
 from latency.agent.settings import ENROL_TOKEN_VARIABLE, AgentSettings, default_state_dir
 from latency.agent.spool import Measurement
 from latency.agent.state import find_identity, load_identity
@@ -62,7 +62,7 @@ def _join(options: argparse.Namespace) -> int:
     )
     target = LocalMeasurer(options.threads).target()
     identity = join(request, target, AgentSettings(), StopSignal())
-    if identity.server.startswith("http://"):
+    if is_readable_on_the_way(identity.server):
         print("note: over http the token can be read on the way; use https between machines")
     print(f"joined {identity.server} as {identity.name!r}, device {identity.device_id}")
     return 0

@@ -151,7 +151,7 @@ class _Attempt:
             if work.artifact_sha256:
                 model = place.models.fetch(work.artifact_sha256, place.settings.patience(over))
             measurement = place.measurer.verify(work, model, self._target, over.is_set)
-            if over.is_set():
+            if over.is_set() or (measurement.error and over.wait(STOP_MAY_FOLLOW_S)):
                 raise StoppedError("verify: stopped")  # it may be a part of a measurement
             error = measurement.error[:MAX_ERROR]
             self._spool.add(replace(measurement, name=work.name, error=error))

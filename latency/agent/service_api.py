@@ -174,6 +174,12 @@ def checked_address(server: str) -> str:
     return server.rstrip("/")
 
 
+def is_readable_on_the_way(server: str) -> bool:
+    """Return whether tokens travel in the clear: http to another machine."""
+    parts = urlsplit(server)
+    return parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
+
+
 def _lease_path(lease_id: str) -> str:
     return f"/v1/work/leases/{quote(lease_id, safe='')}"
 

@@ -12,50 +12,54 @@ merged operators are priced at nothing; what they do cost is left to the calibra
 """
 
 from collections import Counter
+from dataclasses import replace
 
 from latency.graph import GraphNode, NetworkGraph
-from latency.operator import Activation, OperatorKind, OperatorSpec
+from latency.operator import Activation, OperatorKind
+
+_WEIGHTED = (OperatorKind.CONV, OperatorKind.LINEAR)
+_SUM_INPUTS = 2  # a runtime merges sums of two only
 
 
 def executed_nodes(graph: NetworkGraph) -> tuple[GraphNode, ...]:
     """Return the nodes that are executed, in order, with merged duplicates named once."""
     nodes = _without_duplicates(graph)
     readers = Counter(name for node in nodes for name in node.inputs)
-    extendable: set[str] = set()  # tensors whose convolution can still take a sum or a ReLU
+    takes_sum: set[str] = set()  # tensors whose convolution can still take a sum
+    takes_relu: set[str] = set()  # ... or a ReLU; at most one of each, the sum first
     executed: list[GraphNode] = []
     for node in nodes:
-        absorbed = _is_absorbed(node, extendable)
-        if not absorbed:
+        is_sum = node.spec.kind is OperatorKind.ADD and len(node.inputs) == _SUM_INPUTS
+        is_relu = node.spec.kind is OperatorKind.RELU
+        summed = is_sum and not takes_sum.isdisjoint(node.inputs)
+        if not summed and not (is_relu and node.inputs[0] in takes_relu):
             executed.append(node)
-        if readers[node.name] == 1 and _can_extend(node, absorbed=absorbed):
-            extendable.add(node.name)
+        if readers[node.name] == 1 and (summed or _is_plain_conv(node)):
+            takes_relu.add(node.name)
+            if not summed:
+                takes_sum.add(node.name)
     return tuple(executed)
 
 
-def _is_absorbed(node: GraphNode, extendable: set[str]) -> bool:
-    if node.spec.kind is OperatorKind.RELU:
-        return node.inputs[0] in extendable
-    if node.spec.kind is OperatorKind.ADD:
-        return len(node.inputs) == 2 and any(name in extendable for name in node.inputs)
-    return False
-
-
-def _can_extend(node: GraphNode, *, absorbed: bool) -> bool:
-    if node.spec.kind is OperatorKind.CONV:
-        return node.spec.activation is Activation.NONE
-    return absorbed and node.spec.kind is OperatorKind.ADD
+def _is_plain_conv(node: GraphNode) -> bool:
+    spec = node.spec
+    return spec.kind is OperatorKind.CONV and spec.activation is Activation.NONE
 
 
 def _without_duplicates(graph: NetworkGraph) -> list[GraphNode]:
-    first: dict[tuple[OperatorSpec, tuple[str, ...]], str] = {}
+    # Keyed by what is read, because hashing a whole spec is ten times as slow.
+    readers: dict[tuple[str, ...], list[GraphNode]] = {}
     same_as: dict[str, str] = {}
     kept: list[GraphNode] = []
     for node in graph.nodes:
-        inputs = tuple(same_as.get(name, name) for name in node.inputs)
-        if node.spec.weight_shape is None:
-            known = first.setdefault((node.spec, inputs), node.name)
-            if known != node.name:
-                same_as[node.name] = known
+        if same_as and not same_as.keys().isdisjoint(node.inputs):
+            node = replace(node, inputs=tuple(same_as.get(name, name) for name in node.inputs))
+        if node.spec.kind not in _WEIGHTED:
+            twins = readers.setdefault(node.inputs, [])
+            twin = next((other for other in twins if other.spec == node.spec), None)
+            if twin is not None:
+                same_as[node.name] = twin.name
                 continue
-        kept.append(GraphNode(name=node.name, spec=node.spec, inputs=inputs))
+            twins.append(node)
+        kept.append(node)
     return kept

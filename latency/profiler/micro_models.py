@@ -68,11 +68,11 @@ class _Frame:
     def sources(self, count: int) -> list[str]:
         """Return the tensors that the copies read."""
         spec = self.spec
-        if spec.in_channels <= IMAGE_CHANNELS:
-            return [INPUT] * count
         if spec.kind is OperatorKind.LINEAR:
             pool = _plain(OperatorKind.GLOBAL_AVG_POOL, spec.in_shape)
             return [self.add("source", pool, (INPUT,))] * count
+        if spec.in_channels <= IMAGE_CHANNELS:
+            return [INPUT] * count
         producer = _pixelwise(spec.in_shape, stride=1, activation=Activation.RELU)
         names, last = [], INPUT
         for index in range(count):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from latency.units import NS_PER_MS, NS_PER_US
+from latency.units import NS_PER_MS, NS_PER_S, NS_PER_US
 
 Run = Callable[[], object]
 Clock = Callable[[], int]  # nanoseconds, monotonic
@@ -28,6 +28,7 @@ class TimingSettings:
     quiet: float = 1.05  # a round is quiet if its reference took at most this times the fastest
     fastest_ns: float = float("inf")  # of the reference, as far as known from before
     patience: int = 4  # at most this times `rounds` are taken
+    budget_ns: int = 20 * NS_PER_S  # no further round begins after this time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ def _take_rounds(
 ) -> list[list[int]]:
     """Return the kept rounds in the order of time; the last model of each is the reference."""
     order = list(range(len(runs) - 1))
+    end = clock() + settings.budget_ns
     before = _sample(runs[-1], counts[-1], clock)
     rounds: list[list[int]] = []
     while len(rounds) < settings.rounds * settings.patience:
@@ -74,7 +76,7 @@ def _take_rounds(
         samples[-1] = max(before, after)
         before = after
         rounds.append(samples)
-        if _count_quiet(rounds, settings) >= settings.rounds:
+        if _count_quiet(rounds, settings) >= settings.rounds or clock() > end:
             break
     by_noise = sorted(range(len(rounds)), key=lambda index: rounds[index][-1])
     return [rounds[index] for index in sorted(by_noise[: settings.rounds])]

@@ -5,6 +5,7 @@ The names x_train, y_train, x_test, y_test are read as well.
 """
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,18 @@ _NAMES = {
     "test_labels": "y_test",
 }
 
+# What NumPy raises on bytes that are no archive, a damaged one, or a plain array.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 def load_npz(path: Path) -> tuple[RawSplit, RawSplit, tuple[str, ...]]:
     """Return training and test images and the class names.
@@ -28,10 +41,11 @@ def load_npz(path: Path) -> tuple[RawSplit, RawSplit, tuple[str, ...]]:
         ValueError: not an archive of arrays, an array is missing, or has another shape or type.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # A file of our own: NumPy leaves the one that it opens to the collector on a damaged archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: _read(archive, name, path) for name in _NAMES}
             names = archive.get("class_names")
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError) as error:
+    except _UNREADABLE as error:
         if str(error).startswith("dataset:"):
             raise
         raise ValueError(f"dataset: {path} is not an archive of NumPy arrays: {error}") from error

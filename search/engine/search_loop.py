@@ -6,6 +6,7 @@ allocated over the whole network, and the latency of the exported network is a c
 """
 
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +44,17 @@ from search.objective.beta import beta_regulariser
 from search.objective.constraint import relative_violation
 from search.objective.latency_term import ExpectedLatency
 
-_EVALUATED = 512  # images of the architecture half that an epoch's accuracy is taken on
+_DERIVED_TEMPERATURE = 1e-4  # cold enough that the expectation is the derived network's price
+_EVALUATED = 256  # images of the architecture half that an epoch's accuracy is taken on
+
+
+class TrainingDivergedError(ValueError):
+    """The loss is not a finite number any more; no later epoch can repair that."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"search: the loss is not finite in epoch {epoch}")
+        self.code = "training-diverged"
+        self.epoch = epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +93,8 @@ class SearchLoop:
         """Run all epochs that are left, with a checkpoint after each.
 
         Raises:
-            ValueError: the loss is no longer finite, or the checkpoint is not of this request.
+        TrainingDivergedError: the loss is no longer finite.
+        ValueError: the checkpoint is damaged or not of this request.
         """
         if checkpoint.exists():
             self.run.load_state_dict(load_checkpoint(checkpoint))
@@ -153,8 +165,7 @@ class SearchLoop:
         loss = F.cross_entropy(run.supernet(images, *mixture), labels)
         loss = loss + self.recipe.beta_weight * done * beta_regulariser(tables)
         if self.latency is not None:
-            expected_ms = self.latency(tables[0], tables[1], temperature(self.recipe, done))
-            violation = relative_violation(expected_ms, self.budget_ms)
+            violation = self._violation(tables, done)
             loss = loss + run.dual.term(violation)
             run.dual.ascend(float(violation.detach()))
         run.alpha_optimizer.zero_grad()
@@ -164,14 +175,25 @@ class SearchLoop:
         run.alpha_optimizer.step()
         self._finite(loss)
 
+    def _violation(self, tables: list[Tensor], done: float) -> Tensor:
+        """Return how far the derived network is over the budget, with a smooth gradient.
+
+        The value is that of the derived network: the mixture early in a search costs something
+        else, and a multiplier that follows it drives the derived network far below the budget.
+        """
+        assert self.latency is not None
+        soft = self.latency(tables[0], tables[1], temperature(self.recipe, done))
+        with torch.no_grad():
+            gap = self.latency(tables[0], tables[1], _DERIVED_TEMPERATURE) - soft
+        return relative_violation(soft + gap, self.budget_ms)
+
     def _summary(self, stage: Stage, train_loss: float) -> dict[str, Any]:
         epoch = self.run.epoch + 1
         latency_ms = None
         if self.latency is not None:
             with torch.no_grad():
                 tables = self.run.alphas.parameters()
-                heat = temperature(self.recipe, epoch / self.recipe.epochs)
-                latency_ms = float(self.latency(tables[0], tables[1], heat))
+                latency_ms = float(self.latency(tables[0], tables[1], _DERIVED_TEMPERATURE))
         return {
             "phase": stage.value,
             "epoch": epoch,
@@ -216,6 +238,6 @@ class SearchLoop:
 
     def _finite(self, loss: Tensor) -> float:
         value = float(loss.detach())
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ValueError(f"search: the loss is not finite in epoch {self.run.epoch + 1}")
+        if not math.isfinite(value):
+            raise TrainingDivergedError(self.run.epoch + 1)
         return value

@@ -67,11 +67,11 @@ class TrainingRun:
         rate = self.schedule.learning_rate * self._rate(done)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        start = self.schedule.dense_epochs * self.steps
-        length = self.schedule.prune_epochs * self.steps
-        # The first step of fine-tuning prunes for the last time, exactly to the goal.
-        if start <= done <= start + length and (done - start) % self._prune_every() == 0:
-            prune(self.network, cubic_density((done - start) / length, self.goal.density))
+        done -= self.schedule.dense_epochs * self.steps
+        length, every = self.schedule.prune_epochs * self.steps, self._prune_every()
+        if 0 <= done < length and done % every == 0:
+            # Counted from the end of the interval: the last of them reaches the goal exactly.
+            prune(self.network, cubic_density((done + every) / length, self.goal.density))
 
     def finish_step(self, loss: Tensor) -> None:
         """Take one optimiser step along the gradients of `loss`."""

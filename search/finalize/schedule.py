@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSchedule:
-    """Dense, then pruned step by step, then fine-tuned at the final density."""
+    """Dense, then pruned step by step, then fine-tuned at the final density.
+
+    Raises:
+        ValueError: there is no epoch to prune or none to fine-tune.
+    """
 
     dense_epochs: int
     prune_epochs: int  # density falls by a cubic curve (Zhu and Gupta, arXiv 1710.01878)
@@ -20,6 +24,10 @@ class TrainSchedule:
     shift: int = 1  # random crops after padding by this many pixels; 0 turns them off
     flip: bool = False  # mirrored images; wrong for digits and letters
     valid_fraction: float = 0.1  # of the training set; chooses the epoch, never trained on
+
+    def __post_init__(self) -> None:
+        if self.dense_epochs < 0 or min(self.prune_epochs, self.tune_epochs) < 1:
+            raise ValueError("schedule: pruning and fine-tuning need an epoch each")
 
     @property
     def epochs(self) -> int:

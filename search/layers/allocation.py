@@ -74,8 +74,8 @@ def _rank(layer: SparseLayer, floor_weights: float) -> _Ranked:
     scores = group_scores(layer.score, layer.pattern).flatten()
     order = scores.argsort(descending=True, stable=True)
     squared = scores[order].double().square()
-    # A group's score is its share of what is left when all better groups have been taken away.
-    lamp = squared / squared.flip(0).cumsum(0).flip(0).clamp_min(1e-300)
+    # Best first, so the sum up to a group is over those that are not smaller.
+    lamp = squared / squared.cumsum(0).clamp_min(1e-300)
     sizes = group_sizes(layer.weight.shape, layer.pattern).flatten()[order.cpu()]
     reached = int((sizes.cumsum(0) < floor_weights).sum()) + 1
     return _Ranked(lamp=lamp.cpu(), sizes=sizes, floor=min(reached, sizes.numel()))

@@ -19,6 +19,8 @@ from latency.units import NS_PER_MS
 from search.space.prices import OperationPrices
 from search.supernet.architecture import NONE, edge_slices
 
+_KEPT = 2  # edges that a node keeps
+
 
 def operation_probabilities(alpha_EO: Tensor, temperature: float) -> Tensor:
     """Return (14, 8): per edge the softmax over all operations but `none`, which gets zero."""
@@ -31,17 +33,22 @@ def edge_membership(alpha_EO: Tensor, temperature: float) -> Tensor:
     """Return (14,): how far each edge is one of the two that its node keeps; two per node.
 
     Strength is that of the derivation: the log weight of the best operation that is not `none`.
-    The relaxed choice of two is two softmaxes, the second without what the first has taken
-    (Xie and Ermon, arXiv 1901.10517).
+    An edge is in by the logistic function of its distance from the middle between the second and
+    the third strongest; the node's edges are scaled to two.
     """
     weights_EO = torch.log_softmax(alpha_EO, dim=1)
     candidates = [column for column in range(alpha_EO.shape[1]) if column != NONE]
-    strength_E = weights_EO[:, candidates].max(dim=1).values / temperature
+    strength_E = weights_EO[:, candidates].amax(dim=1)
     parts = []
     for edges in edge_slices():
-        first = torch.softmax(strength_E[edges], dim=0)
-        left = torch.log1p(-first.clamp_max(1.0 - 1e-6))
-        parts.append(first + torch.softmax(strength_E[edges] + left, dim=0))
+        strengths = strength_E[edges]
+        if len(strengths) == _KEPT:
+            parts.append(torch.ones_like(strengths))
+            continue
+        ordered = strengths.topk(_KEPT + 1).values
+        threshold = (ordered[_KEPT - 1] + ordered[_KEPT]) / 2
+        inside = torch.sigmoid((strengths - threshold) / temperature)
+        parts.append(inside * (_KEPT / inside.sum()))
     return torch.cat(parts)
 
 

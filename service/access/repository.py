@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from service.tables.token import TokenRow
 
+_BY_DIGEST = select(TokenRow).where(TokenRow.sha256 == bindparam("digest"))  # at every request
+
 
 def token_by_digest(session: Session, digest: str) -> TokenRow | None:
     """Return the token with this digest."""
-    return session.scalar(select(TokenRow).where(TokenRow.sha256 == digest))
+    return session.scalar(_BY_DIGEST, {"digest": digest})
 
 
 def token_by_id(session: Session, token_id: str, *, lock: bool = False) -> TokenRow | None:

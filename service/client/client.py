@@ -26,8 +26,10 @@ class Client:
     Every method raises a subclass of `ApiError` where the service refuses.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        self._transport = Transport(find_connection(url, token))
+    def __init__(
+        self, url: str | None = None, token: str | None = None, *, attempts: int = 5
+    ) -> None:
+        self._transport = Transport(find_connection(url, token), attempts=attempts)
 
     @property
     def url(self) -> str:

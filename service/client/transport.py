@@ -16,14 +16,13 @@ from service.client.connection import Connection
 from service.client.errors import ApiError, UnavailableError, UnreachableError, error_of
 
 _TIMEOUT_S = 60.0
-_ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.2
 
 
 class Transport:
     """Sends requests to one server with one token."""
 
-    def __init__(self, connection: Connection, *, attempts: int = _ATTEMPTS) -> None:
+    def __init__(self, connection: Connection, *, attempts: int) -> None:
         self.url = connection.url
         self._attempts = attempts
         self._http = httpx2.Client(

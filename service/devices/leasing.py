@@ -46,12 +46,14 @@ class Desk:
 
 def has_nothing_new(session: Session, device_id: str, claim: Claim, desk: Desk) -> bool:
     """Whether a claim would change nothing, so that it needs no write."""
-    device = repository.device_by_id(session, device_id)
+    found = repository.polled_device(session, device_id)
+    if found is None:
+        return False
+    fingerprint, last_seen_at, has_open_work = found
     return (
-        device is not None
-        and device.target_fingerprint == claim.target.fingerprint
-        and not desk.rules.is_unseen(device.last_seen_at, desk.now)
-        and not repository.has_open_work(session, device_id)
+        fingerprint == claim.target.fingerprint
+        and not desk.rules.is_unseen(last_seen_at, desk.now)
+        and not has_open_work
     )
 
 
@@ -223,7 +225,7 @@ def _next_lease(session: Session, device: DeviceRow, claim_id: str, desk: Desk) 
             attempt=unit.attempts,
             state=LeaseState.ACTIVE.value,
             target_fingerprint=device.target_fingerprint,
-            work=codec.to_plain(work),
+            work=codec.encode(work).decode(),
             total=measurement_count(work),
             created_at=desk.now,
         )
@@ -236,8 +238,8 @@ def _next_lease(session: Session, device: DeviceRow, claim_id: str, desk: Desk) 
 def _work_left(session: Session, unit: WorkUnitRow, fingerprint: str) -> ProfileWork | VerifyWork:
     """Return the work of a unit less what its earlier attempts have measured on this target."""
     if unit.kind == WorkKind.VERIFY:
-        return codec.from_plain(unit.work, VerifyWork)
-    work = codec.from_plain(unit.work, ProfileWork)
+        return codec.decode(unit.work, VerifyWork)
+    work = codec.decode(unit.work, ProfileWork)
     keys = repository.good_spec_keys(session, unit.id, fingerprint)
     names = repository.good_network_names(session, unit.id, fingerprint)
     return remaining_work(work, {spec for spec in work.operators if spec.key in keys}, names)
@@ -259,6 +261,6 @@ def _lease_message(session: Session, lease: LeaseRow, desk: Desk) -> Lease:
         kind=kind,
         expires_in_s=(lease.expires_at - desk.now).total_seconds(),
         heartbeat_every_s=desk.rules.heartbeat_s,
-        profile=codec.from_plain(lease.work, ProfileWork) if is_profile else None,
-        verify=None if is_profile else codec.from_plain(lease.work, VerifyWork),
+        profile=codec.decode(lease.work, ProfileWork) if is_profile else None,
+        verify=None if is_profile else codec.decode(lease.work, VerifyWork),
     )

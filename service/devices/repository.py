@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Select, bindparam, exists, select
 from sqlalchemy.orm import Session
 
 from service.lifecycle import LeaseState, WorkState
@@ -48,12 +48,18 @@ def device_with_target(session: Session, device_id: str) -> tuple[DeviceRow, Tar
     return None if found is None else (found[0], found[1])
 
 
-def has_open_work(session: Session, device_id: str) -> bool:
-    """Whether a unit waits for the device or is leased to it."""
-    statement = select(
-        exists().where(WorkUnitRow.device_id == device_id, WorkUnitRow.state.in_(OPEN_WORK))
-    )
-    return bool(session.scalar(statement))
+# Built once: this is asked at every poll of every device, and building costs more than asking.
+_POLL = select(
+    DeviceRow.target_fingerprint,
+    DeviceRow.last_seen_at,
+    exists().where(WorkUnitRow.device_id == DeviceRow.id, WorkUnitRow.state.in_(OPEN_WORK)),
+).where(DeviceRow.id == bindparam("device_id"))
+
+
+def polled_device(session: Session, device_id: str) -> tuple[str, datetime, bool] | None:
+    """Return (fingerprint, last seen, whether there is open work) of a device."""
+    found = session.execute(_POLL, {"device_id": device_id}).first()
+    return None if found is None else (found[0], found[1], found[2])
 
 
 def oldest_queued_unit(session: Session, device_id: str) -> WorkUnitRow | None:

@@ -1,7 +1,7 @@
 """Results of leases: chunks, each stored as a whole or not at all, and the end of an attempt."""
 
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import insert
@@ -22,15 +22,24 @@ from service.tables.measurement import MeasurementRow, NetworkMeasurementRow
 from service.tables.work_unit import WorkUnitRow
 
 
-def store_chunk(  # noqa: PLR0913 - the parts of one upload
-    session: Session,
-    device_id: str,
-    lease_id: str,
-    position: int,
-    chunk: Chunk,
-    *,
-    sha256: str,
-    desk: Desk,
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A checked chunk, made ready before the transaction so that this one is short."""
+
+    position: int
+    sha256: str
+    chunk: Chunk
+    operator_values: tuple[dict[str, Any], ...]  # columns of MeasurementRow, in order
+
+    @classmethod
+    def of(cls, position: int, sha256: str, chunk: Chunk) -> "Upload":
+        """Return the upload of a chunk whose body has this digest."""
+        values = tuple(_operator_values(measured) for measured in chunk.operators)
+        return cls(position=position, sha256=sha256, chunk=chunk, operator_values=values)
+
+
+def store_chunk(
+    session: Session, device_id: str, lease_id: str, upload: Upload, desk: Desk
 ) -> None:
     """Store one upload with all its measurements; the same upload again changes nothing.
 
@@ -40,9 +49,10 @@ def store_chunk(  # noqa: PLR0913 - the parts of one upload
         InvalidValueError: a measurement that the lease did not ask for.
     """
     lease = find_lease(session, device_id, lease_id)
-    stored = repository.chunk(session, lease_id, position)
+    chunk = upload.chunk
+    stored = repository.chunk(session, lease_id, upload.position)
     if stored is not None:
-        if stored.sha256 != sha256:
+        if stored.sha256 != upload.sha256:
             raise ConflictError("Another chunk was stored at this index.", code="chunk-conflict")
         return
     unit = open_lease(session, lease, chunk.attempt)
@@ -50,20 +60,22 @@ def store_chunk(  # noqa: PLR0913 - the parts of one upload
     session.add(
         ChunkRow(
             lease_id=lease_id,
-            position=position,
-            sha256=sha256,
+            position=upload.position,
+            sha256=upload.sha256,
             measurements=len(chunk.operators) + len(chunk.networks),
             conditions=codec.to_plain(chunk.conditions),
             created_at=desk.now,
         )
     )
     common = _common_values(lease, chunk, desk)
-    if chunk.operators:
-        values = [_operator_values(measured) | common for measured in chunk.operators]
-        session.execute(insert(MeasurementRow), values)
+    if upload.operator_values:
+        rows = [values | common for values in upload.operator_values]
+        session.execute(insert(MeasurementRow), rows)
     if chunk.networks:
-        rows = [_network_values(measured, graphs[measured.name]) for measured in chunk.networks]
-        session.execute(insert(NetworkMeasurementRow), [row | common for row in rows])
+        rows = [
+            _network_values(measured, graphs[measured.name]) | common for measured in chunk.networks
+        ]
+        session.execute(insert(NetworkMeasurementRow), rows)
     session.flush()
 
 
@@ -102,9 +114,9 @@ def _asked_for(
 ) -> tuple[AbstractSet[OperatorSpec], dict[str, NetworkGraph | None]]:
     """Return the operators, and the networks with their graphs, that a lease asks for."""
     if unit.kind == WorkKind.VERIFY:
-        verify = codec.from_plain(lease.work, VerifyWork)
+        verify = codec.decode(lease.work, VerifyWork)
         return frozenset(), {verify.name: verify.graph}
-    profile = codec.from_plain(lease.work, ProfileWork)
+    profile = codec.decode(lease.work, ProfileWork)
     return set(profile.operators), {net.name: net.graph for net in profile.networks}
 
 
@@ -168,8 +180,8 @@ def _operator_values(measured: OperatorMeasurement) -> dict[str, Any]:
     return {
         "spec_key": measured.spec.key,
         "kind": measured.spec.kind.value,
-        "spec": measured.spec.to_dict(),
-        "samples": None if samples is None else codec.to_plain(samples),
+        "spec": measured.spec.canonical_json,
+        "samples": None if samples is None else codec.encode(samples).decode(),
         "error": clean_text(measured.error),
     }
 

@@ -68,16 +68,9 @@ def store_chunk(
     sha256 = incoming.check_digest(content_digest, body)
     chunk = incoming.decode_message(body, Chunk)
     incoming.check_chunk(chunk)
+    upload = uploads.Upload.of(index, sha256, chunk)
     with context.database.transaction() as session:
-        uploads.store_chunk(
-            session,
-            _device_id(principal),
-            lease_id,
-            index,
-            chunk,
-            sha256=sha256,
-            desk=_desk(context),
-        )
+        uploads.store_chunk(session, _device_id(principal), lease_id, upload, _desk(context))
     return Response(status_code=204)
 
 

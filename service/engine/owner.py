@@ -8,7 +8,8 @@ without waiting for a lease to run out, that neither the worker nor its trainer 
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +50,17 @@ def ended_on_this_host(folder: Path, executor_id: str) -> bool:
         return False
     with _probe(path) as free:
         return free
+
+
+def sweep(folder: Path, in_use: Collection[str], older_than_s: float) -> None:
+    """Remove the lock files of workers that ended long ago and have no work left to take over."""
+    oldest = time.time() - older_than_s  # noqa: TID251 - compared with times of files
+    for path in folder.glob("*.lock"):
+        if path.stem in in_use or path.stat().st_mtime > oldest:
+            continue
+        with _probe(path) as free:
+            if free:
+                path.unlink(missing_ok=True)
 
 
 def forget(folder: Path, executor_id: str) -> None:

@@ -15,9 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.database import Database
 from service.engine.lease import live_executors
-from service.engine.owner import ended_on_this_host, forget
+from service.engine.owner import ended_on_this_host, forget, sweep
 
 _log = logging.getLogger(__name__)
+_KEEP_LOCKS_S = 3600.0
 
 
 class Reaper:
@@ -43,7 +44,8 @@ class Reaper:
         try:
             with self._database.reading() as session:
                 live = live_executors(session)
-            dead = [owner for owner in self._other_owners() if self._is_dead(owner, live)]
+            owners = self._other_owners()
+            dead = [owner for owner in owners if self._is_dead(owner, live)]
             if dead:
                 _log.warning("reaper: taking over the work of %s", ", ".join(dead))
                 DBOS._recover_pending_workflows(dead)  # noqa: SLF001 - kept by a contract test
@@ -55,6 +57,7 @@ class Reaper:
             self._answering_since = self._monotonic()
         for owner in dead:
             forget(self._lock_folder, owner)
+        sweep(self._lock_folder, {*owners, self._executor_id}, _KEEP_LOCKS_S)
         return dead
 
     def _other_owners(self) -> list[str]:

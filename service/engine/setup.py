@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 from service.database import create_engine_for_dbos
 from service.engine.names import APPLICATION, APPLICATION_VERSION, FLOW_QUEUE, TRAINER_QUEUE
 
+_POLL_S = 0.5  # polls of an empty queue only read
 _MAX_THREADS = 64  # DBOS keeps every thread of a burst; waiting flows hold none
 
 
@@ -47,5 +48,5 @@ def launch_worker() -> None:
     """Start to take work from the queues: any number of flows, one training stage at a time."""
     DBOS.listen_queues([FLOW_QUEUE, TRAINER_QUEUE])
     DBOS.launch()
-    DBOS.register_queue(FLOW_QUEUE)
-    DBOS.register_queue(TRAINER_QUEUE, worker_concurrency=1)
+    DBOS.register_queue(FLOW_QUEUE, polling_interval_sec=_POLL_S)
+    DBOS.register_queue(TRAINER_QUEUE, worker_concurrency=1, polling_interval_sec=_POLL_S)

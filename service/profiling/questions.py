@@ -1,11 +1,13 @@
 """Questions that a table answers without a device: how long to measure, how fast is a network."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlalchemy.orm import Session
 
 from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
-from sqlalchemy.orm import Session
-
+from latency.operator import OperatorSpec
 from latency.plan import Plan, missing_operators
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
@@ -43,7 +45,7 @@ def plan_profile(
         InvalidValueError: there is no such space.
     """
     try:
-        wanted = space_operators(channels, cells, task)
+        wanted = _operators_of(channels, cells, task)
     except ValueError as error:
         raise invalid_field("/channels", public_message(error)) from error
     known = use_cases.known_operator_keys(session, device.target_fingerprint)
@@ -76,3 +78,9 @@ def predict_latency(
         raise invalid_field("/genotype", public_message(error)) from error
     prediction = TableEstimator(use_cases.load_table(session, row.id)).predict(graph)
     return TablePrediction(table_id=row.id, table_version=row.version, prediction=prediction)
+
+
+@lru_cache(maxsize=32)
+def _operators_of(channels: int, cells: int, task: TaskShape) -> tuple[OperatorSpec, ...]:
+    """Return the operators of a space; without the cache a deep space costs seconds each time."""
+    return space_operators(channels, cells, task)

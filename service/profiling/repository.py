@@ -97,7 +97,7 @@ def tables_newest_first(
 
 def finished_profiles(
     session: Session, fingerprint: str, kind: str, limit: int
-) -> Sequence[tuple[object, datetime, datetime]]:
+) -> Sequence[tuple[str, datetime, datetime]]:
     """Return (work, started, finished) of the newest finished leases on a target."""
     statement = (
         select(LeaseRow.work, LeaseRow.created_at, LeaseRow.finished_at)

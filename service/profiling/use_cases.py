@@ -1,5 +1,6 @@
 """Latency tables: what is missing, a new version, an old version, the newest one."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -14,7 +15,7 @@ from latency.plan import MeasuringCosts, Plan
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
 from latency.target import Target
 from service.devices.use_cases import get_device
-from service.errors import NotFoundError
+from service.errors import ConflictError, NotFoundError
 from service.profiling import repository
 from service.profiling.rows import RawMeasurement, table_rows
 from service.tables.base import new_id
@@ -48,6 +49,7 @@ def build_table(
 
     Raises:
         NotFoundError: nothing was measured on this target.
+        ConflictError: the measurements contradict each other so much that no line fits.
     """
     found = repository.target(session, fingerprint, lock=True)
     measurements = repository.newest_measurements(session, fingerprint)
@@ -62,6 +64,11 @@ def build_table(
         calibration=fit_calibration(rows, calibration),
     )
     error = published_error(table, held_out)
+    if not _is_usable(table.calibration):
+        raise ConflictError(
+            "These measurements make no table: whole networks do not follow from their operators.",
+            code="measurements-unusable",
+        )
     row = LatencyTableRow(
         id=new_id(),
         target_fingerprint=fingerprint,
@@ -139,7 +146,7 @@ def measuring_costs(session: Session, fingerprint: str) -> MeasuringCosts:
     finished = repository.finished_profiles(session, fingerprint, WorkKind.PROFILE.value, _HISTORY)
     expected_s, took_s = 0.0, 0.0
     for plain, started, ended in finished:
-        work = codec.from_plain(plain, ProfileWork)
+        work = codec.decode(plain, ProfileWork)
         plan = Plan(operators=work.operators, networks=len(work.networks), processes=work.processes)
         expected_s += plan.minutes * 60
         took_s += (ended - started).total_seconds()
@@ -150,9 +157,14 @@ def measuring_costs(session: Session, fingerprint: str) -> MeasuringCosts:
     )
 
 
+def _is_usable(calibration: Calibration) -> bool:
+    values = (calibration.slope, calibration.intercept_ns, calibration.sigma)
+    return all(math.isfinite(value) for value in values) and calibration.slope > 0
+
+
 def _raw(row: MeasurementRow) -> RawMeasurement:
     return RawMeasurement(
-        spec=OperatorSpec.from_dict(row.spec),
-        samples=codec.from_plain(row.samples, ChainSamples),
+        spec=codec.decode(row.spec, OperatorSpec),
+        samples=codec.decode(row.samples or "", ChainSamples),
         measured_at=row.measured_at,
     )

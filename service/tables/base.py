@@ -5,6 +5,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import msgspec
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -48,16 +49,20 @@ class JsonText(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Write finite numbers only; None is stored as SQL NULL."""
+        """None is stored as SQL NULL; NaN and infinities become null, as JSON has none."""
         del dialect
         if value is None:
             return None
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+        try:
+            return msgspec.json.encode(value).decode()
+        except UnicodeEncodeError:  # a lone surrogate, as in the name of a file of another system
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            return text.encode("utf-8", "replace").decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """Read the value back."""
         del dialect
-        return None if value is None else json.loads(value)
+        return None if value is None else msgspec.json.decode(value)
 
 
 class Row(DeclarativeBase):

@@ -23,7 +23,8 @@ class LeaseRow(Row):
     attempt: Mapped[int]
     state: Mapped[Word]  # lifecycle.LeaseState
     target_fingerprint: Mapped[Digest] = mapped_column(ForeignKey("targets.fingerprint"))
-    work: Mapped[Json]  # what this attempt was asked: the unit less what earlier ones measured
+    # JSON of what this attempt was asked for: the unit less what earlier attempts measured.
+    work: Mapped[LongText] = mapped_column(deferred=True)
     expires_at: Mapped[Time]  # by the server's clock
     renewed_at: Mapped[Time]
     done: Mapped[int] = mapped_column(default=0)

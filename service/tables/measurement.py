@@ -22,8 +22,8 @@ class MeasurementRow(Row):
     target_fingerprint: Mapped[Digest] = mapped_column(ForeignKey("targets.fingerprint"))
     spec_key: Mapped[Digest]
     kind: Mapped[Word]
-    spec: Mapped[Json]
-    samples: Mapped[Json | None]  # None where the measurement failed
+    spec: Mapped[LongText]  # canonical JSON of the OperatorSpec
+    samples: Mapped[LongText | None]  # JSON of ChainSamples; None where the measurement failed
     error: Mapped[LongText]
     measured_at: Mapped[LongText]  # by the device's clock, ISO 8601
     received_at: Mapped[Time]

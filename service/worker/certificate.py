@@ -40,7 +40,7 @@ class CertificateFacts:
     @property
     def genotype(self) -> dict[str, Any]:
         """The network that was found."""
-        genotype: dict[str, Any] = self.derived["genotype"]
+        genotype: dict[str, Any] = self.exported["genotype"]
         return genotype
 
     @classmethod
@@ -79,7 +79,8 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
         "met": met,
         "verdict": _verdict(measured["latency_ms"], budget_ms),
         "measured": measured,
-        "predicted": facts.derived["prediction"],
+        "predicted": facts.exported["prediction"],
+        "predicted_before_training": facts.derived["prediction"],
         "other_measurements": {
             name: summary(found)
             for name, found in facts.measurements.items()
@@ -88,7 +89,7 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
         "accuracy": facts.trained["accuracy"],
         "test_images": facts.trained["test_images"],
         "training": _without(facts.trained, "accuracy", "test_images"),
-        "export": _without(facts.exported, "graph", "path"),
+        "export": _without(facts.exported, "graph", "path", "genotype", "prediction"),
         "genotype": facts.genotype,
         "table": {
             "id": facts.table.id,

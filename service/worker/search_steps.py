@@ -108,10 +108,10 @@ def finish(flow: Flow, number: int) -> None:
     with flow.context.database.reading() as session:
         facts = CertificateFacts.collect(session, flow, number)
     text = json.dumps(certificate(facts), indent=2, sort_keys=True) + "\n"
-    genotype = json.dumps(facts.genotype, sort_keys=True, separators=(",", ":")) + "\n"
+    folder = round_folder(flow, number)
     files = {
-        "model.onnx": flow.context.store.add_file(round_folder(flow, number) / "model.onnx"),
-        "genotype.json": flow.context.store.add_bytes(genotype.encode()),
+        "model.onnx": flow.context.store.add_file(folder / "model.onnx"),
+        "genotype.json": flow.context.store.add_file(folder / "genotype.json"),
         "certificate.json": flow.context.store.add_bytes(text.encode()),
     }
     with flow.job() as (session, job):

@@ -147,6 +147,7 @@ def test_join_run_and_stop(server: FakeServer, tmp_path: Path) -> None:
     assert "Traceback" not in log
 
 
+@pytest.mark.slow
 def test_kill_9_and_resume_from_the_spool(server: FakeServer, tmp_path: Path) -> None:
     state_dir = joined(server, tmp_path)
     work = profile_work(5, networks=1)

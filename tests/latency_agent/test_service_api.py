@@ -11,7 +11,7 @@ from latency.agent.errors import (
     RefusedError,
     UnreachableError,
 )
-from latency.agent.service_api import ServiceApi, checked_address
+from latency.agent.service_api import ServiceApi, checked_address, is_readable_on_the_way
 from latency.agent.settings import AgentSettings
 from latency.agent.stop import StopSignal
 from latency.messages import Chunk, Claim, Finish, Heartbeat, Outcome
@@ -163,6 +163,13 @@ def test_an_absent_server_is_unreachable(stop: StopSignal) -> None:
 def test_an_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="server"):
         checked_address(text)
+
+
+def test_http_is_only_silent_on_this_machine() -> None:
+    assert is_readable_on_the_way("http://10.0.0.3:8712")
+    assert not is_readable_on_the_way("http://127.0.0.1:8712")
+    assert not is_readable_on_the_way("http://[::1]:8712")
+    assert not is_readable_on_the_way("https://10.0.0.3")
 
 
 def test_an_address_may_have_a_path_and_a_slash() -> None:

@@ -138,7 +138,7 @@ def test_only_below_the_allowed_folders(
     app: FastAPI = create_app(
         settings, RecordingListener(), RecordingQueue(), database=database, clock=clock
     )
-    http = TestClient(app, headers=admin.headers)
+    http = TestClient(app, headers=dict(admin.headers))
     assert register(http, "image-folder", other / "x", image_size=32)[0] == 422
     assert register(http, "image-folder", allowed / "link", image_size=32)[0] == 422
     assert register(http, "image-folder", allowed / ".." / "other" / "x", image_size=32)[0] == 422

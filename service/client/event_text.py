@@ -38,6 +38,8 @@ def _progress_line(payload: dict[str, Any]) -> str:
         for name, form in _NUMBERS
         if isinstance(payload.get(name), int | float)
     ]
+    if "epoch" not in payload:
+        return f"  {stage} done"
     phase = f" {payload['phase']}" if payload.get("phase") else ""
     epoch = f"{payload.get('epoch', '?')}/{payload.get('epochs', '?')}"
     return f"  {stage}{phase} {epoch}  {'  '.join(numbers)}".rstrip()

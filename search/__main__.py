@@ -1,0 +1,149 @@
+"""`python -m search STAGE --request FILE --work DIR [--table FILE] [--fence-seconds S]`.
+
+Runs one stage of a search as a process of its own: search, derive, train or export. Progress goes
+to standard output as JSON lines. The result is DIR/STAGE.json. Exit status: 0 done (also when it
+was done before), 1 failed, with DIR/STAGE.error.json saying why, 75 stopped on purpose: run it
+again and it goes on from its last checkpoint.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from search.engine.fence import FENCED_EXIT, die_with_parent, start_fence
+from search.engine.progress import JsonLines, Progress
+
+if TYPE_CHECKING:
+    from latency.table import LatencyTable
+    from search.data.dataset import Dataset
+    from search.requests import SearchRequest
+
+    StageFunction = Callable[
+        [SearchRequest, Path, Dataset, LatencyTable | None, Progress], dict[str, Any]
+    ]
+
+STAGES = ("search", "derive", "train", "export")
+FAILED_EXIT = 1
+_MAX_THREADS = 2  # layers are small: more threads only wait for each other
+
+
+class StageError(ValueError):
+    """A stage cannot run on what it was given. `code` says which kind of input is wrong."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one stage; return the exit status."""
+    options = _parse(arguments)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    if options.fence_seconds is not None:
+        die_with_parent()
+        start_fence(sys.stdin.fileno(), options.fence_seconds)
+    error_file = options.work / f"{options.stage}.error.json"
+    progress = JsonLines(sys.stdout, options.stage)
+    try:
+        options.work.mkdir(parents=True, exist_ok=True)
+        error_file.unlink(missing_ok=True)
+        if not (options.work / f"{options.stage}.json").exists():
+            _run(options, progress)
+        progress.report({"finished": True})
+    except BrokenPipeError:  # nobody listens any more, so nobody wants the result
+        return FENCED_EXIT
+    except Exception as error:  # noqa: BLE001  (whatever it is, the worker must read about it)
+        traceback.print_exc(file=sys.stderr)
+        _write_error(error_file, error)
+        return FAILED_EXIT
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="search", description="Run one stage of a search.")
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--request", type=Path, required=True, help="SearchRequest as JSON")
+    parser.add_argument("--work", type=Path, required=True, help="results and checkpoints")
+    parser.add_argument("--table", type=Path, help="LatencyTable as JSON; without: no budget")
+    parser.add_argument(
+        "--fence-seconds",
+        type=float,
+        help="leave when standard input closes or is silent for so long",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=min(_MAX_THREADS, os.cpu_count() or 1),
+        help="of the tensor library (default: %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace, progress: Progress) -> None:
+    # Set before torch starts its threads: where cores are shared, threads that wait by spinning
+    # were seen to slow a step down 50 times.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    import torch
+
+    from latency.codec import decode
+    from latency.table import LatencyTable
+    from search.data.datasets import load_dataset
+    from search.requests import SearchRequest
+
+    torch.set_num_threads(max(1, options.threads))
+    with _naming("invalid-request", options.request):
+        request = decode(options.request.read_bytes(), SearchRequest)
+    table = None
+    if options.table is not None:
+        with _naming("invalid-table", options.table):
+            table = decode(options.table.read_bytes(), LatencyTable)
+    with _naming("invalid-dataset"):
+        dataset = load_dataset(request.dataset)
+    _stage_function(options.stage)(request, options.work, dataset, table, progress)
+
+
+def _stage_function(stage: str) -> "StageFunction":
+    from search.engine.search_stage import run_search
+    from search.stages import run_derive, run_export, run_train
+
+    return {"search": run_search, "derive": run_derive, "train": run_train, "export": run_export}[
+        stage
+    ]
+
+
+@contextmanager
+def _naming(code: str, path: Path | None = None) -> Iterator[None]:
+    """Turn an error about input into a StageError that names what was read."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        where = "" if path is None else f"{path}: "
+        raise StageError(code, f"{where}{error}") from error
+
+
+def _write_error(path: Path, error: Exception) -> None:
+    from search.engine.checkpoint import write_json
+
+    facts = {name: value for name, value in vars(error).items() if isinstance(value, int | float)}
+    if isinstance(error, ValueError):
+        values = {"code": getattr(error, "code", "stage-failed"), "message": str(error), **facts}
+    else:
+        values = {"code": "internal-error", "message": f"{type(error).__name__}: {error}"}
+    write_json(path, values)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """Leave at the next instruction; the last checkpoint stays."""
+    raise SystemExit(FENCED_EXIT)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

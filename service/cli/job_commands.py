@@ -1,0 +1,106 @@
+"""Commands around jobs: search, verify, pull, jobs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.shared import Cells, Channels, DatasetName, Device, Wait, client, follow
+
+app = typer.Typer()
+jobs_app = typer.Typer(help="Jobs: list, show, watch, cancel, resume.", no_args_is_help=True)
+app.add_typer(jobs_app, name="jobs")
+
+
+@app.command()
+def search(
+    device: Device,
+    budget_ms: Annotated[float, typer.Option(help="Latency of one image, milliseconds.")],
+    dataset: DatasetName = "digits",
+    channels: Channels = 16,
+    cells: Cells = 5,
+    density: Annotated[float, typer.Option(help="Fraction of weights kept.")] = 0.25,
+    pattern: Annotated[str, typer.Option(help="unstructured or block.")] = "unstructured",
+    recipe: Annotated[str, typer.Option(help="tiny, quick or standard.")] = "quick",
+    seed: int = 0,
+    wait: Wait = True,
+) -> None:
+    """Search a sparse network under a latency budget on a device."""
+    order: dict[str, Any] = {
+        "dataset": dataset,
+        "channels": channels,
+        "cells": cells,
+        "density": density,
+        "pattern": pattern,
+        "recipe": recipe,
+        "seed": seed,
+    }
+    with client() as api_client:
+        job = api_client.search(device, budget_ms, **order)
+        follow(api_client, job.id, wait=wait)
+
+
+@app.command()
+def verify(
+    sha256: Annotated[str, typer.Argument(help="Digest of a stored ONNX file.")],
+    device: Device,
+    budget_ms: Annotated[float | None, typer.Option(help="Fail above this.")] = None,
+    wait: Wait = True,
+) -> None:
+    """Measure a stored ONNX file on a device."""
+    with client() as api_client:
+        job = api_client.verify(device, sha256, budget_ms=budget_ms)
+        follow(api_client, job.id, wait=wait)
+
+
+@app.command()
+def pull(
+    job_id: Annotated[str, typer.Argument(help="Id of a finished job.")],
+    out: Annotated[Path | None, typer.Option(help="Folder [default: edgewright-out/ID].")] = None,
+) -> None:
+    """Download the files of a job, verified by their digests."""
+    with client() as api_client:
+        folder = out or Path("edgewright-out") / job_id
+        for path in api_client.pull(job_id, folder).values():
+            typer.echo(path)
+
+
+@jobs_app.command("list")
+def jobs_list(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+) -> None:
+    """List the jobs, newest first."""
+    from service.cli.tables import job_lines
+    from service.lifecycle import JobState
+
+    with client() as api_client:
+        for line in job_lines(api_client.jobs(None if state is None else JobState(state))):
+            typer.echo(line)
+
+
+@jobs_app.command("show")
+def jobs_show(job_id: str) -> None:
+    """Show all about a job as JSON."""
+    with client() as api_client:
+        typer.echo(api_client.job(job_id).model_dump_json(indent=2))
+
+
+@jobs_app.command("watch")
+def jobs_watch(job_id: str) -> None:
+    """Follow a job until it ends."""
+    with client() as api_client:
+        follow(api_client, job_id, wait=True)
+
+
+@jobs_app.command("cancel")
+def jobs_cancel(job_id: str) -> None:
+    """Stop a job; it can be resumed."""
+    with client() as api_client:
+        typer.echo(f"{job_id} is {api_client.cancel(job_id).state}")
+
+
+@jobs_app.command("resume")
+def jobs_resume(job_id: str) -> None:
+    """Go on with a cancelled or failed job."""
+    with client() as api_client:
+        typer.echo(f"{job_id} is {api_client.resume(job_id).state}")

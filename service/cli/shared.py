@@ -1,0 +1,57 @@
+"""What the commands share: options, the client, following a job, failing without a traceback."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from service.client import Client
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+Device = Annotated[str, typer.Option("--device", help="Id or name of the device.")]
+DatasetName = Annotated[str, typer.Option("--dataset", help="Name of the data set.")]
+Channels = Annotated[int, typer.Option(help="Channels of the first cell.")]
+Cells = Annotated[int, typer.Option(help="Cells of the network.")]
+Wait = Annotated[bool, typer.Option(help="Wait for the end.")]
+
+
+def fail(message: str) -> NoReturn:
+    """Say what went wrong, without a traceback, and end."""
+    typer.echo(f"edgewright: {message}", err=True)
+    raise typer.Exit(EXIT_ERROR)
+
+
+@contextmanager
+def client() -> Iterator["Client"]:
+    """Give a client; what the service refuses becomes a line of text."""
+    from service.client import ApiError, Client
+
+    try:
+        with Client() as found:
+            yield found
+    except (ApiError, ValueError, TimeoutError, OSError) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def follow(api_client: "Client", job_id: str, *, wait: bool) -> None:
+    """Print the job's id, and with `wait` everything until its end; fails where the job failed."""
+    from service.client.event_text import event_line
+    from service.lifecycle import JobState
+
+    typer.echo(job_id)
+    if not wait:
+        return
+    for event in api_client.events(job_id):
+        if line := event_line(event):
+            typer.echo(line, err=True)
+    job = api_client.job(job_id)
+    if job.state != JobState.SUCCEEDED:
+        fail(f"the job is {job.state}: {(job.error or {}).get('message', 'no reason given')}")
+    sys.stdout.flush()

@@ -1,0 +1,79 @@
+"""The last page of the demo: the certificate in words, and where everything is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.artifacts.schemas import ArtifactRead
+from service.devices.schemas import DeviceRead
+from service.jobs.schemas import JobRead
+from service.profiling.schemas import TableDetailRead
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What the loop gave."""
+
+    device: DeviceRead
+    table: TableDetailRead
+    job: JobRead
+    certificate: dict[str, Any]
+    folder: Path
+    artifacts: list[ArtifactRead]
+    samples: dict[str, list[int]]
+
+
+def report_lines(result: DemoResult, seconds: float, peak_bytes: int | None) -> Iterator[str]:
+    """Yield the lines of the report."""
+    certificate = result.certificate
+    predicted = certificate["predicted"]
+    yield ""
+    yield f"device     {result.device.name}: {result.device.target.label()}"
+    yield f"table      version {result.table.version}, {result.table.operators} operators measured"
+    yield f"           {_error_text(result.table)}"
+    yield f"budget     {certificate['budget_ms']:g} ms for one image"
+    yield from _genotype_lines(certificate["genotype"])
+    yield (
+        f"accuracy   {certificate['accuracy']:.2%} on the whole test set "
+        f"({certificate['test_images']} images)"
+    )
+    yield f"density    {certificate['training']['density']:.1%} of the weights are kept"
+    yield (
+        f"predicted  {predicted['latency_ms']:.4f} ms "
+        f"(90 %: {predicted['low_ms']:.4f} to {predicted['high_ms']:.4f})"
+    )
+    yield f"measured   {certificate['measured']['latency_ms']:.4f} ms, median of fresh processes"
+    yield f"budget     {certificate['verdict']}"
+    yield f"samples    labels    {_digits(result.samples['labels'])}"
+    yield f"           predicted {_digits(result.samples['predicted'])} (plain ONNX Runtime)"
+    for artifact in result.artifacts:
+        yield f"file       {result.folder / artifact.name}"
+        yield f"           sha256 {artifact.sha256}, {artifact.size} bytes"
+    memory = "unknown" if peak_bytes is None else f"{peak_bytes / _MIB:.0f} MiB"
+    yield f"took       {seconds:.0f} s; peak memory of all processes together {memory}"
+
+
+def _error_text(table: TableDetailRead) -> str:
+    error = table.error
+    if error is None:
+        return "not judged on held-out networks"
+    return (
+        f"error on {error.networks} held-out networks: mean {error.mape:.1%}, "
+        f"worst {error.worst:.1%}"
+    )
+
+
+def _genotype_lines(genotype: dict[str, Any]) -> Iterator[str]:
+    for kind in ("normal", "reduce"):
+        edges = "  ".join(f"{operation}({source})" for operation, source in genotype[kind])
+        yield f"{kind:<10} {edges}"
+    widths = [f"{layer['layer']}={layer['density']:g}" for layer in genotype.get("layers", [])]
+    if widths:
+        yield f"widths     {' '.join(widths)}"
+
+
+def _digits(values: list[int]) -> str:
+    return " ".join(str(value) for value in values)

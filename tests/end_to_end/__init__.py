@@ -1,0 +1,1 @@
+"""The whole loop through real processes and real sockets."""

@@ -1,0 +1,173 @@
+"""Submit, profile, search, export, verify, download: once, with the worker killed on the way."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pytest
+
+from search.space.genotype import Genotype
+from service.client import Client
+from service.client.errors import BudgetInfeasibleError
+from service.jobs.schemas import JobRead
+from service.lifecycle import JobState
+from tests.end_to_end.installation import ROOT, Installation, command_line, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+DEVICE = "this-machine"
+SPACE = {"channels": 4, "cells": 3}
+GENEROUS_MS = 50.0
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    found = Installation(tmp_path_factory.mktemp("installation"))
+    yield found
+    found.stop()
+    wait_until(lambda: found.processes() == [], timeout_s=30)
+
+
+@pytest.fixture(scope="module")
+def client(installation: Installation) -> Iterator[Client]:
+    with installation.start_server() as found:
+        installation.start_agent(found, DEVICE)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def finished(installation: Installation, client: Client) -> tuple[JobRead, list[dict[str, Any]]]:
+    """A search that ran through, and the reports of its trainers."""
+    job = client.search(DEVICE, GENEROUS_MS, recipe="tiny", seed=3, **SPACE)
+    reports: list[dict[str, Any]] = []
+    killed = False
+    for event in client.events(job.id):
+        if event.kind == "progress" and "epoch" in event.payload:
+            reports.append(event.payload)
+            if not killed:
+                installation.kill_worker()
+                killed = True
+    assert killed
+    ended = client.job(job.id)
+    assert ended.state is JobState.SUCCEEDED, f"{ended.error}\n{installation.logs()}"
+    return ended, reports
+
+
+def test_a_killed_worker_costs_no_epoch_and_no_repeated_epoch(
+    finished: tuple[JobRead, list[dict[str, Any]]],
+) -> None:
+    _, reports = finished
+    for stage in ("search", "train"):
+        epochs = [report["epoch"] for report in reports if report["stage"] == stage]
+        assert epochs == list(range(1, len(epochs) + 1))
+        assert len(epochs) == next(r["epochs"] for r in reports if r["stage"] == stage)
+
+
+def test_the_certificate_states_what_was_measured(
+    client: Client, finished: tuple[JobRead, list[dict[str, Any]]]
+) -> None:
+    job, _ = finished
+    certificate = client.candidates(job.id)[0].certificate
+    assert certificate["met"] is True
+    assert 0 < certificate["measured"]["latency_ms"] <= GENEROUS_MS
+    assert len(certificate["measured"]["processes_ms"]) == 5
+    predicted = certificate["predicted"]
+    assert 0 < predicted["low_ms"] <= predicted["latency_ms"] <= predicted["high_ms"]
+    assert 0 <= certificate["accuracy"] <= 1
+    assert certificate["test_images"] > 300
+    assert certificate["seed"] == 3
+    table = client.table(certificate["table"]["id"])
+    assert table.operators == certificate["table"]["operators"] > 50
+    assert table.error is not None
+    assert table.error.networks == 4
+
+
+def test_the_downloaded_model_runs_in_a_plain_session(
+    client: Client, finished: tuple[JobRead, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    job, _ = finished
+    files = client.pull(job.id, tmp_path)
+    assert sorted(files) == ["certificate.json", "genotype.json", "model.onnx"]
+    certificate = json.loads(files["certificate.json"].read_text())
+    digest = hashlib.sha256(files["model.onnx"].read_bytes()).hexdigest()
+    assert digest == certificate["export"]["sha256"]
+    genotype = Genotype.from_dict(json.loads(files["genotype.json"].read_text()))
+    assert (genotype.channels, genotype.cells) == (SPACE["channels"], SPACE["cells"])
+    assert client.predict(DEVICE, genotype).latency_ms > 0
+    command = [sys.executable, "-m", "search.try_model", str(files["model.onnx"]), "--count", "4"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    assert len(found["labels"]) == len(found["predicted"]) == 4
+    session = onnxruntime.InferenceSession(str(files["model.onnx"]))
+    assert session.get_modelmeta().custom_metadata_map["edgewright.seed"] == "3"
+
+
+def test_an_impossible_budget_is_refused_with_the_nearest_one(
+    client: Client, finished: tuple[JobRead, list[dict[str, Any]]]
+) -> None:
+    jobs = client.jobs()
+    with pytest.raises(BudgetInfeasibleError) as refused:
+        client.search(DEVICE, 1e-6, recipe="tiny", **SPACE)
+    assert 1e-6 < refused.value.smallest_feasible_ms < GENEROUS_MS
+    assert client.jobs() == jobs
+
+
+def test_the_second_search_measures_no_operator_again(
+    client: Client, finished: tuple[JobRead, list[dict[str, Any]]]
+) -> None:
+    plan = client.plan(DEVICE, **SPACE)
+    assert plan.missing == []
+    job = client.profile(DEVICE, **SPACE)
+    assert client.wait(job.id, timeout_s=60).result == client.job(job.id).result
+    assert client.job(job.id).table_id == finished[0].table_id
+
+
+def test_a_stored_model_can_be_verified_again(
+    client: Client, finished: tuple[JobRead, list[dict[str, Any]]]
+) -> None:
+    model = next(a for a in client.artifacts(finished[0].id) if a.name == "model.onnx")
+    job = client.wait(client.verify(DEVICE, model.sha256, processes=1).id, timeout_s=120)
+    assert job.state is JobState.SUCCEEDED
+    assert job.result is not None
+    assert job.result["measured"]["latency_ms"] > 0
+    strict = client.verify(DEVICE, model.sha256, processes=1, budget_ms=1e-6)
+    failed = client.wait(strict.id, timeout_s=120)
+    assert failed.error is not None
+    assert failed.error["code"] == "over-budget"
+
+
+def test_a_second_server_on_the_same_folder_is_refused(
+    installation: Installation, client: Client
+) -> None:
+    command = ["serve", "--data-dir", str(installation.data_dir), "--port", "1"]
+    second = subprocess.run(
+        [sys.executable, "-m", "service", *command],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert second.returncode == 1
+    assert "already runs" in second.stderr
+    assert client.is_ready()
+
+
+def test_a_cancelled_search_leaves_no_trainer_and_resumes(
+    installation: Installation, client: Client, finished: tuple[JobRead, list[dict[str, Any]]]
+) -> None:
+    job = client.search(DEVICE, GENEROUS_MS, recipe="tiny", seed=4, **SPACE)
+    for event in client.events(job.id):
+        if event.kind == "progress" and event.payload.get("stage") == "search":
+            client.cancel(job.id)
+            break
+    wait_until(
+        lambda: not any(job.id in command_line(pid) for pid in installation.processes()),
+        timeout_s=20,
+    )
+    assert client.resume(job.id).attempt == 1
+    assert client.wait(job.id, timeout_s=400).state is JobState.SUCCEEDED

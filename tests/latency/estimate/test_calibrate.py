@@ -1,0 +1,107 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latency.estimate.calibrate import fit_calibration, published_error, spearman
+from latency.graph import INPUT, NetworkGraph
+from latency.measurement import NetworkMeasurement
+from latency.operator import OperatorKind
+from latency.table import Calibration
+from tests.latency import samples
+from tests.latency.samples import conv, row
+
+CONV = conv(32, 32)
+POOL = samples.pool(OperatorKind.MAX_POOL, 32)
+ROWS = (row(CONV, 3e4), row(POOL, 1e4))
+
+
+def network(depth: int, ns: float) -> NetworkMeasurement:
+    """A chain of `depth` times convolution and pool, of 4e4 ns each, measured at `ns`."""
+    names = [INPUT, *(f"n{index}" for index in range(2 * depth))]
+    nodes = tuple(
+        samples.node(names[index + 1], (CONV, POOL)[index % 2], names[index])
+        for index in range(2 * depth)
+    )
+    graph = NetworkGraph(input_shape=(32, 8, 8), nodes=nodes)
+    return NetworkMeasurement(name=f"d{depth}", processes_ns=((round(ns),) * 3,), graph=graph)
+
+
+def measured(slope: float, intercept: float, depths: list[int]) -> list[NetworkMeasurement]:
+    return [network(depth, intercept + slope * 4e4 * depth) for depth in depths]
+
+
+def test_a_line_is_found_up_to_the_pull_of_the_prior() -> None:
+    calibration = fit_calibration(ROWS, measured(1.1, 1e4, [3, 5, 8, 12, 16, 20]))
+    assert calibration.networks == 6
+    for depth in (3, 10, 20):
+        predicted = calibration.intercept_ns + calibration.slope * 4e4 * depth
+        assert predicted == pytest.approx(1e4 + 1.1 * 4e4 * depth, rel=0.02)
+
+
+def test_a_disturbed_network_does_not_tilt_the_line() -> None:
+    networks = measured(1.1, 0.0, [3, 5, 8, 10, 12, 16, 20])
+    networks[3] = network(10, 2.0 * 1.1 * 4e5)
+    calibration = fit_calibration(ROWS, networks)
+    assert calibration.slope == pytest.approx(1.1, rel=0.04)
+    assert calibration.sigma > 0.1  # and it is not hidden
+
+
+def test_one_network_gives_a_slope_only() -> None:
+    calibration = fit_calibration(ROWS, measured(1.3, 0.0, [7]))
+    assert calibration.slope == pytest.approx(1.3)
+    assert calibration.intercept_ns == pytest.approx(0.0, abs=1.0)
+    assert calibration.sigma >= 0.05
+
+
+def test_networks_of_one_size_do_not_invent_an_intercept() -> None:
+    noise = [0.99, 1.01, 1.0, 1.02, 0.98, 1.0]
+    networks = [
+        network(depth, 4.4e4 * depth * n) for depth, n in zip([10, 11] * 3, noise, strict=True)
+    ]
+    calibration = fit_calibration(ROWS, networks)
+    assert abs(calibration.intercept_ns) < 0.1 * 4.4e5
+
+
+def test_sigma_is_what_left_out_networks_miss() -> None:
+    networks = [network(d, 4.4e4 * d * (1 + 0.03 * (-1) ** d)) for d in range(4, 24)]
+    assert 0.03 < fit_calibration(ROWS, networks).sigma < 0.04
+    assert fit_calibration(ROWS, measured(1.1, 0.0, [3, 5, 8, 12])).sigma > 0.0
+
+
+def test_failed_networks_and_files_are_left_out() -> None:
+    good = measured(1.2, 0.0, [4, 6, 8, 10])
+    failed = replace(network(5, 9e9), error="the measuring process ended with code -9")
+    empty = replace(network(5, 9e9), processes_ns=())
+    file = replace(network(5, 9e9), graph=None)
+    assert fit_calibration(ROWS, [*good, failed, empty, file]) == fit_calibration(ROWS, good)
+    assert fit_calibration(ROWS, [failed, empty, file]) == Calibration()
+
+
+def test_published_error_counts_what_it_says() -> None:
+    table = samples.table(*ROWS)  # predicts 0.04 ms per depth
+    networks = [network(10, 4e5 / 1.02), network(11, 4.4e5 / 0.93), network(12, 4.8e5 / 1.2)]
+    error = published_error(table, networks)
+    assert error is not None
+    assert error.networks == 3
+    assert error.mape == pytest.approx((0.02 + 0.07 + 0.2) / 3, abs=1e-6)
+    assert error.within_5 == pytest.approx(1 / 3)
+    assert error.within_10 == pytest.approx(2 / 3)
+    assert error.worst == pytest.approx(0.2, abs=1e-6)
+    assert error.spearman == pytest.approx(0.5)
+    assert published_error(table, []) is None
+
+
+@given(st.lists(st.integers(-20, 20), min_size=3, max_size=12))
+def test_rank_correlation_sees_order_only(values: list[int]) -> None:
+    first = np.array(values, dtype=float)
+    constant = len(set(values)) == 1
+    assert spearman(first, np.exp(first / 5)) == pytest.approx(0.0 if constant else 1.0)
+    assert spearman(first, -first) == pytest.approx(0.0 if constant else -1.0)
+
+
+def test_rank_correlation_against_known_values() -> None:
+    assert spearman(np.array([1.0, 2, 3, 4, 5]), np.array([2.0, 1, 4, 3, 5])) == pytest.approx(0.8)
+    assert spearman(np.array([1.0, 2]), np.array([1.0, 2])) == 0.0

@@ -1,0 +1,179 @@
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from latency.lowering.build import build_model
+from latency.lowering.weights import random_weights
+from latency.measurement import NetworkMeasurement, OperatorMeasurement, marginal_cost
+from latency.messages import NamedGraph, ProfileWork, VerifyWork
+from latency.operator import OperatorKind
+from latency.profiler.child_messages import ChildRequest
+from latency.profiler.device import current_target
+from latency.profiler.networks import NetworkProfiler, measure_network_processes
+from latency.profiler.operators import measure_operator
+from latency.profiler.process import ChildDiedError, ChildProcess, StoppedError
+from latency.profiler.runner import Measurement, run_profile, run_verify
+from latency.profiler.stability import QuietRule
+from latency.profiler.timing import TimingSettings
+from latency.target import Target
+from tests.latency import samples
+
+TARGET = current_target()
+SMALL, LARGE = samples.conv(16, 16), samples.conv(64, 64, 16, kernel=3, padding=1)
+NETWORK = samples.small_network()
+
+
+@pytest.fixture(autouse=True)
+def _locks_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def child() -> Iterator[ChildProcess]:
+    with ChildProcess() as process:
+        yield process
+
+
+def never() -> bool:
+    return False
+
+
+def operator_request(rounds: int = 3) -> ChildRequest:
+    return ChildRequest(target=TARGET, rounds=rounds, operator=SMALL)
+
+
+def test_operators_and_networks_are_reported_once_each() -> None:
+    operators = (SMALL, LARGE, samples.pool(OperatorKind.AVG_POOL, 16), samples.linear(32, 10))
+    work = ProfileWork(
+        operators=operators,
+        networks=(NamedGraph(name="small", graph=NETWORK),),
+        rounds=5,
+        processes=2,
+    )
+    results: list[Measurement] = []
+    run_profile(work, TARGET, results.append, never)
+    measured = {m.spec: m for m in results if isinstance(m, OperatorMeasurement)}
+    assert set(measured) == set(operators)
+    assert len(results) == len(operators) + 1
+    for measurement in measured.values():
+        assert measurement.error == ""
+        assert measurement.samples is not None
+        assert len(measurement.samples.short_ns) == len(measurement.samples.long_ns) == 5
+    large, small = measured[LARGE].samples, measured[SMALL].samples
+    assert large is not None
+    assert small is not None
+    assert marginal_cost(large).median_ns > 5 * marginal_cost(small).median_ns  # 140 times the work
+    network = results[-1]
+    assert isinstance(network, NetworkMeasurement)
+    assert (network.name, network.graph, network.error) == ("small", NETWORK, "")
+    assert len(network.processes_ns) == len(network.reference_ns) == 2
+    assert network.median_ns > 0
+
+
+def test_an_operator_can_be_measured_in_this_process() -> None:
+    measurement = measure_operator(SMALL, TARGET, TimingSettings(rounds=3))
+    assert measurement.samples is not None
+    assert min(measurement.samples.short_ns) > 0
+
+
+def test_a_target_that_this_runtime_cannot_run_is_an_error_in_the_measurement() -> None:
+    elsewhere = Target(facts=TARGET.facts, runtime_version="1", execution_provider="NoSuchProvider")
+    results: list[Measurement] = []
+    run_profile(ProfileWork(operators=(SMALL,)), elsewhere, results.append, never)
+    assert [r.error[:32] for r in results] == ["no provider 'NoSuchProvider'; th"]
+
+
+def test_a_child_that_dies_is_told_and_a_new_one_takes_over(child: ChildProcess) -> None:
+    assert child.ask(operator_request(), never).operator is not None
+    process = child._process
+    assert process is not None
+    killer = threading.Timer(0.2, os.kill, (process.pid, signal.SIGKILL))
+    killer.start()
+    with pytest.raises(ChildDiedError, match="ended with code -9"):
+        child.ask(operator_request(rounds=1_000_000), never)
+    assert child.ask(operator_request(), never).operator is not None
+
+
+def test_a_child_that_hangs_is_ended() -> None:
+    with ChildProcess(deadline_s=0.0) as hasty:
+        with pytest.raises(ChildDiedError, match="no answer in 0 s"):
+            hasty.ask(operator_request(), never)
+        assert hasty._process is None
+
+
+def test_a_stop_ends_the_child_and_reports_nothing(child: ChildProcess) -> None:
+    with pytest.raises(StoppedError):
+        child.ask(operator_request(), lambda: True)
+    results: list[Measurement] = []
+    work = ProfileWork(operators=(SMALL,) * 500, networks=(NamedGraph(name="n", graph=NETWORK),))
+    run_profile(work, TARGET, results.append, lambda: len(results) >= 2)
+    assert 2 <= len(results) < 500
+    stopped = run_verify(VerifyWork(name="n", graph=NETWORK), None, TARGET, lambda: True)
+    assert stopped.error == "stopped before the end"
+
+
+def test_a_child_ends_with_its_parent(child: ChildProcess) -> None:
+    child.ask(operator_request(), never)
+    process = child._process
+    assert process is not None
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(10) == 0
+
+
+def test_an_onnx_file_is_verified(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(build_model(NETWORK, random_weights(1)).SerializeToString())
+    work = VerifyWork(name="file", artifact_sha256="0" * 64, processes=1)
+    result = run_verify(work, path, TARGET)
+    assert (result.name, result.error, result.graph) == ("file", "", None)
+    assert result.median_ns > 0
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x09" * 50])
+def test_a_damaged_file_is_an_error_in_the_measurement(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    result = run_verify(VerifyWork(name="file", processes=1), path, TARGET)
+    assert "cannot load the model" in result.error
+    assert result.processes_ns == ()
+
+
+def test_a_missing_file_is_an_error_in_the_measurement(tmp_path: Path) -> None:
+    result = run_verify(VerifyWork(name="x"), tmp_path / "absent.onnx", TARGET)
+    assert "absent.onnx" in result.error
+
+
+def test_verify_needs_exactly_one_model(tmp_path: Path) -> None:
+    for work, path in (
+        (VerifyWork(name="x"), None),
+        (VerifyWork(name="x", graph=NETWORK), tmp_path),
+    ):
+        with pytest.raises(ValueError, match="exactly one"):
+            run_verify(work, path, TARGET)
+    with pytest.raises(ValueError, match="processes must be at least 1"):
+        measure_network_processes(NETWORK, "x", TARGET, 0)
+
+
+class CountingRule(QuietRule):
+    """Counts the processes that were judged."""
+
+    observed = 0
+
+    def observe(self, reference_ns: Sequence[int]) -> None:
+        self.observed += 1
+        super().observe(reference_ns)
+
+
+def test_disturbed_processes_are_taken_again_up_to_the_patience() -> None:
+    rule = CountingRule()
+    profiler = NetworkProfiler(target=TARGET, rounds=3, quiet=rule)
+    rule.observe([1])  # no machine is that fast: every process looks disturbed
+    result = profiler.measure(NETWORK, "x", 1)
+    assert rule.observed == 1 + 2
+    assert len(result.processes_ns) == 1
+    assert result.error == ""

@@ -1,0 +1,106 @@
+"""The command line as a process: no traceback for users, and nothing heavy for --help."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from latency.target import DeviceFacts, Target
+from service.client.event_text import event_line
+from service.client.events import Event
+
+_ROOT = Path(__file__).parents[3]
+
+
+def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command line in an empty folder."""
+    environment = {name: value for name, value in os.environ.items() if "EDGEWRIGHT" not in name}
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(_ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    shown = run(tmp_path, "--help")
+    assert shown.returncode == 0
+    words = "serve worker migrate demo token devices plan profile tables predict search jobs verify"
+    assert all(word in shown.stdout for word in [*words.split(), "pull"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_server_it_says_so_without_a_traceback(tmp_path: Path) -> None:
+    shown = run(tmp_path, "devices")
+    assert shown.returncode == 1
+    assert "no token" in shown.stderr
+    (tmp_path / ".edgewright").mkdir()
+    (tmp_path / ".edgewright" / "admin-token").write_text("ew_admin_x")
+    (tmp_path / ".edgewright" / "url").write_text("http://127.0.0.1:9")
+    shown = run(tmp_path, "jobs", "show", "0" * 32)
+    assert shown.returncode == 1
+    assert "edgewright serve" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_migrate_and_tokens_work_at_the_database(tmp_path: Path) -> None:
+    migrated = run(tmp_path, "migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    token_file = tmp_path / ".edgewright" / "admin-token"
+    assert token_file.stat().st_mode & 0o777 == 0o600
+    made = run(tmp_path, "token", "create", "user", "--name", "me")
+    assert made.stdout.startswith("ew_user_")
+    token_id = made.stderr.split()[1].rstrip(";")
+    assert run(tmp_path, "token", "revoke", token_id).returncode == 0
+    assert run(tmp_path, "token", "revoke", "0" * 32).returncode == 1
+    wrong = run(tmp_path, "token", "create", "agent")
+    assert (wrong.returncode, "admin, user, enrol" in wrong.stderr) == (1, True)
+
+
+def test_the_command_line_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, service.cli.app, service.supervisor; "
+        "heavy = {'torch', 'onnxruntime', 'onnx', 'fastapi', 'sqlalchemy', 'dbos', 'numpy'}; "
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(_ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "line"),
+    [
+        ("state", {"state": "running"}, "job running"),
+        ("state", {"state": "failed", "error": {"message": "no"}}, "job failed: no"),
+        ("note", {"message": "hello"}, "  hello"),
+        ("progress", {"stage": "device", "done": 3, "total": 9}, "  device: 3 of 9 measured"),
+        (
+            "progress",
+            {"stage": "search", "phase": "dense", "epoch": 1, "epochs": 3, "valid_accuracy": 0.5},
+            "  search dense 1/3  accuracy 50.0%",
+        ),
+        ("progress", {"stage": "derive", "finished": True}, "  derive done"),
+        ("unknown", {}, ""),
+    ],
+)
+def test_events_become_lines(kind: str, payload: dict[str, object], line: str) -> None:
+    assert event_line(Event(number=1, kind=kind, payload=payload)) == line
+
+
+def test_a_target_is_named_for_people() -> None:
+    facts = DeviceFacts(machine="x86_64", processor="P", cores=2)
+    assert Target(facts=facts, runtime_version="1.2", threads=2).label() == (
+        "P / ONNX Runtime 1.2 / 2 threads"
+    )

@@ -1,0 +1,1 @@
+"""Tests of jobs over HTTP and of their journal."""

@@ -1,0 +1,87 @@
+"""A budget that the table rules out is refused before anything is stored."""
+
+import dataclasses
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from latency.estimate.lookup_table import TableEstimator
+from latency.messages import ProfileWork
+from latency.table import LatencyTable, TableRow
+from search.space.dass_cells import build_graph
+from search.space.prices import smallest_genotype
+from search.space.sampling import space_operators
+from service.database import Database
+from service.datasets.inspection import DIGITS_TASK
+from service.devices.work import request_profile
+from service.errors import BudgetInfeasibleError
+from service.jobs.feasibility import check_budget, covers_space, smallest_budget_ms
+from service.profiling.use_cases import build_table
+from tests.service.board import enrol
+from tests.service.fakes import HeldClock, RecordingQueue
+from tests.service.samples import STARTED, add_job, chunk_of, target
+
+CHANNELS, CELLS = 4, 3
+SPACE = (CHANNELS, CELLS, DIGITS_TASK)
+
+
+@pytest.fixture(scope="module")
+def table() -> LatencyTable:
+    """A table in which every operator costs a microsecond."""
+    rows = tuple(
+        TableRow(
+            spec=spec,
+            median_ns=1000.0,
+            spread_ns=10.0,
+            samples=15,
+            method="chain",
+            measured_at=STARTED,
+        )
+        for spec in space_operators(*SPACE)
+    )
+    return LatencyTable(target=target(), version=1, rows=rows)
+
+
+def test_the_smallest_budget_is_the_bound_between_refused_and_allowed(
+    table: LatencyTable,
+) -> None:
+    smallest = smallest_budget_ms(table, *SPACE)
+    check_budget(table, *SPACE, smallest, device="board")
+    with pytest.raises(BudgetInfeasibleError) as refused:
+        check_budget(table, *SPACE, smallest * 0.999, device="board")
+    assert refused.value.extra["smallest_feasible_ms"] == smallest
+    genotype, prediction = smallest_genotype(TableEstimator(table), *SPACE)
+    assert prediction.high_ms == smallest
+    assert TableEstimator(table).predict(build_graph(genotype, DIGITS_TASK)) == prediction
+
+
+def test_a_table_that_lacks_one_operator_does_not_cover_the_space(table: LatencyTable) -> None:
+    assert covers_space(table, *SPACE)
+    assert not covers_space(dataclasses.replace(table, rows=table.rows[1:]), *SPACE)
+
+
+def test_the_api_refuses_with_the_nearest_budget_and_stores_nothing(
+    app: FastAPI,
+    admin: TestClient,
+    database: Database,
+    clock: HeldClock,
+    job_queue: RecordingQueue,
+) -> None:
+    board = enrol(app, admin)
+    work = ProfileWork(operators=space_operators(*SPACE))
+    with database.transaction() as session:
+        request_profile(session, board.device_id, add_job(session, clock()), work, now=clock())
+    lease = board.work()
+    assert board.upload(lease, chunk_of(work, ns=1000)).status_code == 204
+    assert board.finish(lease).status_code == 200
+    with database.transaction() as session:
+        build_table(session, target().fingerprint, [], [], now=clock())
+    order = {"device": "board", "budget_ms": 0.001, "channels": CHANNELS, "cells": CELLS}
+    refused = admin.post("/v1/searches", json=order)
+    assert (refused.status_code, refused.json()["code"]) == (422, "budget-infeasible")
+    nearest = refused.json()["smallest_feasible_ms"]
+    assert nearest > 0.001
+    assert job_queue.calls == []
+    allowed = admin.post("/v1/searches", json=order | {"budget_ms": nearest * 1.001})
+    assert allowed.status_code == 201

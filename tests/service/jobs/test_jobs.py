@@ -1,0 +1,190 @@
+"""Jobs over HTTP, on both databases."""
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import func, select
+
+from latency.messages import VerifyWork
+from service.database import Database
+from service.devices.work import request_verify
+from service.jobs.journal import locked_job, move, record
+from service.jobs.repository import events_after
+from service.lifecycle import IllegalTransitionError, JobState
+from service.tables.job import JobRow
+from tests.service.board import Board, enrol
+from tests.service.fakes import HeldClock, RecordingQueue
+from tests.service.samples import network
+
+ORDER = {"device": "board", "budget_ms": 0.5, "channels": 4, "cells": 3, "recipe": "tiny"}
+
+
+@pytest.fixture
+def board(app: FastAPI, admin: TestClient) -> Board:
+    return enrol(app, admin)
+
+
+def start(admin: TestClient, **changes: object) -> dict[str, Any]:
+    """Start a search and return the job."""
+    response = admin.post("/v1/searches", json=ORDER | changes)
+    assert response.status_code == 201, response.text
+    job: dict[str, Any] = response.json()
+    return job
+
+
+def count_jobs(database: Database) -> int:
+    with database.reading() as session:
+        return session.scalar(select(func.count()).select_from(JobRow)) or 0
+
+
+def test_a_search_is_stored_and_enqueued_in_one_transaction(
+    admin: TestClient, board: Board, job_queue: RecordingQueue
+) -> None:
+    job = start(admin, name="mine")
+    assert job["state"] == "queued"
+    assert job["name"] == "mine"
+    assert job["device_id"] == board.device_id
+    assert job["request"]["dataset"] == "digits"
+    assert job_queue.calls == [("enqueue search", job["id"])]
+    assert admin.get(f"/v1/jobs/{job['id']}").json() == job
+    assert [found["id"] for found in admin.get("/v1/jobs").json()] == [job["id"]]
+
+
+def test_profile_and_verification_are_jobs_too(
+    admin: TestClient, board: Board, job_queue: RecordingQueue
+) -> None:
+    profile = admin.post("/v1/profiles", json={"device": board.device_id})
+    assert profile.status_code == 201
+    unknown = {"device": "board", "artifact_sha256": "0" * 64}
+    assert admin.post("/v1/verifications", json=unknown).status_code == 404
+    assert job_queue.calls == [("enqueue profile", profile.json()["id"])]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "named"),
+    [
+        ({"device": "nowhere"}, 404, "board"),
+        ({"dataset": "imagenet"}, 404, "digits"),
+        ({"recipe": "slow"}, 422, "quick"),
+        ({"pattern": "diagonal"}, 422, "block"),
+        ({"budget_ms": 0}, 422, "greater than 0"),
+        ({"cells": 2}, 422, "3"),
+        ({"density": 1.5}, 422, "1"),
+        ({"colour": "red"}, 422, "Unknown"),
+    ],
+)
+def test_a_wrong_value_is_refused_naming_what_is_allowed(
+    admin: TestClient,
+    board: Board,
+    database: Database,
+    changes: dict[str, object],
+    status: int,
+    named: str,
+) -> None:
+    response = admin.post("/v1/searches", json=ORDER | changes)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert named in response.text
+    assert count_jobs(database) == 0
+
+
+def test_cancel_stops_the_flow_and_what_the_device_still_has_to_do(
+    admin: TestClient,
+    board: Board,
+    database: Database,
+    clock: HeldClock,
+    job_queue: RecordingQueue,
+) -> None:
+    job = start(admin)
+    with database.transaction() as session:
+        work = VerifyWork(name="x", graph=network())
+        request_verify(session, board.device_id, job["id"], work, now=clock())
+    cancelled = admin.post(f"/v1/jobs/{job['id']}/cancel").json()
+    assert cancelled["state"] == "cancelled"
+    assert cancelled["finished_at"] is not None
+    assert job_queue.calls[-1] == ("cancel 0", job["id"])
+    assert board.claim().lease is None
+    assert admin.post(f"/v1/jobs/{job['id']}/cancel").status_code == 200  # again: no change
+
+
+def test_resume_starts_the_next_attempt(
+    admin: TestClient, board: Board, job_queue: RecordingQueue
+) -> None:
+    job = start(admin)
+    assert admin.post(f"/v1/jobs/{job['id']}/resume").json()["code"] == "job-not-resumable"
+    admin.post(f"/v1/jobs/{job['id']}/cancel")
+    resumed = admin.post(f"/v1/jobs/{job['id']}/resume").json()
+    assert (resumed["state"], resumed["attempt"]) == ("queued", 1)
+    assert resumed["finished_at"] is None
+    assert job_queue.calls[-1] == ("enqueue search", job["id"])
+
+
+def test_a_finished_job_cannot_be_cancelled(
+    admin: TestClient, board: Board, database: Database, clock: HeldClock
+) -> None:
+    job = start(admin)
+    with database.transaction() as session:
+        row = locked_job(session, job["id"])
+        move(session, row, JobState.RUNNING, clock())
+        move(session, row, JobState.SUCCEEDED, clock())
+    response = admin.post(f"/v1/jobs/{job['id']}/cancel")
+    assert (response.status_code, response.json()["code"]) == (409, "job-ended")
+
+
+def test_an_illegal_transition_changes_nothing(
+    admin: TestClient, board: Board, database: Database, clock: HeldClock
+) -> None:
+    job = start(admin)
+
+    def succeed_without_running() -> None:
+        with database.transaction() as session:
+            move(session, locked_job(session, job["id"]), JobState.SUCCEEDED, clock())
+
+    with pytest.raises(IllegalTransitionError):
+        succeed_without_running()
+    assert admin.get(f"/v1/jobs/{job['id']}").json()["state"] == "queued"
+
+
+def test_events_are_numbered_without_gaps(
+    admin: TestClient, board: Board, database: Database, clock: HeldClock
+) -> None:
+    job = start(admin)
+    with database.transaction() as session:
+        row = locked_job(session, job["id"])
+        move(session, row, JobState.RUNNING, clock())
+        move(session, row, JobState.RUNNING, clock())  # the same state is no event
+        record(session, row, "progress", {"epoch": 1}, clock())
+    with database.reading() as session:
+        found = events_after(session, job["id"], 1)
+        assert [event.number for event in found] == [2, 3]
+
+
+def test_the_stream_of_an_ended_job_ends_with_an_end(admin: TestClient, board: Board) -> None:
+    job = start(admin)
+    admin.post(f"/v1/jobs/{job['id']}/cancel")
+    whole = admin.get(f"/v1/jobs/{job['id']}/events")
+    assert whole.headers["content-type"].startswith("text/event-stream")
+    assert "id: 1\nevent: state" in whole.text
+    assert whole.text.endswith("event: end\ndata: {}\n\n")
+    rest = admin.get(f"/v1/jobs/{job['id']}/events", headers={"Last-Event-ID": "1"})
+    assert "id: 1\n" not in rest.text
+    assert "id: 2\n" in rest.text
+
+
+def test_a_job_without_result_has_no_candidates(admin: TestClient, board: Board) -> None:
+    job = start(admin)
+    assert admin.get(f"/v1/jobs/{job['id']}/candidates").json() == []
+    assert admin.get(f"/v1/jobs/{job['id']}/artifacts").json() == []
+
+
+def test_an_unknown_job_is_404_everywhere(admin: TestClient) -> None:
+    for path in ("", "/events", "/candidates", "/artifacts"):
+        assert admin.get(f"/v1/jobs/{'0' * 32}{path}").status_code == 404
+    for path in ("/cancel", "/resume"):
+        assert admin.post(f"/v1/jobs/{'0' * 32}{path}").status_code == 404
+
+
+def test_an_agent_may_not_start_jobs(board: Board) -> None:
+    assert board.http.post("/v1/searches", json=ORDER).status_code == 403

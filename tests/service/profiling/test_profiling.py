@@ -1,0 +1,310 @@
+"""From raw measurements to tables, plans and predictions, on both databases."""
+
+import functools
+import statistics
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latency.estimate.lookup_table import TableEstimator
+from latency.measurement import NetworkMeasurement
+from latency.messages import ProfileWork
+from latency.operator import OperatorSpec
+from latency.plan import MeasuringCosts
+from latency.table import LatencyTable
+from search.space.dass_cells import build_graph
+from search.space.sampling import (
+    calibration_genotypes,
+    held_out_genotypes,
+    random_genotype,
+    space_operators,
+)
+from service.database import Database
+from service.datasets.inspection import DIGITS_TASK
+from service.devices.work import request_profile
+from service.errors import NotFoundError
+from service.profiling.rows import RawMeasurement, table_rows
+from service.profiling.use_cases import (
+    build_table,
+    known_operator_keys,
+    latest_table,
+    load_table,
+)
+from tests.service.board import Board, enrol
+from tests.service.fakes import HeldClock
+from tests.service.samples import (
+    STARTED,
+    add_job,
+    chunk_of,
+    conv,
+    operator_result,
+    profile_work,
+    target,
+)
+
+CHANNELS, CELLS = 4, 3
+
+
+@pytest.fixture
+def board(app: FastAPI, admin: TestClient) -> Board:
+    return enrol(app, admin)
+
+
+def profile(
+    database: Database,
+    clock: HeldClock,
+    board: Board,
+    work: ProfileWork,
+    *,
+    ns: int = 1000,
+    seconds: float = 30.0,
+) -> None:
+    """Let the device measure `work`."""
+    with database.transaction() as session:
+        request_profile(session, board.device_id, add_job(session, clock()), work, now=clock())
+    board.digests.clear()
+    lease = board.work()
+    assert board.upload(lease, chunk_of(work, ns=ns)).status_code == 204
+    clock.advance(seconds)
+    assert board.finish(lease).status_code == 200
+
+
+@functools.cache
+def all_operators() -> tuple[OperatorSpec, ...]:
+    """Return the operators of the space; it takes a moment."""
+    return space_operators(CHANNELS, CELLS, DIGITS_TASK)
+
+
+@functools.cache
+def whole_networks(*, held_out: bool) -> list[NetworkMeasurement]:
+    """Return networks measured as 1.1 times the sum of operators of 1000 ns each, plus 2000 ns."""
+    draw = held_out_genotypes if held_out else calibration_genotypes
+    found = []
+    for index, genotype in enumerate(draw(CHANNELS, CELLS, 7, 5)):
+        graph = build_graph(genotype, DIGITS_TASK)
+        estimate = TableEstimator(bare_table()).predict(graph).latency_ms * 1e6
+        ns = round(1.1 * estimate + 2000)
+        found.append(
+            NetworkMeasurement(name=f"net{index}", processes_ns=((ns, ns), (ns, ns)), graph=graph)
+        )
+    return found
+
+
+@functools.cache
+def bare_table() -> LatencyTable:
+    measured = [operator_result(spec) for spec in all_operators()]
+    rows = table_rows(
+        RawMeasurement(spec=found.spec, samples=found.samples, measured_at=STARTED)
+        for found in measured
+        if found.samples is not None
+    )
+    return LatencyTable(target=target(), version=0, rows=rows)
+
+
+@pytest.fixture
+def table_id(database: Database, clock: HeldClock, board: Board) -> str:
+    work = ProfileWork(operators=all_operators())
+    profile(database, clock, board, work)
+    with database.transaction() as session:
+        row = build_table(
+            session,
+            target().fingerprint,
+            whole_networks(held_out=False),
+            whole_networks(held_out=True),
+            now=clock(),
+        )
+        return row.id
+
+
+class TestRows:
+    @given(st.lists(st.integers(1, 100_000), min_size=1, max_size=7))
+    def test_median_over_devices(self, costs: list[int]) -> None:
+        found = [operator_result(conv(), ns=ns).samples for ns in costs]
+        raw = [
+            RawMeasurement(spec=conv(), samples=samples, measured_at=STARTED)
+            for samples in found
+            if samples is not None
+        ]
+        (row,) = table_rows(raw)
+        assert row.median_ns == pytest.approx(statistics.median(costs))
+        assert row.spread_ns >= (max(costs) - min(costs)) / 2
+        assert row.samples == 15 * len(costs)
+
+    def test_one_liar_of_three_moves_nothing(self) -> None:
+        costs = (1000, 1010, 1_000_000)
+        found = [operator_result(conv(), ns=ns).samples for ns in costs]
+        raw = [
+            RawMeasurement(spec=conv(), samples=samples, measured_at=STARTED)
+            for samples in found
+            if samples is not None
+        ]
+        assert table_rows(raw)[0].median_ns == 1010
+
+
+class TestTables:
+    def test_built_and_loaded(
+        self, database: Database, clock: HeldClock, board: Board, table_id: str
+    ) -> None:
+        with database.reading() as session:
+            table = load_table(session, table_id)
+            newest = latest_table(session, board.device_id)
+        assert newest is not None
+        assert newest.id == table_id
+        assert table.version == 1
+        assert table.target == target()
+        assert {row.spec for row in table.rows} == set(all_operators())
+        assert all(row.median_ns == 1000 for row in table.rows)
+        assert table.calibration.networks == 5
+        assert table.calibration.slope == pytest.approx(1.1, rel=0.05)
+        assert table.error is not None
+        assert table.error.networks == 5
+        assert table.error.mape < 0.02
+
+    def test_a_version_never_changes(
+        self, database: Database, clock: HeldClock, board: Board, table_id: str
+    ) -> None:
+        with database.reading() as session:
+            before = load_table(session, table_id)
+        work = ProfileWork(operators=(before.rows[0].spec, conv(12)))
+        profile(database, clock, board, work, ns=5000)
+        with database.transaction() as session:
+            second = build_table(session, target().fingerprint, [], [], now=clock())
+        assert (second.version, second.operators) == (2, len(before.rows) + 1)
+        assert second.error is None
+        with database.reading() as session:
+            assert load_table(session, table_id) == before
+            after = {row.spec: row.median_ns for row in load_table(session, second.id).rows}
+        assert after[before.rows[0].spec] == 5000
+        assert after[before.rows[1].spec] == 1000
+
+    def test_other_targets_are_never_mixed_in(
+        self, database: Database, clock: HeldClock, board: Board
+    ) -> None:
+        profile(database, clock, board, profile_work(2, 0))
+        board.target = target(threads=2)
+        profile(database, clock, board, profile_work(3, 0), ns=700)
+        with database.transaction() as session:
+            row = build_table(session, target(threads=2).fingerprint, [], [], now=clock())
+            table = load_table(session, row.id)
+            assert known_operator_keys(session, target().fingerprint) == {
+                spec.key for spec in profile_work(2, 0).operators
+            }
+        assert [found.median_ns for found in table.rows] == [700] * 3
+
+    def test_failed_measurements_are_not_known(
+        self, database: Database, clock: HeldClock, board: Board
+    ) -> None:
+        work = profile_work(2, 0)
+        with database.transaction() as session:
+            request_profile(session, board.device_id, add_job(session, clock()), work, now=clock())
+        failed = replace(operator_result(work.operators[0]), samples=None, error="crashed")
+        chunk = chunk_of(work)
+        board.upload(board.work(), replace(chunk, operators=(failed, chunk.operators[1])))
+        with database.reading() as session:
+            known = known_operator_keys(session, target().fingerprint)
+        assert known == {work.operators[1].key}
+
+    def test_nothing_measured(self, database: Database, clock: HeldClock, board: Board) -> None:
+        with database.transaction() as session:
+            assert latest_table(session, board.device_id) is None
+            for fingerprint in (target().fingerprint, "0" * 64):
+                with pytest.raises(NotFoundError):
+                    build_table(session, fingerprint, [], [], now=clock())
+            with pytest.raises(NotFoundError):
+                load_table(session, "0" * 32)
+            with pytest.raises(NotFoundError):
+                latest_table(session, "0" * 32)
+
+
+class TestEndpoints:
+    def test_tables(self, admin: TestClient, table_id: str, board: Board) -> None:
+        (listed,) = admin.get("/v1/tables").json()
+        assert (listed["id"], listed["version"]) == (table_id, 1)
+        assert listed["error"]["networks"] == 5
+        assert admin.get("/v1/tables", params={"device": "board"}).json() == [listed]
+        board.target = target(threads=2)
+        board.claim()
+        assert admin.get("/v1/tables", params={"device": board.device_id}).json() == []
+        detail = admin.get(f"/v1/tables/{table_id}").json()
+        assert len(detail["rows"]) == listed["operators"]
+        assert detail["rows"][0]["spec"]["kind"] in detail["rows"][0]["label"]
+        assert detail["target"]["facts"]["processor"] == "test board"
+        assert admin.get(f"/v1/tables/{'0' * 32}").status_code == 404
+
+    def test_operators(self, admin: TestClient, table_id: str) -> None:
+        found = admin.get("/v1/operators", params={"device": "board", "limit": 3}).json()
+        assert [row["median_ns"] for row in found] == [1000.0] * 3
+        assert admin.get("/v1/operators", params={"device": "none"}).status_code == 404
+
+    def test_plan_counts_down_to_nothing(
+        self, database: Database, clock: HeldClock, admin: TestClient, board: Board
+    ) -> None:
+        order = {"device": "board", "channels": CHANNELS, "cells": CELLS}
+        first = admin.post("/v1/plans", json=order).json()
+        specs = all_operators()
+        assert (first["operators"], first["known"]) == (len(specs), 0)
+        assert first["missing"] == [spec.label() for spec in specs]
+        profile(database, clock, board, ProfileWork(operators=specs[:10]), seconds=60)
+        second = admin.post("/v1/plans", json=order).json()
+        assert second["known"] == 10
+        # Ten operators took all of 60 s, so networks are taken to be slower in proportion.
+        default = MeasuringCosts()
+        process_s = default.process_s * 6.0 / default.operator_s
+        expected = len(second["missing"]) * 6 / 60 + second["networks"] * 3 * process_s / 60
+        assert second["minutes"] == pytest.approx(expected)
+        assert second["minutes"] > first["minutes"]
+        profile(database, clock, board, ProfileWork(operators=specs[10:]))
+        assert admin.post("/v1/plans", json=order).json()["missing"] == []
+
+    def test_plan_for_unknown_things(self, admin: TestClient, board: Board) -> None:
+        unknown = admin.post("/v1/plans", json={"device": "none"})
+        assert unknown.status_code == 404
+        assert "board" in unknown.json()["detail"]
+        assert admin.post("/v1/plans", json={"device": "board", "dataset": "x"}).status_code == 404
+        assert admin.post("/v1/plans", json={"device": "board", "cells": 2}).status_code == 422
+
+    def test_prediction(self, admin: TestClient, table_id: str, database: Database) -> None:
+        genotype = random_genotype(np.random.default_rng(1), CHANNELS, CELLS)
+        order = {"device": "board", "genotype": genotype.to_dict()}
+        found = admin.post("/v1/predictions", json=order).json()
+        with database.reading() as session:
+            estimator = TableEstimator(load_table(session, table_id))
+        expected = estimator.predict(build_graph(genotype, DIGITS_TASK))
+        assert found["latency_ms"] == pytest.approx(expected.latency_ms)
+        assert found["low_ms"] <= found["latency_ms"] <= found["high_ms"]
+        assert (found["estimated"], found["table_version"]) == (0, 1)
+
+    def test_prediction_without_a_table(self, admin: TestClient, board: Board) -> None:
+        genotype = random_genotype(np.random.default_rng(1), CHANNELS, CELLS)
+        order = {"device": "board", "genotype": genotype.to_dict()}
+        response = admin.post("/v1/predictions", json=order)
+        assert (response.status_code, response.json()["code"]) == (409, "no-table")
+
+    def test_wrong_genotypes(self, admin: TestClient, table_id: str) -> None:
+        genotype = random_genotype(np.random.default_rng(1), CHANNELS, CELLS).with_layers(())
+        cell = [["sep_conv_3x3", 0], ["skip_connect", 1]] * 4
+        good = genotype.to_dict() | {"normal": cell, "reduce": cell}
+        changes: list[dict[str, Any]] = [
+            {"normal": [["evil-operation", 0]] * 8},
+            {"normal": [["skip_connect", 0]] * 7},
+            {"normal": [["skip_connect", 4]] * 8},
+            {"normal_concat": [2, 3]},
+            {"cells": 65},
+            {"channels": 0},
+            {"layers": [{"layer": "cells.0.edges.0", "pattern": "channel", "density": 0.33}]},
+            {"layers": [{"layer": "x", "pattern": "channel", "density": 2}]},
+            {"layers": [{"layer": "x", "pattern": "evil", "density": 0.5}]},
+        ]
+        for change in changes:
+            order = {"device": "board", "genotype": good | change}
+            response = admin.post("/v1/predictions", json=order)
+            assert response.status_code == 422, change
+            assert "evil" not in response.text
+        order = {"device": "board", "genotype": good}
+        assert admin.post("/v1/predictions", json=order).status_code == 200
