@@ -26,7 +26,7 @@ def decode(data: bytes | str, kind: type[T]) -> T:
 
 def to_plain(value: object) -> Any:
     """Return `value` as dicts, lists, strings and numbers."""
-    return msgspec.to_builtins(value)
+    return msgspec.json.decode(msgspec.json.encode(value))  # to_builtins would keep tuples
 
 
 def from_plain(value: Any, kind: type[T]) -> T:

@@ -107,7 +107,22 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
             table = decode(options.table.read_bytes(), LatencyTable)
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
+    if table is not None and options.stage == "search":
+        _refuse_infeasible(request, table, dataset)
     _stage_function(options.stage)(request, options.work, dataset, table, progress)
+
+
+def _refuse_infeasible(request: "SearchRequest", table: "LatencyTable", dataset: "Dataset") -> None:
+    """Refuse a budget that not even the cheapest network meets, before any training."""
+    from latency.estimate.lookup_table import TableEstimator
+    from search.finalize.repair import BudgetInfeasibleError
+    from search.space.prices import smallest_genotype
+
+    estimator = TableEstimator(table)
+    _, smallest = smallest_genotype(estimator, request.channels, request.cells, dataset.task)
+    budget_ms = request.budget_ms * request.tighten
+    if smallest.high_ms > budget_ms:
+        raise BudgetInfeasibleError(budget_ms, smallest.high_ms)
 
 
 def _stage_function(stage: str) -> "StageFunction":

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from latency.estimate.estimator import LatencyEstimator, Prediction
 from numpy.typing import NDArray
 
+from latency.estimate.estimator import LatencyEstimator, Prediction
 from latency.operator import OperatorKind, OperatorSpec
 from latency.units import NS_PER_MS
 from search.space.dass_cells import (
@@ -36,6 +36,10 @@ MIXED_EDGES = tuple((node, source) for node in range(NODES) for source in range(
 # the eight edges of a cell read four different sources on average, so each pays half a ReLU.
 RELU_SHARE = 0.5
 
+# Runtimes merge the sum of a node into a convolution that ends in it; only two edges without a
+# convolution leave a sum of their own, so each of those pays half of it.
+ADD_SHARE = 0.5
+
 _FIT_NETWORKS = 24  # random networks to fit the line from summed prices to predicted latency
 
 
@@ -50,7 +54,7 @@ class OperationPrices:
 
     normal: Matrix
     reduce: Matrix
-    fixed_ns: float  # stem, preprocessing, sums, concatenations, head
+    fixed_ns: float  # stem, preprocessing, concatenations, head
     slope: float
     intercept_ns: float
     relative_error: float  # standard deviation of the line against the estimator, as a fraction
@@ -85,7 +89,7 @@ def operation_prices(
             for column, operation in enumerate(OPERATIONS):
                 specs = edge_operators(operation, plan, source)
                 matrices[plan.kind][row, column] += _sum_ns(estimator, specs)
-                matrices[plan.kind][row, column] += _relu_ns(estimator, operation, plan, source)
+                matrices[plan.kind][row, column] += _shared_ns(estimator, operation, plan, source)
     fixed_ns = _sum_ns(estimator, _fixed_operators(channels, cells, task))
     draft = OperationPrices(
         **matrices, fixed_ns=fixed_ns, slope=1.0, intercept_ns=0.0, relative_error=0.0
@@ -167,19 +171,27 @@ def _sum_ns(estimator: LatencyEstimator, specs: Iterable[OperatorSpec]) -> float
     return float(sum(max(0.0, estimator.price(spec).ns) for spec in specs))
 
 
-def _relu_ns(estimator: LatencyEstimator, operation: str, plan: CellPlan, source: int) -> float:
-    rectifies = operation in WEIGHTED or (operation == "skip_connect" and plan.stride(source) == 2)
-    if not rectifies:
+def _shared_ns(estimator: LatencyEstimator, operation: str, plan: CellPlan, source: int) -> float:
+    """Return the part of an edge in the ReLU of its source and in the sum of its node."""
+    halving_skip = operation == "skip_connect" and plan.stride(source) == 2
+    if operation in WEIGHTED or halving_skip:
+        relu = plain_spec(OperatorKind.RELU, plan.channels, _source_size(plan, source))
+        return RELU_SHARE * _sum_ns(estimator, [relu])
+    if operation == "none":
         return 0.0
-    spec = plain_spec(OperatorKind.RELU, plan.channels, _source_size(plan, source))
-    return RELU_SHARE * _sum_ns(estimator, [spec])
+    add = plain_spec(OperatorKind.ADD, plan.channels, plan.out_size, inputs=2)
+    return ADD_SHARE * _sum_ns(estimator, [add])
 
 
 def _fixed_operators(channels: int, cells: int, task: TaskShape) -> list[OperatorSpec]:
-    """Return what every network has: in a network of pools, all that is no edge."""
+    """Return what every network has: in a network of pools, all but the edges and their sums."""
     pools = tuple(("max_pool_3x3", source) for _ in range(NODES) for source in (0, 1))
     graph = build_graph(Genotype(normal=pools, reduce=pools, channels=channels, cells=cells), task)
-    return [node.spec for node in graph.nodes if ".edges." not in node.name]
+    return [
+        node.spec
+        for node in graph.nodes
+        if ".edges." not in node.name and node.spec.kind is not OperatorKind.ADD
+    ]
 
 
 def _fit_line(

@@ -46,7 +46,7 @@ def api() -> None:
 def worker() -> None:
     """Run one worker process only; one per GPU, on any machine that reaches the database."""
     from service.settings import Settings
-    from service.worker.main import run_worker
+    from service.worker.__main__ import run_worker
 
     run_worker(Settings())
 
@@ -63,7 +63,7 @@ def migrate() -> None:
 
 @token_app.command("create")
 def token_create(
-    kind: Annotated[str, typer.Argument(help="admin, user or enrol.")],
+    kind: Annotated[str, typer.Option(help="admin, user or enrol.")] = "user",
     name: Annotated[str, typer.Option(help="Whose it is.")] = "",
 ) -> None:
     """Make a token; it is shown once."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from search.space.task import TaskShape
-from service.client.event_text import event_line
 from service.client import ApiError, Client
 from service.client.errors import BudgetInfeasibleError
+from service.client.event_text import event_line
 from service.demo.budget import FRACTION, choose_budget
 from service.demo.memory import PeakMemory
 from service.demo.processes import DemoError, running_agent, running_server

@@ -238,8 +238,8 @@ def _next_lease(session: Session, device: DeviceRow, claim_id: str, desk: Desk) 
 def _work_left(session: Session, unit: WorkUnitRow, fingerprint: str) -> ProfileWork | VerifyWork:
     """Return the work of a unit less what its earlier attempts have measured on this target."""
     if unit.kind == WorkKind.VERIFY:
-        return codec.decode(unit.work, VerifyWork)
-    work = codec.decode(unit.work, ProfileWork)
+        return codec.from_plain(unit.work, VerifyWork)
+    work = codec.from_plain(unit.work, ProfileWork)
     keys = repository.good_spec_keys(session, unit.id, fingerprint)
     names = repository.good_network_names(session, unit.id, fingerprint)
     return remaining_work(work, {spec for spec in work.operators if spec.key in keys}, names)

@@ -104,7 +104,7 @@ def _add_unit(
         job_id=job_id,
         kind=kind.value,
         state=WorkState.QUEUED.value,
-        work=codec.encode(work).decode(),
+        work=codec.to_plain(work),
         artifact_sha256=artifact or None,
         reasons=[],
         created_at=now,

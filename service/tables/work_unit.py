@@ -3,7 +3,7 @@
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.tables.base import Digest, Id, Json, LongText, Row, Time, Word, new_id
+from service.tables.base import Digest, Id, Json, Row, Time, Word, new_id
 
 
 class WorkUnitRow(Row):
@@ -17,7 +17,7 @@ class WorkUnitRow(Row):
     job_id: Mapped[Id] = mapped_column(ForeignKey("jobs.id"), index=True)
     kind: Mapped[Word]  # latency.messages.WorkKind
     state: Mapped[Word]  # lifecycle.WorkState
-    work: Mapped[LongText] = mapped_column(deferred=True)  # ProfileWork or VerifyWork, JSON
+    work: Mapped[Json] = mapped_column(deferred=True)  # ProfileWork or VerifyWork, plain values
     artifact_sha256: Mapped[Digest | None] = mapped_column(ForeignKey("artifacts.sha256"))
     attempts: Mapped[int] = mapped_column(default=0)
     reasons: Mapped[Json]  # why each failed attempt failed, in order

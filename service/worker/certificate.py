@@ -1,5 +1,6 @@
 """The certificate of a search: what was promised, what was measured, and on what."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from latency import codec
 from latency.measurement import NetworkMeasurement
+from latency.messages import WorkKind
 from service.devices.use_cases import Device, get_device
 from service.jobs.use_cases import get_job
 from service.lifecycle import WorkState
@@ -47,12 +49,7 @@ class CertificateFacts:
     def collect(cls, session: Session, flow: Flow, number: int) -> "CertificateFacts":
         """Read the facts of a job whose last round was `number`."""
         job = get_job(session, flow.job_id)
-        units = session.scalars(
-            select(WorkUnitRow)
-            .where(WorkUnitRow.job_id == job.id, WorkUnitRow.state == WorkState.DONE)
-            .where(WorkUnitRow.kind == "verify")
-            .order_by(WorkUnitRow.created_at)
-        ).all()
+        measured = [measured_network(session, unit_id) for unit_id in _verify_units(session, job)]
         return cls(
             issued_at=flow.context.clock().isoformat(),
             job=job,
@@ -61,7 +58,7 @@ class CertificateFacts:
             derived=read_result(flow, number, "derive"),
             trained=read_result(flow, number, "train"),
             exported=read_result(flow, number, "export"),
-            measurements={u.work["name"]: measured_network(session, u.id) for u in units},
+            measurements={found.name: found for found in measured},
             model_measurement=f"round-{number}-model",
         )
 
@@ -108,6 +105,16 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
         "seed": facts.job.request["seed"],
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
     }
+
+
+def _verify_units(session: Session, job: JobRow) -> Sequence[str]:
+    """Return the ids of the finished verifications of a job, in the order of their requests."""
+    statement = select(WorkUnitRow.id).where(
+        WorkUnitRow.job_id == job.id,
+        WorkUnitRow.state == WorkState.DONE,
+        WorkUnitRow.kind == WorkKind.VERIFY,
+    )
+    return session.scalars(statement.order_by(WorkUnitRow.created_at)).all()
 
 
 def _verdict(latency_ms: float, budget_ms: float) -> str:

@@ -25,6 +25,11 @@ from latency.target import Target
 from tests.service.samples import target
 
 
+def sha256_hex(body: bytes) -> str:
+    """Return the digest of a chunk as `finish` joins it."""
+    return hashlib.sha256(body).hexdigest()
+
+
 def content_digest(body: bytes) -> dict[str, str]:
     """Return the header that belongs to a body."""
     value = base64.b64encode(hashlib.sha256(body).digest()).decode()
@@ -65,18 +70,16 @@ class Board:
         path = f"/v1/work/leases/{lease.lease_id}/chunks/{index}"
         response = self.http.put(path, content=body, headers=content_digest(body))
         if response.status_code == 204 and index == len(self.digests):
-            self.digests.append(hashlib.sha256(body).hexdigest())
+            self.digests.append(sha256_hex(body))
         return response
 
-    def finish(
-        self, lease: Lease, *, outcome: Outcome = Outcome.DONE, reason: str = ""
-    ) -> Any:
+    def finish(self, lease: Lease, *, outcome: Outcome = Outcome.DONE, reason: str = "") -> Any:
         """End the attempt with the chunks that were taken."""
         message = Finish(
             attempt=lease.attempt,
             outcome=outcome,
             chunks=len(self.digests),
-            digest=hashlib.sha256("".join(self.digests).encode()).hexdigest(),
+            digest=sha256_hex("".join(self.digests).encode()),
             reason=reason,
         )
         path = f"/v1/work/leases/{lease.lease_id}/finish"

@@ -22,6 +22,7 @@ from tests.search.space.tables import (
     some_genotype,
 )
 
+SKIP = "skip_connect"
 ESTIMATOR: TableEstimator = formula_estimator(16, 5, DIGITS)
 PRICES = operation_prices(ESTIMATOR, 16, 5, DIGITS)
 
@@ -32,13 +33,14 @@ def test_shape_and_order() -> None:
     assert [mixed_edge(index, 1) for index in range(8)] == [1, 1, 3, 3, 6, 6, 10, 10]
 
 
-def test_none_and_skip_are_free_where_nothing_runs() -> None:
+def test_none_is_free_and_skip_nearly_where_nothing_runs() -> None:
     assert not PRICES.normal[:, OPERATIONS.index("none")].any()
     assert not PRICES.reduce[:, OPERATIONS.index("none")].any()
-    skip = OPERATIONS.index("skip_connect")
-    assert not PRICES.normal[:, skip].any()
-    halving = [source < 2 for _, source in MIXED_EDGES]
-    assert list(PRICES.reduce[:, skip] > 0) == halving
+    skip = OPERATIONS.index(SKIP)
+    others = [column for column, name in enumerate(OPERATIONS) if name not in ("none", SKIP)]
+    assert (PRICES.normal[:, [skip]] < PRICES.normal[:, others]).all()
+    halving = np.array([source < 2 for _, source in MIXED_EDGES])
+    assert PRICES.reduce[halving, skip].min() > 5 * PRICES.reduce[~halving, skip].max()
 
 
 def test_larger_kernels_cost_more() -> None:
@@ -47,15 +49,14 @@ def test_larger_kernels_cost_more() -> None:
         assert (PRICES.normal[:, large] > PRICES.normal[:, small]).all()
 
 
-def test_matrices_and_relus_add_up_to_the_graph() -> None:
+def test_entries_add_up_to_the_graph() -> None:
     genotype = some_genotype(3, 16, 5).with_layers(())
     specs = build_graph(genotype, DIGITS).operators
-    apart = [s for s in specs if s.kind is not OperatorKind.RELU]
-    relus = [s for s in specs if s.kind is OperatorKind.RELU]
-    least = sum(cost_ns(spec) for spec in apart)
+    shared = [s for s in specs if s.kind in (OperatorKind.RELU, OperatorKind.ADD)]
+    least = sum(cost_ns(spec) for spec in specs) - sum(cost_ns(spec) for spec in shared)
     total = PRICES.total_ns(genotype)
-    # ReLUs are the only part of the sum that is shared out on average.
-    assert least <= total <= least + 2.0 * sum(cost_ns(spec) for spec in relus)
+    # ReLUs and sums are the only parts that are shared out on average.
+    assert least <= total <= least + 2.0 * sum(cost_ns(spec) for spec in shared)
 
 
 @settings(max_examples=40, deadline=None)
@@ -63,11 +64,11 @@ def test_matrices_and_relus_add_up_to_the_graph() -> None:
 def test_line_predicts_any_network(seed: int) -> None:
     genotype = some_genotype(seed, 16, 5).with_layers(())
     predicted = PRICES.latency_ns(genotype) / 1e6
-    assert predicted == pytest.approx(latency_ms(ESTIMATOR, genotype, DIGITS), rel=0.05)
+    assert predicted == pytest.approx(latency_ms(ESTIMATOR, genotype, DIGITS), rel=0.08)
 
 
 def test_line_reports_how_well_it_fits() -> None:
-    assert 0.0 <= PRICES.relative_error < 0.02
+    assert 0.0 <= PRICES.relative_error < 0.03
     assert PRICES.slope > 0
 
 

@@ -54,12 +54,12 @@ def test_migrate_and_tokens_work_at_the_database(tmp_path: Path) -> None:
     assert migrated.returncode == 0, migrated.stderr
     token_file = tmp_path / ".edgewright" / "admin-token"
     assert token_file.stat().st_mode & 0o777 == 0o600
-    made = run(tmp_path, "token", "create", "user", "--name", "me")
+    made = run(tmp_path, "token", "create", "--kind", "user", "--name", "me")
     assert made.stdout.startswith("ew_user_")
     token_id = made.stderr.split()[1].rstrip(";")
     assert run(tmp_path, "token", "revoke", token_id).returncode == 0
     assert run(tmp_path, "token", "revoke", "0" * 32).returncode == 1
-    wrong = run(tmp_path, "token", "create", "agent")
+    wrong = run(tmp_path, "token", "create", "--kind", "agent")
     assert (wrong.returncode, "admin, user, enrol" in wrong.stderr) == (1, True)
 
 

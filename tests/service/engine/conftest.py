@@ -119,6 +119,15 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     yield from _bench_on(tmp_path, url, engine)
 
 
+@pytest.fixture
+def postgres_bench(postgres_database: Database, tmp_path: Path) -> Iterator[Bench]:
+    """A bench on PostgreSQL."""
+    url = postgres_database.engine.url.render_as_string(hide_password=False)
+    migrate_engine(url)
+    migrate_engine(url)  # again: no change
+    yield from _bench_on(tmp_path, url, create_engine(url))
+
+
 def _bench_on(folder: Path, url: str, engine: Engine) -> Iterator[Bench]:
     dbos_engine = create_engine_for_dbos(url)
     queue = DbosJobQueue(open_client(dbos_engine))

@@ -1,4 +1,4 @@
-"""Starts a worker process."""
+"""Starts a worker process: `edgewright worker`, or `python -m service.worker`."""
 
 import signal
 from typing import NoReturn
@@ -41,3 +41,7 @@ def run_worker(settings: Settings) -> NoReturn:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: process.stop())
     process.run(lambda: register_flows(context), lambda: keep_up(context))
+
+
+if __name__ == "__main__":
+    run_worker(Settings())

@@ -1,0 +1,157 @@
+"""`python -m search` as the worker starts it: files in, files out, exit status."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latency.codec import encode
+from search.__main__ import main
+from search.data.datasets import load_dataset
+from search.engine.search_stage import run_search
+from search.requests import SearchRequest
+from tests.search.engine.small import Events, small_request
+from tests.search.space.tables import SMALL, formula_table
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    (tmp_path / "work").mkdir()
+    write(tmp_path / "request.json", small_request(tmp_path))
+    write(tmp_path / "table.json", formula_table(4, 3, SMALL))
+    return tmp_path / "work"
+
+
+def write(path: Path, value: object) -> None:
+    path.write_bytes(encode(value))
+
+
+def arguments(stage: str, work: Path) -> list[str]:
+    folder = work.parent
+    return [
+        stage,
+        "--request", str(folder / "request.json"),
+        "--work", str(work),
+        "--table", str(folder / "table.json"),
+        "--threads", "1",
+    ]  # fmt: skip
+
+
+def start(stage: str, work: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "search", *arguments(stage, work), *more],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def error_of(work: Path, stage: str) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((work / f"{stage}.error.json").read_text())
+    return values
+
+
+def test_search_then_derive_as_processes(work: Path) -> None:
+    with start("search", work) as process:
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert [line.get("epoch") for line in lines] == [1, 2, 3, None]
+    assert {line["stage"] for line in lines} == {"search"}
+    assert {"train_loss", "valid_accuracy", "expected_latency_ms", "density"} <= lines[0].keys()
+    result = json.loads((work / "search.json").read_text())
+    assert [len(result["alphas"][kind]) for kind in ("normal", "reduce")] == [14, 14]
+    assert len(result["history"]) == 3
+    assert not (work / "search.error.json").exists()
+    assert main(arguments("derive", work)) == 0
+    assert "genotype" in json.loads((work / "derive.json").read_text())
+
+
+def test_finished_stage_is_not_run_again(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (work / "search.json").write_text("{}")
+    assert main(arguments("search", work)) == 0
+    assert capsys.readouterr().out == '{"stage": "search", "finished": true}\n'
+    assert (work / "search.json").read_text() == "{}"
+
+
+def test_killed_search_goes_on_from_its_checkpoint(work: Path, tmp_path: Path) -> None:
+    with start("search", work) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["epoch"] == 1
+        process.send_signal(signal.SIGKILL)
+    assert not (work / "search.json").exists()
+    with start("search", work) as process:
+        output, _ = process.communicate(timeout=120)
+    assert json.loads(output.splitlines()[0])["epoch"] >= 2
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert main(arguments("search", whole)) == 0
+    found, expected = (json.loads((folder / "search.json").read_text()) for folder in (work, whole))
+    assert found == expected
+
+
+@pytest.mark.parametrize("how", ["term", "fence"])
+def test_stopped_search_leaves_with_75_and_no_error(work: Path, how: str) -> None:
+    with start("search", work, "--fence-seconds", "60") as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        process.stdout.readline()
+        if how == "term":
+            process.send_signal(signal.SIGTERM)
+        else:
+            process.stdin.close()
+        assert process.wait(30) == 75
+    assert not (work / "search.error.json").exists()
+    assert list((work / "checkpoints").iterdir()) == [work / "checkpoints" / "search.pt"]
+
+
+def test_mistakes_are_written_where_the_worker_reads(work: Path) -> None:
+    request = work.parent / "request.json"
+    request.write_text('{"channels": 4}')
+    assert main(arguments("search", work)) == 1
+    error = error_of(work, "search")
+    assert error["code"] == "invalid-request"
+    assert "missing required field `dataset`" in error["message"]
+
+
+def test_missing_data_set_is_an_error_of_its_own(work: Path) -> None:
+    (work.parent / "data.npz").unlink()
+    assert main(arguments("search", work)) == 1
+    assert error_of(work, "search") == {
+        "code": "invalid-dataset",
+        "message": f"dataset: {work.parent / 'data.npz'} does not exist",
+    }
+
+
+def test_stage_without_its_input_fails(work: Path) -> None:
+    assert main(arguments("derive", work)) == 1
+    assert error_of(work, "derive")["code"] == "stage-failed"
+    assert "search.json" in error_of(work, "derive")["message"]
+
+
+def test_budget_that_no_network_meets_says_what_would(work: Path) -> None:
+    write(work.parent / "request.json", small_request(work.parent, budget_ms=1e-4))
+    assert main(arguments("search", work)) == 1
+    error = error_of(work, "search")
+    assert error["code"] == "budget-infeasible"
+    assert error["smallest_feasible_ms"] > error["budget_ms"] == 1e-4
+    assert not (work / "checkpoints").exists(), "refused before any training"
+
+
+def test_error_of_an_earlier_attempt_is_removed(work: Path) -> None:
+    (work / "search.error.json").write_text("{}")
+    (work / "search.json").write_text("{}")
+    assert main(arguments("search", work)) == 0
+    assert not (work / "search.error.json").exists()
+
+
+def test_search_without_a_table_has_no_constraint(work: Path) -> None:
+    request: SearchRequest = small_request(work.parent)
+    result = run_search(request, work, load_dataset(request.dataset), None, Events())
+    assert result["expected_latency_ms"] is None
+    assert result["history"][-1]["multiplier"] == 0.0

@@ -1,0 +1,71 @@
+"""Requests refuse what cannot be searched, and travel as JSON."""
+
+from typing import Any
+
+import pytest
+
+from latency.codec import decode, encode
+from latency.operator import SparsityPattern
+from search.engine.recipes import RECIPES, recipe_named
+from search.requests import RECIPE_NAMES, DatasetRef, SearchRequest
+
+
+def request(**changed: Any) -> SearchRequest:
+    values: dict[str, Any] = {
+        "dataset": DatasetRef(format="digits"),
+        "channels": 16,
+        "cells": 5,
+        "density": 0.25,
+        "budget_ms": 1.5,
+    }
+    return SearchRequest(**(values | changed))
+
+
+def test_round_trip_through_json() -> None:
+    one = request(pattern=SparsityPattern.BLOCK, seed=7, recipe="tiny", tighten=0.9)
+    assert decode(encode(one), SearchRequest) == one
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"channels": 3}, "channels must be from 4 to 1024, got 3"),
+        ({"cells": 2}, "cells must be from 3 to 64, got 2"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"density": 0.0}, "density must be above 0"),
+        ({"budget_ms": 0.0}, "budget_ms must be above 0"),
+        ({"budget_ms": float("inf")}, "budget_ms must be above 0"),
+        ({"tighten": 1.1}, "tighten must be above 0 and at most 1"),
+        ({"pattern": SparsityPattern.CHANNEL}, "must be 'unstructured' or 'block'"),
+        ({"recipe": "slow"}, "unknown recipe 'slow'; allowed"),
+    ],
+)
+def test_mistakes_are_named(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        request(**changed)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"format": "imagenet"}, "unknown format 'imagenet'; allowed"),
+        ({"format": "npz"}, "'npz' needs a path"),
+        ({"format": "digits", "path": "x"}, "'digits' takes no path"),
+        ({"format": "digits", "image_size": 10}, "multiple of 4 from 8 to 512, got 10"),
+    ],
+)
+def test_references_that_cannot_be_loaded_are_refused(values: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DatasetRef(**values)
+
+
+def test_mistakes_in_json_are_value_errors_too() -> None:
+    text = encode(request()).replace(b'"channels":16', b'"channels":1')
+    with pytest.raises(ValueError, match="channels must be from 4"):
+        decode(text, SearchRequest)
+
+
+def test_every_recipe_name_has_a_recipe() -> None:
+    assert tuple(RECIPES) == RECIPE_NAMES
+    with pytest.raises(ValueError, match="unknown recipe"):
+        recipe_named("other")

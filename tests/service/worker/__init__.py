@@ -1,0 +1,1 @@
+"""Tests of the steps of flows, without an engine around them."""
