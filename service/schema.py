@@ -1,5 +1,6 @@
 """The schema of the database: brought up to date by the migrations, and checked."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -42,6 +43,7 @@ def current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+@cache
 def newest_revision() -> str:
     """Return the revision that this version of the service needs."""
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()

@@ -31,10 +31,12 @@ TABLES = (
 
 def upgrade() -> None:
     _create_devices()
-    _create_tables_and_jobs()
+    _create_jobs()
     _create_files()
-    _create_work()
+    _create_work_units()
+    _create_leases()
     _create_measurements()
+    _create_table_measurements()
     _create_network_measurements()
     _create_workers()
 
@@ -60,11 +62,7 @@ def _create_devices() -> None:
         sa.Column("agent_version", sa.String(length=200), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["target_fingerprint"],
-            ["targets.fingerprint"],
-            name=op.f("fk_devices_target_fingerprint_targets"),
-        ),
+        _reference("devices", "target_fingerprint", "targets.fingerprint"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_devices")),
         sa.UniqueConstraint("name", name=op.f("uq_devices_name")),
     )
@@ -80,16 +78,14 @@ def _create_devices() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["device_id"], ["devices.id"], name=op.f("fk_tokens_device_id_devices")
-        ),
+        _reference("tokens", "device_id", "devices.id"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tokens")),
         sa.UniqueConstraint("sha256", name=op.f("uq_tokens_sha256")),
     )
     op.create_index(op.f("ix_tokens_device_id"), "tokens", ["device_id"])
 
 
-def _create_tables_and_jobs() -> None:
+def _create_jobs() -> None:
     op.create_table(
         "latency_tables",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -100,11 +96,7 @@ def _create_tables_and_jobs() -> None:
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("networks", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["target_fingerprint"],
-            ["targets.fingerprint"],
-            name=op.f("fk_latency_tables_target_fingerprint_targets"),
-        ),
+        _reference("latency_tables", "target_fingerprint", "targets.fingerprint"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_latency_tables")),
         sa.UniqueConstraint(
             "target_fingerprint",
@@ -129,12 +121,8 @@ def _create_tables_and_jobs() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["device_id"], ["devices.id"], name=op.f("fk_jobs_device_id_devices")
-        ),
-        sa.ForeignKeyConstraint(
-            ["table_id"], ["latency_tables.id"], name=op.f("fk_jobs_table_id_latency_tables")
-        ),
+        _reference("jobs", "device_id", "devices.id"),
+        _reference("jobs", "table_id", "latency_tables.id"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )
     op.create_index(op.f("ix_jobs_created_at"), "jobs", ["created_at"])
@@ -147,7 +135,7 @@ def _create_tables_and_jobs() -> None:
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("payload", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_events_job_id_jobs")),
+        _reference("job_events", "job_id", "jobs.id"),
         sa.PrimaryKeyConstraint("job_id", "number", name=op.f("pk_job_events")),
     )
 
@@ -166,10 +154,8 @@ def _create_files() -> None:
         sa.Column("job_id", sa.String(length=32), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_artifacts_job_id_jobs")),
-        sa.ForeignKeyConstraint(
-            ["sha256"], ["artifacts.sha256"], name=op.f("fk_job_artifacts_sha256_artifacts")
-        ),
+        _reference("job_artifacts", "job_id", "jobs.id"),
+        _reference("job_artifacts", "sha256", "artifacts.sha256"),
         sa.PrimaryKeyConstraint("job_id", "name", name=op.f("pk_job_artifacts")),
     )
     op.create_index(op.f("ix_job_artifacts_sha256"), "job_artifacts", ["sha256"])
@@ -188,7 +174,7 @@ def _create_files() -> None:
     )
 
 
-def _create_work() -> None:
+def _create_work_units() -> None:
     op.create_table(
         "work_units",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -202,15 +188,9 @@ def _create_work() -> None:
         sa.Column("reasons", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["artifact_sha256"],
-            ["artifacts.sha256"],
-            name=op.f("fk_work_units_artifact_sha256_artifacts"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["device_id"], ["devices.id"], name=op.f("fk_work_units_device_id_devices")
-        ),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_work_units_job_id_jobs")),
+        _reference("work_units", "artifact_sha256", "artifacts.sha256"),
+        _reference("work_units", "device_id", "devices.id"),
+        _reference("work_units", "job_id", "jobs.id"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_work_units")),
     )
     op.create_index(
@@ -219,6 +199,9 @@ def _create_work() -> None:
         ["device_id", "state", "created_at"],
     )
     op.create_index(op.f("ix_work_units_job_id"), "work_units", ["job_id"])
+
+
+def _create_leases() -> None:
     op.create_table(
         "leases",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -237,17 +220,9 @@ def _create_work() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["device_id"], ["devices.id"], name=op.f("fk_leases_device_id_devices")
-        ),
-        sa.ForeignKeyConstraint(
-            ["target_fingerprint"],
-            ["targets.fingerprint"],
-            name=op.f("fk_leases_target_fingerprint_targets"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["unit_id"], ["work_units.id"], name=op.f("fk_leases_unit_id_work_units")
-        ),
+        _reference("leases", "device_id", "devices.id"),
+        _reference("leases", "target_fingerprint", "targets.fingerprint"),
+        _reference("leases", "unit_id", "work_units.id"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_leases")),
         sa.UniqueConstraint("device_id", "claim_id", name=op.f("uq_leases_device_id_claim_id")),
         sa.UniqueConstraint("unit_id", "attempt", name=op.f("uq_leases_unit_id_attempt")),
@@ -261,9 +236,7 @@ def _create_work() -> None:
         sa.Column("measurements", sa.Integer(), nullable=False),
         sa.Column("conditions", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["lease_id"], ["leases.id"], name=op.f("fk_chunks_lease_id_leases")
-        ),
+        _reference("chunks", "lease_id", "leases.id"),
         sa.PrimaryKeyConstraint("lease_id", "position", name=op.f("pk_chunks")),
     )
 
@@ -283,20 +256,10 @@ def _create_measurements() -> None:
         sa.Column("error", sa.Text(), nullable=False),
         sa.Column("measured_at", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["device_id"], ["devices.id"], name=op.f("fk_measurements_device_id_devices")
-        ),
-        sa.ForeignKeyConstraint(
-            ["lease_id"], ["leases.id"], name=op.f("fk_measurements_lease_id_leases")
-        ),
-        sa.ForeignKeyConstraint(
-            ["target_fingerprint"],
-            ["targets.fingerprint"],
-            name=op.f("fk_measurements_target_fingerprint_targets"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["unit_id"], ["work_units.id"], name=op.f("fk_measurements_unit_id_work_units")
-        ),
+        _reference("measurements", "device_id", "devices.id"),
+        _reference("measurements", "lease_id", "leases.id"),
+        _reference("measurements", "target_fingerprint", "targets.fingerprint"),
+        _reference("measurements", "unit_id", "work_units.id"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_measurements")),
     )
     op.create_index(
@@ -307,20 +270,15 @@ def _create_measurements() -> None:
     op.create_index(
         op.f("ix_measurements_unit_id_lease_id"), "measurements", ["unit_id", "lease_id"]
     )
+
+
+def _create_table_measurements() -> None:
     op.create_table(
         "latency_table_measurements",
         sa.Column("table_id", sa.String(length=32), nullable=False),
         sa.Column("measurement_id", BIG_ID, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["measurement_id"],
-            ["measurements.id"],
-            name=op.f("fk_latency_table_measurements_measurement_id_measurements"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["table_id"],
-            ["latency_tables.id"],
-            name=op.f("fk_latency_table_measurements_table_id_latency_tables"),
-        ),
+        _reference("latency_table_measurements", "measurement_id", "measurements.id"),
+        _reference("latency_table_measurements", "table_id", "latency_tables.id"),
         sa.PrimaryKeyConstraint(
             "table_id", "measurement_id", name=op.f("pk_latency_table_measurements")
         ),
@@ -341,20 +299,10 @@ def _create_network_measurements() -> None:
         sa.Column("error", sa.Text(), nullable=False),
         sa.Column("measured_at", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["device_id"], ["devices.id"], name=op.f("fk_network_measurements_device_id_devices")
-        ),
-        sa.ForeignKeyConstraint(
-            ["lease_id"], ["leases.id"], name=op.f("fk_network_measurements_lease_id_leases")
-        ),
-        sa.ForeignKeyConstraint(
-            ["target_fingerprint"],
-            ["targets.fingerprint"],
-            name=op.f("fk_network_measurements_target_fingerprint_targets"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["unit_id"], ["work_units.id"], name=op.f("fk_network_measurements_unit_id_work_units")
-        ),
+        _reference("network_measurements", "device_id", "devices.id"),
+        _reference("network_measurements", "lease_id", "leases.id"),
+        _reference("network_measurements", "target_fingerprint", "targets.fingerprint"),
+        _reference("network_measurements", "unit_id", "work_units.id"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_network_measurements")),
     )
     op.create_index(
@@ -377,3 +325,8 @@ def _create_workers() -> None:
         sa.PrimaryKeyConstraint("executor_id", name=op.f("pk_worker_leases")),
     )
     op.create_index(op.f("ix_worker_leases_expires_at"), "worker_leases", ["expires_at"])
+
+
+def _reference(table: str, column: str, other: str) -> sa.ForeignKeyConstraint:
+    name = f"fk_{table}_{column}_{other.partition('.')[0]}"
+    return sa.ForeignKeyConstraint([column], [other], name=op.f(name))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +25,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         ValueError: the file is damaged or holds more than tensors and plain values.
+        OSError: it cannot be read.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # bytes that are no checkpoint can raise nearly anything
         raise ValueError(f"checkpoint: {path} is damaged: {error}") from error
     if not isinstance(state, dict):
         raise ValueError(f"checkpoint: {path} holds no state")

@@ -231,7 +231,10 @@ class SearchLoop:
             generator = seeded_generator(
                 self.run.request.seed, "architecture", self.run.epoch, turn
             )
-            yield from batches(self.data.alphas, self.recipe.batch_size, generator)
+            # Moved as the training images are: the loss stays informative for longer.
+            yield from batches(
+                self.data.alphas, self.recipe.batch_size, generator, self.augmentation
+            )
 
     def _alpha_is_due(self, index: int) -> bool:
         return (index + 1) % self.recipe.weights_per_alpha == 0

@@ -92,7 +92,8 @@ def evaluate(network: nn.Module, examples: Examples) -> float:
     right = 0
     for start in range(0, len(examples), _EVALUATION_BATCH):
         part = slice(start, start + _EVALUATION_BATCH)
-        logits = network(_channels_last(examples.images[part]))
+        with training_step():
+            logits = network(_channels_last(examples.images[part]))
         right += int((logits.argmax(dim=1) == examples.labels[part]).sum())
     return right / len(examples)
 

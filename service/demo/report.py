@@ -46,7 +46,7 @@ def report_lines(result: DemoResult, seconds: float, peak_bytes: int | None) -> 
         f"(90 %: {predicted['low_ms']:.4f} to {predicted['high_ms']:.4f})"
     )
     yield f"measured   {certificate['measured']['latency_ms']:.4f} ms, median of fresh processes"
-    yield f"budget     {certificate['verdict']}"
+    yield f"verdict    {certificate['verdict']}"
     yield f"samples    labels    {_digits(result.samples['labels'])}"
     yield f"           predicted {_digits(result.samples['predicted'])} (plain ONNX Runtime)"
     for artifact in result.artifacts:
@@ -70,9 +70,16 @@ def _genotype_lines(genotype: dict[str, Any]) -> Iterator[str]:
     for kind in ("normal", "reduce"):
         edges = "  ".join(f"{operation}({source})" for operation, source in genotype[kind])
         yield f"{kind:<10} {edges}"
-    widths = [f"{layer['layer']}={layer['density']:g}" for layer in genotype.get("layers", [])]
+    layers = genotype.get("layers", [])
+    widths = [f"{c['layer']}={c['density']:g}" for c in layers if c["pattern"] == "channel"]
     if widths:
         yield f"widths     {' '.join(widths)}"
+    densities = [float(c["density"]) for c in layers if c["pattern"] != "channel"]
+    if densities:
+        yield (
+            f"layers     {len(densities)} of them sparse, densities from {min(densities):.1%} "
+            f"to {max(densities):.1%}"
+        )
 
 
 def _digits(values: list[int]) -> str:

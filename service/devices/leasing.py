@@ -81,6 +81,7 @@ def renew_lease(
         NotFoundError: not a lease of this device.
         ConflictError: another attempt took over.
     """
+    _note_seen(session, device_id, desk)  # first: every transaction locks devices before units
     lease = find_lease(session, device_id, lease_id)
     cancelled = lease.state == LeaseState.CANCELLED
     left_s = 0.0
@@ -91,7 +92,6 @@ def renew_lease(
             _renew(lease, desk)
             lease.done, lease.total = beat.done, beat.total
         left_s = (lease.expires_at - desk.now).total_seconds()
-        _note_seen(session, device_id, desk)
     return HeartbeatAnswer(
         cancelled=cancelled, expires_in_s=max(0.0, left_s), server_time=desk.now.isoformat()
     )

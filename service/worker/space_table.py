@@ -76,9 +76,12 @@ def publish_table(flow: Flow, unit_id: str) -> str:
             now=flow.context.clock(),
         )
         job.table_id = table.id
-        note = {"message": f"table version {table.version}: {table.operators} operators"}
-        error = table.error or {}
-        record(session, job, NOTE_EVENT, note | {"error": error}, flow.context.clock())
+        message = f"table version {table.version}: {table.operators} operators"
+        if table.error is not None:
+            error, judges = table.error["mape"], table.error["networks"]
+            message += f", mean error {error:.1%} on {judges} held-out networks"
+        note = {"message": message, "error": table.error}
+        record(session, job, NOTE_EVENT, note, flow.context.clock())
         return table.id
 
 

@@ -17,9 +17,7 @@ from search.requests import DatasetRef, SearchRequest
 from search.space.prices import operation_prices
 from tests.search.space.tables import SMALL, formula_estimator
 
-RECIPE = replace(
-    RECIPES["tiny"], supernet_channels=2, batch_size=8, steps_per_epoch=2, dense_epochs=2
-)
+RECIPE = replace(RECIPES["tiny"], supernet_channels=2, batch_size=8, steps_per_epoch=1)
 
 
 def write_dataset(path: Path) -> DatasetRef:

@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -24,7 +25,6 @@ from service.devices.uploads import Upload, finish_lease, store_chunk
 from service.devices.work import cancel_work, request_profile
 from service.errors import ConflictError, InvalidValueError
 from service.lifecycle import FINAL_WORK_STATES, LeaseState, WorkState
-from service.schema import upgrade
 from service.tables.lease import LeaseRow
 from service.tables.measurement import MeasurementRow
 from service.tables.work_unit import WorkUnitRow
@@ -32,24 +32,21 @@ from tests.service.fakes import HeldClock, RecordingListener
 from tests.service.samples import add_device, add_job, chunk_of, profile_work, target
 
 RULES = LeaseRules()
-_FOLDER = Path(tempfile.mkdtemp(prefix="edgewright-lease-machine-"))
 
 
-def template() -> Path:
-    """Return a migrated database file, made once."""
-    path = _FOLDER / "template.db"
-    if not path.exists():
-        engine = create_engine(f"sqlite:///{path}")
-        upgrade(engine)
-        engine.dispose()
-    return path
+@pytest.fixture(scope="module", autouse=True)
+def template(sqlite_template: Path) -> None:
+    """Give the machine a migrated database file to copy; hypothesis passes it no fixtures."""
+    LeaseMachine.template = sqlite_template
 
 
 class LeaseMachine(RuleBasedStateMachine):
+    template: Path
+
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir=_FOLDER))
-        shutil.copy(template(), self.folder / "x.db")
+        self.folder = Path(tempfile.mkdtemp(prefix="edgewright-lease-machine-"))
+        shutil.copy(self.template, self.folder / "x.db")
         self.database = Database(create_engine(f"sqlite:///{self.folder / 'x.db'}"))
         self.clock, self.listener = HeldClock(), RecordingListener()
         self.devices: list[str] = []

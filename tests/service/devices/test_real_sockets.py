@@ -119,7 +119,7 @@ def test_acknowledged_chunks_survive_kill_9(server: Server, database: Database) 
         body = codec.encode(chunk)
         api.put_chunk(lease.lease_id, index, body, patience(30))
         digests.append(sha256_hex(body))
-        if index % 3 == 1:
+        if index == 3:
             server.kill()
             with database.reading() as session:
                 stored = session.scalar(select(func.count()).select_from(MeasurementRow))
@@ -128,13 +128,12 @@ def test_acknowledged_chunks_survive_kill_9(server: Server, database: Database) 
     beat = Heartbeat(attempt=1, done=6, total=6)
     assert api.heartbeat(lease.lease_id, beat, patience(30)).cancelled is False
     finish = Finish(attempt=1, outcome=Outcome.DONE, chunks=6, digest=digest_of_chunks(digests))
-    assert api.finish(lease.lease_id, finish, patience(30)).digest == finish.digest
+    for _ in range(2):
+        assert api.finish(lease.lease_id, finish, patience(30)).digest == finish.digest
+    assert api.claim(Claim(claim_id="two", target=target()), patience(30)).lease is None
     server.kill()
     with database.reading() as session:
         assert work_state(session, unit) == (WorkState.DONE, "")
-    server.start()
-    assert api.finish(lease.lease_id, finish, patience(30)).digest == finish.digest
-    assert api.claim(Claim(claim_id="two", target=target()), patience(30)).lease is None
     api.close()
 
 
