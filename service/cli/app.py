@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import device_commands, job_commands, server_commands
+from service.cli import dataset_commands, device_commands, job_commands, server_commands
 
 app = typer.Typer(
     name="edgewright",
@@ -11,5 +11,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (server_commands.app, device_commands.app, job_commands.app):
+for commands in (
+    server_commands.app,
+    device_commands.app,
+    dataset_commands.app,
+    job_commands.app,
+):
     app.add_typer(commands)
