@@ -26,14 +26,8 @@ def measuring(folder: Path | None = None) -> Iterator[None]:
     Args:
         folder: where the lock files are; by default the user's runtime folder.
     """
-    folder = folder or lock_folder()
-    machine = _open(folder / _MACHINE)
-    try:
-        with _locked(folder / _TURNSTILE):
-            fcntl.flock(machine, fcntl.LOCK_EX)
+    with _holding(fcntl.LOCK_EX, folder):
         yield
-    finally:
-        os.close(machine)
 
 
 @contextmanager
@@ -43,14 +37,8 @@ def training_step(folder: Path | None = None) -> Iterator[None]:
     Args:
         folder: where the lock files are; by default the user's runtime folder.
     """
-    folder = folder or lock_folder()
-    machine = _open(folder / _MACHINE)
-    try:
-        with _locked(folder / _TURNSTILE):
-            fcntl.flock(machine, fcntl.LOCK_SH)
+    with _holding(fcntl.LOCK_SH, folder):
         yield
-    finally:
-        os.close(machine)
 
 
 def lock_folder() -> Path:
@@ -69,6 +57,18 @@ def lock_folder() -> Path:
     if folder.is_symlink() or owner != os.getuid():
         raise PermissionError(f"{folder} is a link or belongs to user {owner}; remove it")
     return folder
+
+
+@contextmanager
+def _holding(how: int, folder: Path | None) -> Iterator[None]:
+    folder = folder or lock_folder()
+    machine = _open(folder / _MACHINE)
+    try:
+        with _locked(folder / _TURNSTILE):
+            fcntl.flock(machine, how)
+        yield
+    finally:
+        os.close(machine)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from latency.estimate.lookup_table import TableEstimator
+from latency.files import write_atomic
 from latency.operator import SparsityPattern
 from latency.table import LatencyTable
 from search.data.batches import Examples, seeded_generator, split_examples
@@ -21,7 +22,6 @@ from search.data.dataset import Dataset
 from search.engine.checkpoint import (
     load_checkpoint,
     save_checkpoint,
-    write_atomically,
     write_json,
 )
 from search.engine.progress import Progress
@@ -154,9 +154,9 @@ def run_export(
         metadata=_metadata(request, dataset, table),
         estimator=estimator,
     )
-    write_atomically(work / "model.onnx", lambda file: file.write(exported.model))
+    write_atomic(work / "model.onnx", exported.model)
     text = exported.genotype.to_json() + "\n"
-    write_atomically(work / "genotype.json", lambda file: file.write(text.encode()))
+    write_atomic(work / "genotype.json", text.encode())
     result = _export_result(exported) | {"parity_images": len(images)}
     result["prediction"] = None if estimator is None else asdict(estimator.predict(exported.graph))
     write_json(work / "export.json", result)

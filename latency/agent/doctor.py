@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latency.agent.files import private_directory
+from latency.files import private_directory
 from latency.measurement import Conditions
 from latency.target import Target
 from latency.units import NS_PER_US

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latency import codec
-from latency.agent.files import write_atomic
 from latency.agent.measurer import Measurer
 from latency.agent.spool import Measurement
 from latency.agent.stop import StopSignal
+from latency.files import write_atomic
 from latency.measurement import Conditions, NetworkMeasurement, OperatorMeasurement
 from latency.messages import ProfileWork
 from latency.target import Target

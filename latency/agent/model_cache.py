@@ -6,9 +6,9 @@ import re
 import secrets
 from pathlib import Path
 
-from latency.agent.files import private_directory, sync_directory
 from latency.agent.retry import Patience, repeat
 from latency.agent.service_api import ServiceApi
+from latency.files import private_directory, sync_directory
 
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 

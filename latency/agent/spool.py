@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latency import codec
-from latency.agent.files import write_atomic
+from latency.files import write_atomic
 from latency.measurement import Conditions, NetworkMeasurement, OperatorMeasurement
 from latency.messages import Chunk, Lease
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from latency import codec
-from latency.agent.files import private_directory, sync_directory, write_atomic
 from latency.agent.spool import Header, Spool
+from latency.files import private_directory, sync_directory, write_atomic
 from latency.measurement import Conditions
 from latency.messages import Chunk, Lease
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from latency import codec
-from latency.agent.files import private_directory, write_atomic
+from latency.files import private_directory, write_atomic
 
 IDENTITY_FILE = "identity.json"
 LOCK_FILE = "agent.lock"

@@ -1,13 +1,12 @@
 """Checkpoints: written whole or not at all, read without running code."""
 
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
+
+from latency.files import write_atomic, write_atomically
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -17,6 +16,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         path: the folder is made where it is missing.
         state: tensors and plain values, nested in dicts and lists.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: torch.save(state, file))
 
 
@@ -41,30 +41,5 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write JSON atomically. NaN and infinity are refused with a ValueError."""
     text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False)
-    write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a temporary file, flush it to the disk, and put it in the place of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_atomic(path, text.encode())

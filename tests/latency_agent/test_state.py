@@ -6,7 +6,6 @@ import pytest
 
 from latency.agent.enrol import JoinRequest, join
 from latency.agent.errors import UnreachableError
-from latency.agent.files import write_atomic
 from latency.agent.settings import default_state_dir
 from latency.agent.state import (
     IDENTITY_FILE,
@@ -17,6 +16,7 @@ from latency.agent.state import (
     sole_agent,
 )
 from latency.agent.stop import StopSignal
+from latency.files import write_atomic
 from tests.latency_agent.fake_server import AGENT_TOKEN, ENROL_TOKEN, FakeServer, Fault
 from tests.latency_agent.samples import FAST, TARGET
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from latency.files import write_atomically
 from search.engine.checkpoint import (
     load_checkpoint,
     save_checkpoint,
-    write_atomically,
     write_json,
 )
 

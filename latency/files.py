@@ -2,16 +2,23 @@
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace `path` by `data`, durable on return; readable by this user only (0600)."""
+    write_atomically(path, lambda file: file.write(data))
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Replace `path` by what `write` puts into the file that it is given; see `write_atomic`."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
