@@ -33,13 +33,29 @@ def _progress_line(payload: dict[str, Any]) -> str:
     stage = payload.get("stage", "")
     if stage == "device":
         return f"  device: {payload.get('done')} of {payload.get('total')} measured"
+    if payload.get("finished"):
+        return f"  {stage} done"
+    if "epoch" in payload:
+        return _epoch_line(stage, payload)
+    if isinstance(payload.get("prediction"), dict):
+        return _prediction_line(stage, payload["prediction"])
+    if "max_abs_difference" in payload:
+        difference = payload["max_abs_difference"]
+        return f"  {stage}: {payload.get('bytes')} bytes, {difference:.1e} at most from torch"
+    return ""
+
+
+def _epoch_line(stage: str, payload: dict[str, Any]) -> str:
     numbers = [
         form.format(payload[name])
         for name, form in _NUMBERS
         if isinstance(payload.get(name), int | float)
     ]
-    if "epoch" not in payload:
-        return f"  {stage} done"
     phase = f" {payload['phase']}" if payload.get("phase") else ""
     epoch = f"{payload.get('epoch', '?')}/{payload.get('epochs', '?')}"
     return f"  {stage}{phase} {epoch}  {'  '.join(numbers)}".rstrip()
+
+
+def _prediction_line(stage: str, prediction: dict[str, Any]) -> str:
+    low, high = prediction["low_ms"], prediction["high_ms"]
+    return f"  {stage}: predicted {prediction['latency_ms']:.4f} ms (90 %: {low:.4f} to {high:.4f})"

@@ -92,6 +92,16 @@ def test_the_command_line_imports_nothing_heavy() -> None:
             "  search dense 1/3  accuracy 50.0%",
         ),
         ("progress", {"stage": "derive", "finished": True}, "  derive done"),
+        (
+            "progress",
+            {"stage": "derive", "prediction": {"latency_ms": 0.2, "low_ms": 0.1, "high_ms": 0.3}},
+            "  derive: predicted 0.2000 ms (90 %: 0.1000 to 0.3000)",
+        ),
+        (
+            "progress",
+            {"stage": "export", "bytes": 9, "max_abs_difference": 2e-6},
+            "  export: 9 bytes, 2.0e-06 at most from torch",
+        ),
         ("unknown", {}, ""),
     ],
 )
