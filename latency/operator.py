@@ -86,6 +86,14 @@ class OperatorSpec:
         _check_ranges(self)
         _check_consistency(self)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Estimators look specs up by the thousand; hashing 16 fields each time would dominate.
+        return hash(tuple(getattr(self, f.name) for f in fields(self)))
+
     @property
     def out_height(self) -> int:
         """Height of the output, pixels."""

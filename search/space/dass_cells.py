@@ -6,6 +6,7 @@ fewer channels in its middle (channel sparsity), in quarters of the channels of 
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from latency.graph import INPUT, OUTPUT, GraphNode, NetworkGraph
 from latency.operator import Activation, OperatorKind, OperatorSpec, SparsityPattern
@@ -19,6 +20,9 @@ STEM_FACTOR = 3  # the stem gives three times the channels of the first cell
 SEPARABLE = {"sep_conv_3x3": 3, "sep_conv_5x5": 5}
 DILATED = {"dil_conv_3x3": 3, "dil_conv_5x5": 5}
 POOLS = {"max_pool_3x3": OperatorKind.MAX_POOL, "avg_pool_3x3": OperatorKind.AVG_POOL}
+
+# Specs are checked when they are made; a search asks for the same few hundred again and again.
+_remembered = lru_cache(maxsize=4096)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +207,7 @@ class _Builder:
         return replace(spec, pattern=choice.pattern, density=choice.density * share)
 
 
+@_remembered
 def conv_spec(in_channels: int, out_channels: int, size: int, *, kernel: int = 1) -> OperatorSpec:
     """Return a dense convolution of stride 1 that keeps the image size."""
     return OperatorSpec(
@@ -216,6 +221,7 @@ def conv_spec(in_channels: int, out_channels: int, size: int, *, kernel: int = 1
     )
 
 
+@_remembered
 def reduce_spec(in_channels: int, out_channels: int, size: int) -> OperatorSpec:
     """Return a factorized reduce: both of its 1x1 convolutions merged into one of kernel 2.
 
@@ -233,12 +239,14 @@ def reduce_spec(in_channels: int, out_channels: int, size: int) -> OperatorSpec:
     )
 
 
+@_remembered
 def pool_spec(operation: str, channels: int, size: int, stride: int) -> OperatorSpec:
     """Return a 3x3 pooling operation."""
     spec = plain_spec(POOLS[operation], channels, size)
     return replace(spec, kernel=3, stride=stride, padding=1)
 
 
+@_remembered
 def depthwise_spec(
     channels: int, size: int, *, kernel: int, stride: int = 1, dilation: int = 1
 ) -> OperatorSpec:
@@ -270,12 +278,19 @@ def separable_specs(
     widen = conv_spec(channels, middle, small)
     return {
         "depthwise1": depthwise_spec(channels, size, kernel=kernel, stride=stride),
-        "pointwise1": replace(widen, activation=Activation.RELU),
+        "pointwise1": rectified(widen),
         "depthwise2": depthwise_spec(middle, small, kernel=kernel),
         "pointwise2": conv_spec(middle, channels, small),
     }
 
 
+@_remembered
+def rectified(spec: OperatorSpec) -> OperatorSpec:
+    """Return the operator with a ReLU fused behind it."""
+    return replace(spec, activation=Activation.RELU)
+
+
+@_remembered
 def plain_spec(kind: OperatorKind, channels: int, size: int, *, inputs: int = 1) -> OperatorSpec:
     """Return an operator without weights that keeps the image size."""
     out_channels = channels * inputs if kind is OperatorKind.CONCAT else channels
@@ -318,7 +333,7 @@ def _fuse_relu(nodes: list[GraphNode]) -> list[GraphNode]:
         if node.spec.kind is OperatorKind.RELU and node.inputs[0] in fused:
             renamed[node.name] = node.inputs[0]
             continue
-        spec = replace(node.spec, activation=Activation.RELU) if node.name in fused else node.spec
+        spec = rectified(node.spec) if node.name in fused else node.spec
         inputs = tuple(renamed.get(name, name) for name in node.inputs)
         result.append(replace(node, spec=spec, inputs=inputs))
     return result
