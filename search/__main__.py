@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 STAGES = ("search", "derive", "train", "export")
 FAILED_EXIT = 1
-# Where cores are shared, threads that wait for each other cost more than they bring: a search step
-# with two took twice as long as with one. The final network is wide enough for two.
-_THREADS = {"search": 1, "derive": 1, "train": 2, "export": 1}
+# Where cores are shared, threads that wait for each other cost more than they bring: a step of the
+# search, and of the final training of small images, took longer with two than with one.
+_THREADS = 1
 
 
 class StageError(ValueError):
@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
     from search.data.datasets import load_dataset
     from search.requests import SearchRequest
 
-    threads = options.threads or min(_THREADS[options.stage], os.cpu_count() or 1)
+    threads = options.threads or _THREADS
     torch.set_num_threads(max(1, threads))
     with _naming("invalid-request", options.request):
         request = decode(options.request.read_bytes(), SearchRequest)
@@ -105,9 +105,19 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
             table = decode(options.table.read_bytes(), LatencyTable)
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
+        _check_task(request, dataset)
     if table is not None and options.stage == "search":
         _refuse_infeasible(request, table, dataset)
     _stage_function(options.stage)(request, options.work, dataset, table, progress)
+
+
+def _check_task(request: "SearchRequest", dataset: "Dataset") -> None:
+    """Refuse a data set that is not what was measured and priced for."""
+    if request.task is not None and dataset.task != request.task:
+        raise ValueError(
+            f"the data set is {dataset.task}, but {request.task} was planned for; did its files "
+            "change? register it again"
+        )
 
 
 def _refuse_infeasible(request: "SearchRequest", table: "LatencyTable", dataset: "Dataset") -> None:

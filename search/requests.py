@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from latency.operator import SparsityPattern
+from search.space.task import TaskShape
 
 DATASET_FORMATS = ("digits", "image-folder", "cifar10-binary", "cifar10-python", "npz")
 RECIPE_NAMES = ("tiny", "quick", "standard")
@@ -58,6 +59,7 @@ class SearchRequest:
     pattern: SparsityPattern = SparsityPattern.UNSTRUCTURED
     seed: int = 0
     recipe: str = "quick"  # one of RECIPE_NAMES
+    task: TaskShape | None = None  # what the data set must turn out to be; None: not known yet
     tighten: float = 1.0  # factor on the budget, below 1 after a network was measured too slow
 
     def __post_init__(self) -> None:

@@ -119,6 +119,7 @@ def run_train(
     result = {
         "accuracy": evaluate(network, test),
         "test_images": len(test),
+        "dataset": {"format": request.dataset.format, "sha256": dataset.sha256()},
         "valid_accuracy": outcome.valid_accuracy,
         "epoch": outcome.epoch,
         "epochs": schedule.epochs,

@@ -4,7 +4,9 @@ A sum of marginal costs misses what a session costs per call and what neighbours
 other's caches. A line through 4 to 8 measured networks takes in most of both.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +58,23 @@ def fit_calibration(
         sigma=_left_out_sigma(sums, measured),
         networks=len(usable),
     )
+
+
+def widened(table: LatencyTable, held_out: Sequence[NetworkMeasurement]) -> Calibration:
+    """Return the calibration with a spread that also covers the held-out networks.
+
+    Six networks say little about their own spread. Held-out ones move no prediction, but where
+    they missed by more than the fit expects, intervals must be wider.
+    """
+    usable = usable_networks(held_out)
+    if not usable:
+        return table.calibration
+    estimator = TableEstimator(table)
+    missed = [
+        ms_to_ns(estimator.predict(graph).latency_ms) / median - 1.0 for graph, median in usable
+    ]
+    seen = math.sqrt(math.fsum(miss * miss for miss in missed) / len(missed))
+    return replace(table.calibration, sigma=max(table.calibration.sigma, seen))
 
 
 def published_error(

@@ -1,5 +1,6 @@
 """Dataset: the images and labels of a classification task, normalised, in memory."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,13 @@ class Dataset:
         """Shape of the images and number of classes."""
         _, channels, size, _ = self.train_images.shape
         return TaskShape(image_channels=channels, image_size=size, classes=len(self.class_names))
+
+    def sha256(self) -> str:
+        """Return the digest of all images, as normalised, and labels: training first, then test."""
+        digest = hashlib.sha256()
+        for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            digest.update(np.ascontiguousarray(tensor.numpy()).data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,9 @@ def _read_split(
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(names):
-        found = sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in SUFFIXES)
+        found = sorted(
+            p for p in (folder / name).iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()
+        )
         if not found:
             raise ValueError(f"dataset: {folder / name} has no images {SUFFIXES}")
         files += found

@@ -40,6 +40,8 @@ def load_npz(path: Path) -> tuple[RawSplit, RawSplit, tuple[str, ...]]:
     Raises:
         ValueError: not an archive of arrays, an array is missing, or has another shape or type.
     """
+    if not path.is_file():
+        raise ValueError(f"dataset: {path} is no file")
     try:
         # A file of our own: NumPy leaves the one that it opens to the collector on a damaged archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:

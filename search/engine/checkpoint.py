@@ -38,6 +38,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def resume_point(path: Path) -> dict[str, Any] | None:
+    """Return the checkpoint to go on from, or None to start anew.
+
+    A damaged file is put aside as NAME.damaged: a seeded run gives the same result from the start.
+    """
+    if not path.exists():
+        return None
+    try:
+        return load_checkpoint(path)
+    except ValueError:
+        path.replace(path.with_name(f"{path.name}.damaged"))
+        return None
+
+
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write JSON atomically. NaN and infinity are refused with a ValueError."""
     text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False)

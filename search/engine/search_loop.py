@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from latency.host_lock import training_step
 from search.data.batches import Augmentation, Examples, batches, seeded_generator
-from search.engine.checkpoint import load_checkpoint, save_checkpoint
+from search.engine.checkpoint import resume_point, save_checkpoint
 from search.engine.progress import Progress
 from search.engine.recipes import SearchRecipe
 from search.engine.schedule import (
@@ -40,6 +40,7 @@ from search.layers.sparse import (
     set_mode,
     sparse_layers,
 )
+from search.layers.statistics import restate_norms
 from search.objective.beta import beta_regulariser
 from search.objective.constraint import relative_violation
 from search.objective.latency_term import ExpectedLatency
@@ -94,10 +95,10 @@ class SearchLoop:
 
         Raises:
         TrainingDivergedError: the loss is no longer finite.
-        ValueError: the checkpoint is damaged or not of this request.
+        ValueError: the checkpoint is of another request.
         """
-        if checkpoint.exists():
-            self.run.load_state_dict(load_checkpoint(checkpoint))
+        if (state := resume_point(checkpoint)) is not None:
+            self.run.load_state_dict(state)
         while self.run.epoch < self.recipe.epochs:
             started = time.perf_counter()
             event = self._epoch()
@@ -209,10 +210,13 @@ class SearchLoop:
     @torch.no_grad()
     def accuracy(self) -> float:
         """Return the share of right answers of the supernet on images of the alpha half."""
-        supernet = self.run.supernet.eval()
         mixture = [torch.softmax(table, dim=1) for table in self.run.alphas.parameters()]
-        images = torch.split(self.data.alphas.images[:_EVALUATED], self.recipe.batch_size)
+        size = self.recipe.batch_size
+        seen = torch.split(self.data.weights.images[:_EVALUATED], size)
+        images = torch.split(self.data.alphas.images[:_EVALUATED], size)
         with training_step():
+            restate_norms(self.run.supernet, lambda part: self.run.supernet(part, *mixture), seen)
+            supernet = self.run.supernet.eval()
             answers = torch.cat([supernet(part, *mixture).argmax(dim=1) for part in images])
         return float((answers == self.data.alphas.labels[:_EVALUATED]).float().mean())
 

@@ -9,14 +9,14 @@ import onnx
 from torch import Tensor
 
 from latency.estimate.estimator import LatencyEstimator
-from latency.graph import NetworkGraph
+from latency.graph import GraphNode, NetworkGraph
 from latency.lowering.build import build_model
 from search.export.compact import compact
-from search.export.fold import NetworkWeights, fold_weights, weight_source
+from search.export.fold import fold_weights, weight_source
 from search.export.parity import max_difference
 from search.finalize.final_network import FinalNetwork
 from search.layers.sparse import sparse_layers
-from search.space.dass_cells import build_graph
+from search.space.dass_cells import MERGED_KERNEL, build_graph
 from search.space.genotype import Genotype, LayerChoice
 
 _LEAST_DENSITY = 1e-4  # genotypes round densities to four places
@@ -32,7 +32,7 @@ class ExportResult:
     sha256: str  # of `model`, hex
     max_abs_difference: float  # of the logits, ONNX Runtime against PyTorch
     density_per_layer: dict[str, float]  # by module path, fraction of weights kept in training
-    weights: int  # of the exported graph, biases apart
+    weights: int  # of the exported graph that may be other than zero, biases apart
     nonzeros: int  # of those
     removed_channels: int  # by compaction
 
@@ -67,7 +67,8 @@ def export_network(
     proto = build_model(graph, weight_source(weights), properties, sparse_initializers=True)
     onnx.checker.check_model(proto)
     model = proto.SerializeToString(deterministic=True)
-    total, nonzeros = _count(weights)
+    total = sum(_free_weights(node) for node in graph.nodes)
+    nonzeros = sum(int(np.count_nonzero(parts["weight"])) for parts in weights.values())
     return ExportResult(
         model=model,
         genotype=genotype,
@@ -108,9 +109,13 @@ def layer_densities(network: FinalNetwork) -> dict[str, float]:
     }
 
 
-def _count(weights: NetworkWeights) -> tuple[int, int]:
-    arrays = [parts["weight"] for parts in weights.values()]
-    return sum(a.size for a in arrays), sum(int(np.count_nonzero(a)) for a in arrays)
+def _free_weights(node: GraphNode) -> int:
+    """Return how many weights of a node could be anything but zero.
+
+    A factorized reduce is exported as one 2x2 kernel of which each output uses one position.
+    """
+    positions = node.spec.kernel**2 if node.spec.kernel == MERGED_KERNEL else 1
+    return node.spec.num_weights // positions
 
 
 def _channels(graph: NetworkGraph) -> int:

@@ -14,6 +14,7 @@ from search.space.genotype import NODES, Edge, Genotype, LayerChoice
 from search.space.task import TaskShape
 
 WIDTH_STEPS = (0.25, 0.5, 0.75, 1.0)  # middle width of a separable convolution
+MERGED_KERNEL = 2  # of a factorized reduce; no other operator has it
 STEM_FACTOR = 3  # the stem gives three times the channels of the first cell
 
 # Kernel and dilation of the operations that have weights at stride 1.
@@ -234,7 +235,7 @@ def reduce_spec(in_channels: int, out_channels: int, size: int) -> OperatorSpec:
         out_channels=out_channels,
         height=size,
         width=size,
-        kernel=2,
+        kernel=MERGED_KERNEL,
         stride=2,
     )
 

@@ -1,6 +1,7 @@
 """Genotypes and operators of the space as sets: random ones, all operators, calibration sets."""
 
 import hashlib
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -54,6 +55,7 @@ def separable_edges(genotype: Genotype) -> tuple[str, ...]:
     return tuple(path for _, path in _separable(genotype))
 
 
+@lru_cache(maxsize=16)
 def space_operators(channels: int, cells: int, task: TaskShape) -> tuple[OperatorSpec, ...]:
     """Return every dense operator that a network of the space can contain, without repeats.
 

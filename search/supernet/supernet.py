@@ -4,9 +4,9 @@ Liu et al., DARTS, arXiv 1806.09055; that the layers are parametrically sparse i
 narrower and shallower than the network that is exported: latency is never read from it.
 """
 
-import torch
 from torch import Tensor, nn
 
+from search.layers.memory import memory_format
 from search.layers.sparse import SparseConv2d, SparseLinear
 from search.space.task import TaskShape
 from search.supernet.cell import SupernetCell
@@ -56,9 +56,7 @@ class Supernet(nn.Module):
             normal_EO: (14, 8) weights of the operations in normal cells.
             reduce_EO: the same for reductions.
         """
-        older = newer = self.stem_norm(self.stem(images)).contiguous(
-            memory_format=torch.channels_last
-        )
+        older = newer = self.stem_norm(self.stem(images)).contiguous(memory_format=memory_format())
         for cell in self.cells:
             weights = reduce_EO if cell.reduction else normal_EO
             older, newer = newer, cell(older, newer, weights)

@@ -1,6 +1,9 @@
 """What an administrator does at the server's own database, without the API."""
 
+from datetime import datetime
+
 from service.access.admin_token import ensure_admin_token
+from service.access.repository import tokens_newest_first
 from service.access.tokens import TokenKind
 from service.access.use_cases import create_token, revoke_token
 from service.clock import utc_now
@@ -8,6 +11,7 @@ from service.database import Database, create_engine
 from service.engine.setup import migrate_engine
 from service.schema import upgrade
 from service.settings import Settings
+from service.tables.token import TokenRow
 
 _KINDS = (TokenKind.ADMIN, TokenKind.USER, TokenKind.ENROL)
 
@@ -51,6 +55,26 @@ def create_token_of_kind(settings: Settings, kind: str, name: str) -> tuple[str,
         return issued.token_id, issued.token
     finally:
         engine.dispose()
+
+
+def token_lines(settings: Settings) -> list[str]:
+    """Return a line for each token, newest first: id, kind, state, whose it is."""
+    engine = create_engine(settings.sqlalchemy_url)
+    now = utc_now()
+    try:
+        with Database(engine).reading() as session:
+            rows = tokens_newest_first(session, limit=1000, offset=0)
+            return [f"{row.id}  {row.kind:<6} {_state(row, now):<8} {row.name}" for row in rows]
+    finally:
+        engine.dispose()
+
+
+def _state(row: TokenRow, now: datetime) -> str:
+    if row.revoked_at is not None:
+        return "revoked"
+    if row.used_at is not None:
+        return "used"
+    return "expired" if row.is_expired(now) else "valid"
 
 
 def revoke_token_by_id(settings: Settings, token_id: str) -> None:

@@ -27,6 +27,9 @@ def plan(
     """Say what a device still has to measure for a space, and for how many minutes."""
     with client() as api_client:
         found = api_client.plan(device, dataset=dataset, channels=channels, cells=cells)
+        if not found.missing:
+            typer.echo(f"nothing to measure: all {found.operators} operators are known")
+            return
         typer.echo(
             f"{len(found.missing)} of {found.operators} operators and {found.networks} networks "
             f"to measure: about {found.minutes:.1f} minutes"

@@ -78,6 +78,16 @@ def token_create(
     typer.echo(f"id {token_id}; it is not shown again", err=True)
 
 
+@token_app.command("list")
+def token_list() -> None:
+    """List all tokens with their ids; those of boards carry the board's name."""
+    from service.cli.administration import token_lines
+    from service.settings import Settings
+
+    for line in token_lines(Settings()):
+        typer.echo(line)
+
+
 @token_app.command("revoke")
 def token_revoke(token_id: Annotated[str, typer.Argument(help="Id of the token.")]) -> None:
     """Make a token invalid at once."""
@@ -112,5 +122,8 @@ def demo(
     except DemoError as error:
         fail(str(error))
     except KeyboardInterrupt:
-        typer.echo("\nstopped; nothing keeps running. The next run reuses what is there.", err=True)
+        typer.echo(
+            "\nstopped: all that the demo started has ended. The next run goes on from here.",
+            err=True,
+        )
         raise typer.Exit(EXIT_INTERRUPTED) from None

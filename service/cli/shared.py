@@ -1,5 +1,6 @@
 """What the commands share: options, the client, following a job, failing without a traceback."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ def client() -> Iterator["Client"]:
     try:
         with Client() as found:
             yield found
+    except BrokenPipeError:  # as in `edgewright ... | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
     except (ApiError, ValueError, TimeoutError, OSError) as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -42,7 +46,7 @@ def client() -> Iterator["Client"]:
 
 def follow(api_client: "Client", job_id: str, *, wait: bool) -> None:
     """Print the job's id, and with `wait` everything until its end; fails where the job failed."""
-    from service.client.event_text import event_line
+    from service.client.event_text import event_line, result_lines
     from service.lifecycle import JobState
 
     typer.echo(job_id)
@@ -52,6 +56,8 @@ def follow(api_client: "Client", job_id: str, *, wait: bool) -> None:
         if line := event_line(event):
             typer.echo(line, err=True)
     job = api_client.job(job_id)
+    for line in result_lines(job):
+        typer.echo(line, err=True)
     if job.state != JobState.SUCCEEDED:
         fail(f"the job is {job.state}: {(job.error or {}).get('message', 'no reason given')}")
     sys.stdout.flush()

@@ -158,13 +158,13 @@ class Client:
         found = self._transport.get(f"/v1/jobs/{job_id}/artifacts")
         return [ArtifactRead.model_validate(artifact) for artifact in found]
 
-    def download(self, sha256: str, path: Path) -> Path:
+    def download(self, sha256: str, path: str | Path) -> Path:
         """Store an artifact at `path`: whole and verified, or not at all."""
-        return download(self._transport, sha256, path)
+        return download(self._transport, sha256, Path(path))
 
-    def pull(self, job_id: str, folder: Path) -> dict[str, Path]:
+    def pull(self, job_id: str, folder: str | Path) -> dict[str, Path]:
         """Store all files of a job in `folder`; returns their paths by name."""
         return {
-            artifact.name: self.download(artifact.sha256, folder / Path(artifact.name).name)
+            artifact.name: self.download(artifact.sha256, Path(folder) / Path(artifact.name).name)
             for artifact in self.artifacts(job_id)
         }

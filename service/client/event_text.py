@@ -1,14 +1,15 @@
-"""Events of a job as lines for people."""
+"""Events and results of a job as lines for people."""
 
 from typing import Any
 
 from service.client.events import Event
+from service.jobs.schemas import JobRead
 
 _NUMBERS = (
     ("train_loss", "loss {:.3f}"),
     ("valid_accuracy", "accuracy {:.1%}"),
     ("density", "density {:.2f}"),
-    ("expected_latency_ms", "latency {:.3f} ms"),
+    ("expected_latency_ms", "expected {:.3f} ms"),
 )
 
 
@@ -21,6 +22,22 @@ def event_line(event: Event) -> str:
     if event.kind == "progress":
         return _progress_line(event.payload)
     return ""
+
+
+def result_lines(job: JobRead) -> list[str]:
+    """Return what an ended job has found; nothing where it says nothing to people."""
+    result = job.result or {}
+    certificate = result.get("certificate")
+    if isinstance(certificate, dict):
+        accuracy, images = certificate["accuracy"], certificate["test_images"]
+        return [
+            f"accuracy {accuracy:.2%} on the whole test set ({images} images)",
+            f"budget {certificate['verdict']}",
+            f"files: edgewright pull {job.id}",
+        ]
+    if isinstance(result.get("measured"), dict):
+        return [f"measured {result['measured']['latency_ms']:.4f} ms"]
+    return []
 
 
 def _state_line(payload: dict[str, Any]) -> str:

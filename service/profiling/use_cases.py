@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from latency import codec
-from latency.estimate.calibrate import fit_calibration, published_error
+from latency.estimate.calibrate import fit_calibration, published_error, widened
 from latency.measurement import ChainSamples, NetworkMeasurement
 from latency.messages import ProfileWork, WorkKind
 from latency.operator import OperatorSpec
@@ -64,6 +64,7 @@ def build_table(
         calibration=fit_calibration(rows, calibration),
     )
     error = published_error(table, held_out)
+    calibration_of_table = widened(table, held_out)
     if not _is_usable(table.calibration):
         raise ConflictError(
             "These measurements make no table: whole networks do not follow from their operators.",
@@ -74,7 +75,7 @@ def build_table(
         target_fingerprint=fingerprint,
         version=table.version,
         operators=len(rows),
-        calibration=codec.to_plain(table.calibration),
+        calibration=codec.to_plain(calibration_of_table),
         error=None if error is None else codec.to_plain(error),
         networks={
             "calibration": [measured.name for measured in calibration],

@@ -92,5 +92,6 @@ def summary(measured: NetworkMeasurement) -> dict[str, Any]:
     return {
         "latency_ms": ns_to_ms(measured.median_ns),
         "processes_ms": [ns_to_ms(median) for median in medians_ns],
+        "reference_ms": [ns_to_ms(statistics.median(taken)) for taken in measured.reference_ns],
         "samples": sum(len(samples) for samples in measured.processes_ns),
     }

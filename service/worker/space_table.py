@@ -4,27 +4,32 @@ from typing import Any
 
 from latency.messages import NamedGraph, ProfileWork
 from latency.plan import missing_operators
+from latency.table import LatencyTable
 from search.space.dass_cells import build_graph
 from search.space.sampling import calibration_genotypes, held_out_genotypes, space_operators
 from search.space.task import TaskShape
-from service.datasets.use_cases import find_dataset
+from service.datasets.use_cases import Dataset, find_dataset
 from service.devices.use_cases import get_device
 from service.devices.work import network_results
 from service.jobs.feasibility import covers_space
 from service.jobs.journal import NOTE_EVENT, record
+from service.jobs.use_cases import get_job
 from service.profiling.use_cases import (
     build_table,
     known_operator_keys,
     latest_table,
     load_table,
 )
+from service.tables.job import JobRow
 from service.worker.device_work import ask_device, wait_for_device
-from service.worker.flow import Flow
+from service.worker.flow import Flow, JobFailedError
 
 CALIBRATION = "calibration"
 HELD_OUT = "held-out"
 _CALIBRATION_NETWORKS = 6
 _HELD_OUT_NETWORKS = 4
+_LEAST_NETWORKS = 4  # of the calibration
+_MOST_SLOPE = 5.0  # on machines that we know it is 0.9 to 1.15
 _NETWORK_SEED = 20_260_101  # any constant: which networks a table is calibrated and judged on
 
 
@@ -39,10 +44,14 @@ async def ensure_table(flow: Flow) -> str:
 
 def plan_profile(flow: Flow) -> dict[str, Any]:
     """Step: name the table that is good enough, or ask the device for what is missing."""
+    with flow.context.database.reading() as session:
+        request = get_job(session, flow.job_id).request
+        task = find_dataset(session, request["dataset"]).task
+    # Before the transaction: large spaces take seconds, and on SQLite everybody waits for a writer.
+    channels, cells = int(request["channels"]), int(request["cells"])
+    wanted, networks = space_operators(channels, cells, task), _networks(channels, cells, task)
     with flow.job() as (session, job):
         device = get_device(session, str(job.device_id))
-        channels, cells = int(job.request["channels"]), int(job.request["cells"])
-        task = find_dataset(session, job.request["dataset"]).task
         newest = latest_table(session, device.id)
         if newest is not None and covers_space(
             load_table(session, newest.id), channels, cells, task
@@ -52,8 +61,8 @@ def plan_profile(flow: Flow) -> dict[str, Any]:
             record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())
             return {"table_id": newest.id, "unit_id": None}
         known = known_operator_keys(session, device.target_fingerprint)
-        missing = tuple(missing_operators(space_operators(channels, cells, task), known))
-        work = ProfileWork(operators=missing, networks=_networks(channels, cells, task))
+        missing = tuple(missing_operators(wanted, known))
+        work = ProfileWork(operators=missing, networks=networks)
         note: dict[str, Any] = {
             "message": f"measuring {len(missing)} operators and {len(work.networks)} networks",
             "operators": len(missing),
@@ -64,7 +73,11 @@ def plan_profile(flow: Flow) -> dict[str, Any]:
 
 
 def publish_table(flow: Flow, unit_id: str) -> str:
-    """Step: make a new version of the device's table from everything that was measured."""
+    """Step: make a new version of the device's table from everything that was measured.
+
+    Raises:
+        JobFailedError: too little could be measured for a table that can be trusted; none is made.
+    """
     with flow.job() as (session, job):
         device = get_device(session, str(job.device_id))
         good = [result for result in network_results(session, unit_id) if not result.error]
@@ -75,6 +88,9 @@ def publish_table(flow: Flow, unit_id: str) -> str:
             [result for result in good if result.name.startswith(HELD_OUT)],
             now=flow.context.clock(),
         )
+        _check_table(
+            load_table(session, table.id), job, find_dataset(session, job.request["dataset"])
+        )
         job.table_id = table.id
         message = f"table version {table.version}: {table.operators} operators"
         if table.error is not None:
@@ -83,6 +99,21 @@ def publish_table(flow: Flow, unit_id: str) -> str:
         note = {"message": message, "error": table.error}
         record(session, job, NOTE_EVENT, note, flow.context.clock())
         return table.id
+
+
+def _check_table(table: LatencyTable, job: JobRow, dataset: Dataset) -> None:
+    slope, networks = table.calibration.slope, table.calibration.networks
+    channels, cells = int(job.request["channels"]), int(job.request["cells"])
+    problem = ""
+    if not covers_space(table, channels, cells, dataset.task):
+        problem = "some operators of the space could not be measured"
+    elif networks < _LEAST_NETWORKS:
+        problem = f"only {networks} whole networks could be measured"
+    elif not 1 / _MOST_SLOPE <= slope <= _MOST_SLOPE:
+        problem = f"whole networks take {slope:.3g} times the sum of their operators"
+    if problem:
+        message = f"The measurements make no table: {problem}."
+        raise JobFailedError({"code": "measurements-unusable", "message": message})
 
 
 def _networks(channels: int, cells: int, task: TaskShape) -> tuple[NamedGraph, ...]:

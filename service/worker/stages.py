@@ -78,12 +78,13 @@ def prepare_stage(flow: Flow, order: StageOrder) -> None:
     with flow.job() as (session, job):
         flow.enter(session, job, JobState.RUNNING)
         request = job.request
-        dataset = find_dataset(session, request["dataset"]).ref
+        dataset = find_dataset(session, request["dataset"])
         table = load_table(session, str(job.table_id))
     folder = stage_folder(flow.context, order)
     folder.mkdir(parents=True, exist_ok=True)
     search = SearchRequest(
-        dataset=dataset,
+        dataset=dataset.ref,
+        task=dataset.task,
         channels=request["channels"],
         cells=request["cells"],
         density=request["density"],

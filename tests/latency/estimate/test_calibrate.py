@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latency.estimate.calibrate import fit_calibration, published_error, spearman
+from latency.estimate.calibrate import fit_calibration, published_error, spearman, widened
 from latency.graph import INPUT, NetworkGraph
 from latency.measurement import NetworkMeasurement
 from latency.operator import OperatorKind
@@ -78,6 +78,16 @@ def test_failed_networks_and_files_are_left_out() -> None:
     file = replace(network(5, 9e9), graph=None)
     assert fit_calibration(ROWS, [*good, failed, empty, file]) == fit_calibration(ROWS, good)
     assert fit_calibration(ROWS, [failed, empty, file]) == Calibration()
+
+
+def test_held_out_networks_widen_the_interval_and_move_nothing_else() -> None:
+    fitted = fit_calibration(ROWS, measured(1.0, 0.0, [3, 5, 8, 12, 16, 20]))
+    table = replace(samples.table(*ROWS), calibration=fitted)
+    missed = widened(table, measured(1.1, 0.0, [4, 10]))
+    assert missed.sigma == pytest.approx(1 - 1 / 1.1, rel=0.1)
+    assert replace(missed, sigma=fitted.sigma) == fitted
+    assert widened(table, measured(1.0, 0.0, [4, 10])).sigma == fitted.sigma
+    assert widened(table, []) == fitted
 
 
 def test_published_error_counts_what_it_says() -> None:

@@ -10,6 +10,7 @@ import torch
 from latency.files import write_atomically
 from search.engine.checkpoint import (
     load_checkpoint,
+    resume_point,
     save_checkpoint,
     write_json,
 )
@@ -70,3 +71,14 @@ def test_json_refuses_what_json_cannot_say(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range float"):
         write_json(tmp_path / "x.json", {"loss": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint_is_put_aside(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    assert resume_point(path) is None
+    save_checkpoint(path, {"epoch": 3})
+    assert resume_point(path) == {"epoch": 3}
+    path.write_bytes(path.read_bytes()[:40])
+    assert resume_point(path) is None
+    assert not path.exists()
+    assert path.with_name("run.pt.damaged").exists()

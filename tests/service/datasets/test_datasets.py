@@ -1,5 +1,7 @@
 """Data sets: the built-in one, registered ones, and paths that lead nowhere."""
 
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from search.requests import DATASET_FORMATS
+from search.data.datasets import load_dataset
+from search.requests import DATASET_FORMATS, DatasetRef
 from service.app import create_app
 from service.database import Database
 from service.datasets.inspection import FORMATS
@@ -58,12 +61,33 @@ class TestFormats:
         assert [item["name"] for item in admin.get("/v1/datasets").json()] == ["digits", "mine"]
         assert [item["name"] for item in admin.get("/v1/datasets?offset=1").json()] == ["mine"]
 
-    def test_npz(self, admin: TestClient, tmp_path: Path) -> None:
-        images = np.zeros((6, 2, 8, 8), dtype=np.float32)
-        path = npz(tmp_path / "x.npz", train_images=images, train_labels=np.array([0, 1, 4] * 2))
+    @pytest.mark.parametrize("shape", [(9, 16, 16), (9, 16, 16, 1), (9, 12, 12, 3)])
+    @pytest.mark.parametrize("names", ["images", "x"])
+    def test_npz_is_what_the_loader_makes_of_it(
+        self, admin: TestClient, tmp_path: Path, shape: tuple[int, ...], names: str
+    ) -> None:
+        images, labels = np.zeros(shape, dtype=np.uint8), np.arange(9) % 3
+        form = "{}_images {}_labels" if names == "images" else "x_{} y_{}"
+        arrays: dict[str, object] = {
+            name: array
+            for part in ("train", "test")
+            for name, array in zip(form.format(part, part).split(), (images, labels), strict=True)
+        }
+        path = npz(tmp_path / "x.npz", **arrays)
         status, found = register(admin, "npz", path)
         assert status == 201
-        assert (found["image_channels"], found["image_size"], found["classes"]) == (2, 8, 5)
+        task = load_dataset(DatasetRef(format="npz", path=str(path))).task
+        wanted = (task.image_channels, task.image_size, task.classes)
+        assert (found["image_channels"], found["image_size"], found["classes"]) == wanted
+
+    def test_npz_with_named_classes(self, admin: TestClient, tmp_path: Path) -> None:
+        path = npz(
+            tmp_path / "x.npz",
+            train_images=np.zeros((2, 8, 8), dtype=np.uint8),
+            train_labels=np.array([0, 1]),
+            class_names=np.array(["a", "b", "c"]),
+        )
+        assert register(admin, "npz", path)[1]["classes"] == 3
 
     @pytest.mark.parametrize(
         ("form", "name"),
@@ -103,6 +127,27 @@ class TestRefusals:
         empty = npz(tmp_path / "empty.npz", other=np.zeros(4))
         for path in (text, objects, flat, empty, tmp_path):
             assert register(admin, "npz", path)[0] == 422, path
+
+    def test_what_is_no_file_is_never_opened(self, admin: TestClient, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", Path("/dev/zero")):
+            assert register(admin, "npz", path)[0] == 422
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            b"{'descr': '|S99999999', 'fortran_order': False, 'shape': (9999999,), }",
+            b"{'descr': '<i8', 'fortran_order': False, 'shape': (99999999999999,), }",
+            b"{'descr': '<i8', 'fortran_order': ((((",
+        ],
+    )
+    def test_headers_that_lie(self, admin: TestClient, tmp_path: Path, header: bytes) -> None:
+        padded = header.ljust(117) + b"\n"
+        labels = b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded
+        path = npz(tmp_path / "x.npz", train_images=np.zeros((2, 8, 8), dtype=np.uint8))
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("train_labels.npy", labels)
+        assert register(admin, "npz", path)[0] == 422
 
     def test_image_folder_needs_its_parts_and_a_size(
         self, admin: TestClient, tmp_path: Path
