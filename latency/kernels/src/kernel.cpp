@@ -1,0 +1,148 @@
+// Compiled once per instruction set, with EDGEWRIGHT_SET naming it and the flags that enable it.
+#include "kernel.h"
+
+#if defined(__AVX512F__)
+#define EDGEWRIGHT_PIN(x) asm("" : "+v"(x))
+#elif defined(__x86_64__)
+#define EDGEWRIGHT_PIN(x) asm("" : "+x"(x))
+#elif defined(__aarch64__)
+#define EDGEWRIGHT_PIN(x) asm("" : "+w"(x))
+#else
+#define EDGEWRIGHT_PIN(x)
+#endif
+
+namespace edgewright {
+namespace {
+
+// Accumulators (rows x vectors), one loaded vector per column and a weight must fit the registers.
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+constexpr int kSingle = 12;
+constexpr int kBlock = 6;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+constexpr int kSingle = 8;
+constexpr int kBlock = 3;
+#elif defined(__aarch64__)
+constexpr int kLanes = 4;
+constexpr int kSingle = 12;
+constexpr int kBlock = 6;
+#else
+constexpr int kLanes = 4;
+constexpr int kSingle = 6;
+constexpr int kBlock = 2;
+#endif
+
+template <int Lanes>
+struct Vector {
+  typedef float type __attribute__((vector_size(Lanes * sizeof(float))));
+  typedef float unaligned __attribute__((vector_size(Lanes * sizeof(float)), aligned(4),
+                                         may_alias));
+};
+
+template <int Lanes>
+inline typename Vector<Lanes>::type load(const float* from) {
+  return *reinterpret_cast<const typename Vector<Lanes>::unaligned*>(from);
+}
+
+template <int Lanes>
+inline void store(float* to, typename Vector<Lanes>::type value) {
+  *reinterpret_cast<typename Vector<Lanes>::unaligned*>(to) = value;
+}
+
+template <int Lanes, int Rows, int Vectors, bool Flat>
+inline void multiply(const Work& work, const Block& block, const Panel& panel) {
+  using V = typename Vector<Lanes>::type;
+  const float* start[Flat ? 1 : Vectors];
+  for (int v = 0; v < (Flat ? 1 : Vectors); ++v) start[v] = work.input + panel.input[v];
+
+  V sum[Rows][Vectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) sum[r][v] = V{} + work.bias[block.channel + r];
+  }
+  const float* weight = work.weights + size_t{block.begin} * Rows;
+  for (uint32_t tap = block.begin; tap < block.end; ++tap, weight += Rows) {
+    const size_t offset = work.offsets[tap];
+    V x[Vectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) {
+      x[v] = load<Lanes>(Flat ? start[0] + offset + v * Lanes : start[Flat ? 0 : v] + offset);
+      // Or the compiler reads the vector again for every row, which costs half of the speed
+      // wherever loads cross cache lines.
+      if constexpr (Rows > 1 && Lanes > 1) EDGEWRIGHT_PIN(x[v]);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) sum[r][v] += weight[r] * x[v];
+    }
+  }
+  const V lowest = V{} + work.lowest;
+  float* row = work.output + block.channel * work.output_plane;
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r) {
+    if (Rows > 1 && static_cast<uint32_t>(r) >= block.rows) return;
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) {
+      const V result = lowest > sum[r][v] ? lowest : sum[r][v];  // a NaN stays a NaN
+      store<Lanes>(Flat ? row + panel.output[0] + v * Lanes : row + panel.output[v], result);
+    }
+    row += work.output_plane;
+  }
+}
+
+template <int Lanes, int Rows, int Vectors, bool Flat>
+void run(const Work& work) {
+  for (size_t b = 0; b < work.num_blocks; ++b) {
+    for (size_t p = 0; p < work.num_panels; ++p) {
+      multiply<Lanes, Rows, Vectors, Flat>(work, work.blocks[b], work.panels[p]);
+    }
+  }
+}
+
+template <int Lanes, int Rows, int Vectors>
+KernelFunction with_vectors(uint32_t vectors, bool flat) {
+  if constexpr (Vectors == 0) {
+    return nullptr;
+  } else {
+    if (vectors != Vectors) return with_vectors<Lanes, Rows, Vectors - 1>(vectors, flat);
+    return flat ? run<Lanes, Rows, Vectors, true> : run<Lanes, Rows, Vectors, false>;
+  }
+}
+
+template <int Lanes>
+KernelFunction with_lanes(uint32_t rows, uint32_t vectors, bool flat) {
+  if (rows == 1) return with_vectors<Lanes, 1, kSingle>(vectors, flat);
+  if (rows == 4) return with_vectors<Lanes, 4, kBlock>(vectors, flat);
+  return nullptr;
+}
+
+KernelFunction find(uint32_t lanes, uint32_t rows, uint32_t vectors, bool flat) {
+  if (lanes == kLanes) return with_lanes<kLanes>(rows, vectors, flat);
+  if (lanes == 4) return with_lanes<4>(rows, vectors, flat);
+  if (lanes == 1) return with_lanes<1>(rows, vectors, flat);
+  return nullptr;
+}
+
+void gather_row(float* target, const float* source, size_t count, size_t stride) {
+  if (stride == 1) {
+    __builtin_memcpy(target, source, count * sizeof(float));
+  } else if (stride == 2) {
+    for (size_t i = 0; i < count; ++i) target[i] = source[2 * i];
+  } else {
+    for (size_t i = 0; i < count; ++i) target[i] = source[stride * i];
+  }
+}
+
+}  // namespace
+
+#define EDGEWRIGHT_TEXT2(x) #x
+#define EDGEWRIGHT_TEXT(x) EDGEWRIGHT_TEXT2(x)
+
+extern const InstructionSet EDGEWRIGHT_SET;
+const InstructionSet EDGEWRIGHT_SET = {EDGEWRIGHT_TEXT(EDGEWRIGHT_SET), kLanes, kSingle, kBlock,
+                                       find, gather_row};
+
+}  // namespace edgewright
