@@ -51,7 +51,7 @@ inline void store(float* to, typename Vector<Lanes>::type value) {
 }
 
 template <int Lanes, int Rows, int Vectors, bool Flat>
-inline void multiply(const Work& work, const Block& block, const Panel& panel) {
+inline __attribute__((always_inline)) void multiply(const Work& work, const Block& block, const Panel& panel) {
   using V = typename Vector<Lanes>::type;
   const float* start[Flat ? 1 : Vectors];
   for (int v = 0; v < (Flat ? 1 : Vectors); ++v) start[v] = work.input + panel.input[v];

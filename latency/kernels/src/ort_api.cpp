@@ -88,7 +88,11 @@ Tensor constant_input(const OrtKernelInfo* info, size_t index, const char* name,
 
 std::vector<int64_t> attribute(const OrtKernelInfo* info, const char* name, size_t count) {
   size_t size = 0;
-  check(api().KernelInfoGetAttributeArray_int64(info, name, nullptr, &size));
+  try {
+    check(api().KernelInfoGetAttributeArray_int64(info, name, nullptr, &size));
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(std::string(name) + ": " + error.what());
+  }
   if (size != count) {
     throw std::invalid_argument(std::string(name) + " must have " + std::to_string(count) +
                                 " values, got " + std::to_string(size));
