@@ -82,25 +82,53 @@ void parallel_for(const OrtKernelContext* context, size_t total, const Body& bod
   if (loop.failed) throw std::runtime_error("out of memory in a parallel loop");
 }
 
-size_t ceil_div(int64_t a, int64_t b) {
-  return static_cast<size_t>(a <= 0 ? 0 : (a + b - 1) / b);
+int64_t ceil_div(int64_t a, int64_t b) { return a <= 0 ? 0 : (a + b - 1) / b; }
+
+// Elements [first, end) of a view's axis that lie inside of the image; the others are padding.
+struct Inside {
+  int64_t first;
+  int64_t end;
+};
+
+// `origin`: where the view's first element lies, in coordinates of the image.
+Inside inside_of(int64_t origin, int64_t stride, int64_t length, int64_t image) {
+  const int64_t first = std::min(ceil_div(-origin, stride), length);
+  return {first, std::max(first, std::min(ceil_div(image - origin, stride), length))};
 }
 
-// Writes one row of a view: every stride-th element of an input row from `start` on, in padded
-// coordinates, with zeros outside of the image.
-void prepare_row(const Call& call, uint32_t start, const float* source, float* row) {
-  const Plan& plan = call.plan;
-  const int64_t stride = call.layer.window.stride[1];
-  const int64_t origin = int64_t{start} - call.layer.window.padding[1];
-  const size_t first = std::min<size_t>(ceil_div(-origin, stride), plan.row_stride);
-  const size_t limit = ceil_div(int64_t{plan.width} - origin, stride);
-  const size_t end = std::max(first, std::min<size_t>(limit, plan.row_stride));
-  std::fill(row, row + first, 0.0f);
-  if (end > first) {
-    const int64_t from = origin + static_cast<int64_t>(first) * stride;
-    call.set.gather_row(row + first, source + from, end - first, static_cast<size_t>(stride));
+// Writes the rows of a view that lie inside of the image, each with its padding left and right.
+void prepare_rows(const Call& call, int64_t x, const float* source, int64_t rows, float* target) {
+  const Window& window = call.layer.window;
+  const int64_t length = call.plan.row_stride;
+  const Inside inside = inside_of(x, window.stride[1], length, call.plan.width);
+  const int64_t offset = x + inside.first * window.stride[1];
+  call.set.copy_rows({target, source + offset,
+                      static_cast<size_t>(rows), size_t{window.stride[0]} * call.plan.width,
+                      static_cast<size_t>(inside.first),
+                      static_cast<size_t>(inside.end - inside.first),
+                      static_cast<size_t>(length - inside.end), window.stride[1]});
+}
+
+// The common case of short rows, stride 1 and padding that keeps the width: a view is the image
+// moved by some columns, so one copy moves all rows, and then the columns that came from a
+// neighbouring row become zeros. `y` and `x`: where the view begins in the image.
+void prepare_moved(const Call& call, int64_t x, const float* image, int64_t y, int64_t rows,
+                   float* target) {
+  const int64_t width = call.plan.width;
+  const int64_t size = width * call.plan.height;
+  const int64_t origin = y * width + x;
+  const int64_t skipped = std::max<int64_t>(0, -origin);
+  const int64_t end = std::min(rows * width, size - origin);
+  if (end > skipped) {
+    std::memcpy(target + skipped, image + origin + skipped,
+                static_cast<size_t>(end - skipped) * sizeof(float));
   }
-  std::fill(row + end, row + plan.row_stride, 0.0f);
+  const int64_t left = std::min(width, std::max<int64_t>(0, -x));
+  const int64_t right = width - std::min(width, std::max<int64_t>(0, x));
+  for (float* row = target; row < target + rows * width; row += width) {
+    for (int64_t i = 0; i < left; ++i) row[i] = 0.0f;
+    for (int64_t i = right; i < width; ++i) row[i] = 0.0f;
+  }
 }
 
 // Writes one plane of the prepared input of the tile that starts at output row `top`.
@@ -110,19 +138,29 @@ void prepare_plane(const Call& call, const float* image, size_t index, uint32_t 
   const Window& window = call.layer.window;
   const size_t channel = index % call.layer.in_channels;
   const size_t view = index / call.layer.in_channels;
-  const uint32_t y_start = plan.y.starts[view / plan.x.starts.size()];
-  const uint32_t x_start = plan.x.starts[view % plan.x.starts.size()];
+  const int64_t y = int64_t{top} * window.stride[0] + plan.y.starts[view / plan.x.starts.size()] -
+                    window.padding[0];
+  const int64_t x = int64_t{plan.x.starts[view % plan.x.starts.size()]} - window.padding[1];
+  const int64_t rows = int64_t{tile_rows} + plan.y.max_shift;
+  const Inside inside = inside_of(y, window.stride[0], rows, plan.height);
+  const int64_t first_y = y + inside.first * window.stride[0];
+  const int64_t count = inside.end - inside.first;
+
   const float* input = image + channel * plan.height * plan.width;
-  float* row = prepared + index * plan.plane;
-  for (size_t i = 0; i < size_t{tile_rows} + plan.y.max_shift; ++i, row += plan.row_stride) {
-    const int64_t y = static_cast<int64_t>(top + i) * window.stride[0] + y_start -
-                      int64_t{window.padding[0]};
-    if (y < 0 || y >= plan.height) {
-      std::fill(row, row + plan.row_stride, 0.0f);
+  float* target = prepared + index * plan.plane;
+  float* first = target + inside.first * plan.row_stride;
+  float* end = target + inside.end * plan.row_stride;
+  std::fill(target, first, 0.0f);
+  if (count > 0) {
+    const bool moved =
+        plan.row_stride == plan.width && window.stride[0] == 1 && window.stride[1] == 1;
+    if (moved) {
+      prepare_moved(call, x, input, first_y, count, first);
     } else {
-      prepare_row(call, x_start, input + y * plan.width, row);
+      prepare_rows(call, x, input + first_y * plan.width, count, first);
     }
   }
+  std::fill(end, target + rows * plan.row_stride, 0.0f);
 }
 
 void multiply(const Call& call, const Panels& panels, size_t group_index, size_t part,

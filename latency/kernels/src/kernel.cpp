@@ -126,13 +126,39 @@ KernelFunction find(uint32_t lanes, uint32_t rows, uint32_t vectors, bool flat) 
   return nullptr;
 }
 
-void gather_row(float* target, const float* source, size_t count, size_t stride) {
+// Returns the end of the copy. `stride` is a constant after inlining, so that loops are vectors.
+inline __attribute__((always_inline)) float* copy_row(float* target, const float* source,
+                                                      size_t count, size_t stride) {
+  size_t i = 0;
   if (stride == 1) {
-    __builtin_memcpy(target, source, count * sizeof(float));
-  } else if (stride == 2) {
-    for (size_t i = 0; i < count; ++i) target[i] = source[2 * i];
+    for (; i + kLanes <= count; i += kLanes) store<kLanes>(target + i, load<kLanes>(source + i));
+    if (i < count && count >= kLanes) {  // the last vector overlaps the one before
+      i = count - kLanes;
+      store<kLanes>(target + i, load<kLanes>(source + i));
+      i = count;
+    }
+  }
+  for (; i < count; ++i) target[i] = source[i * stride];
+  return target + count;
+}
+
+inline __attribute__((always_inline)) void copy_with_stride(const RowCopy& copy, size_t stride) {
+  float* target = copy.target;
+  const float* source = copy.source;
+  for (size_t row = 0; row < copy.rows; ++row, source += copy.source_row) {
+    for (size_t i = 0; i < copy.before; ++i) *target++ = 0.0f;
+    target = copy_row(target, source, copy.count, stride);
+    for (size_t i = 0; i < copy.after; ++i) *target++ = 0.0f;
+  }
+}
+
+void copy_rows(const RowCopy& copy) {
+  if (copy.stride == 1) {
+    copy_with_stride(copy, 1);
+  } else if (copy.stride == 2) {
+    copy_with_stride(copy, 2);
   } else {
-    for (size_t i = 0; i < count; ++i) target[i] = source[stride * i];
+    copy_with_stride(copy, copy.stride);
   }
 }
 
@@ -143,6 +169,6 @@ void gather_row(float* target, const float* source, size_t count, size_t stride)
 
 extern const InstructionSet EDGEWRIGHT_SET;
 const InstructionSet EDGEWRIGHT_SET = {EDGEWRIGHT_TEXT(EDGEWRIGHT_SET), kLanes, kSingle, kBlock,
-                                       find, gather_row};
+                                       find, copy_rows};
 
 }  // namespace edgewright

@@ -1,4 +1,4 @@
-// The one inner loop of the library and its two helpers, per instruction set.
+// The one inner loop of the library, and the copy that prepares its input, per instruction set.
 //
 // Included by files that are compiled for different instruction sets: no standard library code
 // may be instantiated here, or the linker might keep its AVX-512 copy for everybody.
@@ -39,6 +39,18 @@ struct Work {
   float lowest;         // results are clamped from below: 0 for ReLU, -infinity for none
 };
 
+// Rows of `before` zeros, `count` elements that are `stride` apart in the source, `after` zeros.
+struct RowCopy {
+  float* target;
+  const float* source;
+  size_t rows;
+  size_t source_row;  // elements from one row of the source to the next
+  size_t before;
+  size_t count;
+  size_t after;
+  size_t stride;
+};
+
 using KernelFunction = void (*)(const Work&);
 
 struct InstructionSet {
@@ -50,8 +62,7 @@ struct InstructionSet {
   // Returns the kernel for panels of `vectors` vectors of `lanes` floats. `flat` says that the
   // vectors of every panel are neighbours in memory.
   KernelFunction (*find)(uint32_t lanes, uint32_t rows, uint32_t vectors, bool flat);
-  // Copies every `stride`-th of the elements that start at `source`.
-  void (*gather_row)(float* target, const float* source, size_t count, size_t stride);
+  void (*copy_rows)(const RowCopy&);
 };
 
 }  // namespace edgewright
