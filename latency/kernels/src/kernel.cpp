@@ -19,18 +19,22 @@ namespace {
 constexpr int kLanes = 16;
 constexpr int kSingle = 12;
 constexpr int kBlock = 6;
+constexpr int kTail = 5;
 #elif defined(__AVX2__)
 constexpr int kLanes = 8;
 constexpr int kSingle = 8;
 constexpr int kBlock = 3;
+constexpr int kTail = 2;
 #elif defined(__aarch64__)
 constexpr int kLanes = 4;
 constexpr int kSingle = 12;
 constexpr int kBlock = 6;
+constexpr int kTail = 0;  // a vector has four lanes: a tail would save nothing
 #else
 constexpr int kLanes = 4;
 constexpr int kSingle = 6;
 constexpr int kBlock = 2;
+constexpr int kTail = 0;
 #endif
 
 template <int Lanes>
@@ -50,9 +54,41 @@ inline void store(float* to, typename Vector<Lanes>::type value) {
   *reinterpret_cast<typename Vector<Lanes>::unaligned*>(to) = value;
 }
 
-template <int Lanes, int Rows, int Vectors, bool Flat>
+// Single pixels behind the vectors of a panel: the four rows of a block are the lanes.
+template <int Pixels>
+struct Tail {
+  using V = Vector<4>::type;
+  V sum[Pixels > 0 ? Pixels : 1];
+
+  void start(const float* bias) {
+    for (int i = 0; i < Pixels; ++i) sum[i] = load<4>(bias);
+  }
+
+  void add(const float* weights, const float* x) {
+    if constexpr (Pixels > 0) {
+      const V weight = load<4>(weights);
+#pragma GCC unroll 4
+      for (int i = 0; i < Pixels; ++i) sum[i] += weight * x[i];
+    }
+  }
+
+  void finish(float lowest, float* row, size_t plane, uint32_t rows) {
+    for (int i = 0; i < Pixels; ++i) {
+      const V floor = V{} + lowest;
+      const V result = floor > sum[i] ? floor : sum[i];
+      for (uint32_t r = 0; r < rows; ++r) row[r * plane + i] = result[r];
+    }
+  }
+};
+
+constexpr int tail_pixels(Form form) {
+  return form == Form::kFlatPlus1 ? 1 : form == Form::kFlatPlus4 ? 4 : 0;
+}
+
+template <int Lanes, int Rows, int Vectors, Form Shape>
 inline __attribute__((always_inline)) void multiply(const Work& work, const Block& block, const Panel& panel) {
   using V = typename Vector<Lanes>::type;
+  constexpr bool Flat = Shape != Form::kScattered;
   const float* start[Flat ? 1 : Vectors];
   for (int v = 0; v < (Flat ? 1 : Vectors); ++v) start[v] = work.input + panel.input[v];
 
@@ -62,6 +98,8 @@ inline __attribute__((always_inline)) void multiply(const Work& work, const Bloc
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) sum[r][v] = V{} + work.bias[block.channel + r];
   }
+  Tail<tail_pixels(Shape)> tail;
+  tail.start(work.bias + block.channel);
   const float* weight = work.weights + size_t{block.begin} * Rows;
   for (uint32_t tap = block.begin; tap < block.end; ++tap, weight += Rows) {
     const size_t offset = work.offsets[tap];
@@ -78,9 +116,11 @@ inline __attribute__((always_inline)) void multiply(const Work& work, const Bloc
 #pragma GCC unroll 16
       for (int v = 0; v < Vectors; ++v) sum[r][v] += weight[r] * x[v];
     }
+    tail.add(weight, start[0] + offset + Vectors * Lanes);
   }
   const V lowest = V{} + work.lowest;
   float* row = work.output + block.channel * work.output_plane;
+  tail.finish(work.lowest, row + panel.output[0] + Vectors * Lanes, work.output_plane, block.rows);
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
     if (Rows > 1 && static_cast<uint32_t>(r) >= block.rows) return;
@@ -93,36 +133,47 @@ inline __attribute__((always_inline)) void multiply(const Work& work, const Bloc
   }
 }
 
-template <int Lanes, int Rows, int Vectors, bool Flat>
+template <int Lanes, int Rows, int Vectors, Form Shape>
 void run(const Work& work) {
   for (size_t b = 0; b < work.num_blocks; ++b) {
     for (size_t p = 0; p < work.num_panels; ++p) {
-      multiply<Lanes, Rows, Vectors, Flat>(work, work.blocks[b], work.panels[p]);
+      multiply<Lanes, Rows, Vectors, Shape>(work, work.blocks[b], work.panels[p]);
     }
   }
 }
 
 template <int Lanes, int Rows, int Vectors>
-KernelFunction with_vectors(uint32_t vectors, bool flat) {
+KernelFunction with_form(Form form) {
+  if (form == Form::kScattered) return run<Lanes, Rows, Vectors, Form::kScattered>;
+  if (form == Form::kFlat) return run<Lanes, Rows, Vectors, Form::kFlat>;
+  if constexpr (Lanes == kLanes && Rows == 4 && Vectors <= kTail) {
+    if (form == Form::kFlatPlus1) return run<Lanes, Rows, Vectors, Form::kFlatPlus1>;
+    if (form == Form::kFlatPlus4) return run<Lanes, Rows, Vectors, Form::kFlatPlus4>;
+  }
+  return nullptr;
+}
+
+template <int Lanes, int Rows, int Vectors>
+KernelFunction with_vectors(uint32_t vectors, Form form) {
   if constexpr (Vectors == 0) {
     return nullptr;
   } else {
-    if (vectors != Vectors) return with_vectors<Lanes, Rows, Vectors - 1>(vectors, flat);
-    return flat ? run<Lanes, Rows, Vectors, true> : run<Lanes, Rows, Vectors, false>;
+    if (vectors != Vectors) return with_vectors<Lanes, Rows, Vectors - 1>(vectors, form);
+    return with_form<Lanes, Rows, Vectors>(form);
   }
 }
 
 template <int Lanes>
-KernelFunction with_lanes(uint32_t rows, uint32_t vectors, bool flat) {
-  if (rows == 1) return with_vectors<Lanes, 1, kSingle>(vectors, flat);
-  if (rows == 4) return with_vectors<Lanes, 4, kBlock>(vectors, flat);
+KernelFunction with_lanes(uint32_t rows, uint32_t vectors, Form form) {
+  if (rows == 1) return with_vectors<Lanes, 1, kSingle>(vectors, form);
+  if (rows == 4) return with_vectors<Lanes, 4, kBlock>(vectors, form);
   return nullptr;
 }
 
-KernelFunction find(uint32_t lanes, uint32_t rows, uint32_t vectors, bool flat) {
-  if (lanes == kLanes) return with_lanes<kLanes>(rows, vectors, flat);
-  if (lanes == 4) return with_lanes<4>(rows, vectors, flat);
-  if (lanes == 1) return with_lanes<1>(rows, vectors, flat);
+KernelFunction find(uint32_t lanes, uint32_t rows, uint32_t vectors, Form form) {
+  if (lanes == kLanes) return with_lanes<kLanes>(rows, vectors, form);
+  if (lanes == 4) return with_lanes<4>(rows, vectors, form);
+  if (lanes == 1) return with_lanes<1>(rows, vectors, form);
   return nullptr;
 }
 
@@ -169,6 +220,6 @@ void copy_rows(const RowCopy& copy) {
 
 extern const InstructionSet EDGEWRIGHT_SET;
 const InstructionSet EDGEWRIGHT_SET = {EDGEWRIGHT_TEXT(EDGEWRIGHT_SET), kLanes, kSingle, kBlock,
-                                       find, copy_rows};
+                                       kTail, find, copy_rows};
 
 }  // namespace edgewright

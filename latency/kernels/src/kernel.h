@@ -11,6 +11,14 @@ namespace edgewright {
 
 constexpr int kMaxVectors = 12;
 
+// How the pixels of a panel lie in memory.
+enum class Form {
+  kScattered,  // every vector has a place of its own
+  kFlat,       // the vectors are neighbours
+  kFlatPlus1,  // ... and so are one or four pixels behind them, their tail
+  kFlatPlus4,
+};
+
 // Adjacent output channels that share their taps: taps[begin, end) of the layer.
 struct Block {
   uint32_t channel;  // the first one
@@ -59,9 +67,9 @@ struct InstructionSet {
   // Vectors of a panel, at most, for unstructured weights and for blocks of four rows.
   uint32_t max_vectors_single;
   uint32_t max_vectors_block;
-  // Returns the kernel for panels of `vectors` vectors of `lanes` floats. `flat` says that the
-  // vectors of every panel are neighbours in memory.
-  KernelFunction (*find)(uint32_t lanes, uint32_t rows, uint32_t vectors, bool flat);
+  uint32_t max_vectors_tail;  // ... and for blocks of four rows with a tail
+  // Returns the kernel for panels of `vectors` vectors of `lanes` floats, or null.
+  KernelFunction (*find)(uint32_t lanes, uint32_t rows, uint32_t vectors, Form form);
   void (*copy_rows)(const RowCopy&);
 };
 

@@ -84,19 +84,34 @@ std::vector<Place> cover(const Run& run, uint32_t lanes) {
   return places;
 }
 
-bool is_flat(const Place* places, size_t count, uint32_t lanes) {
+Form form_of(const Place* places, size_t count, uint32_t lanes) {
   for (size_t i = 1; i < count; ++i) {
-    if (places[i].input != places[0].input + i * lanes) return false;
-    if (places[i].output != places[0].output + i * lanes) return false;
+    if (places[i].input != places[0].input + i * lanes) return Form::kScattered;
+    if (places[i].output != places[0].output + i * lanes) return Form::kScattered;
   }
-  return true;
+  return Form::kFlat;
+}
+
+// The form of the last panel when one or four pixels are left over behind whole vectors.
+Form tail_form(const Layer& layer, const InstructionSet& set, const Run& run) {
+  const bool possible =
+      run.count == 1 && run.length > set.lanes && layer.rows > 1 && set.max_vectors_tail > 0;
+  const size_t left = run.length % set.lanes;
+  if (possible && left == 1) return Form::kFlatPlus1;
+  if (possible && left == 4) return Form::kFlatPlus4;
+  return Form::kFlat;
 }
 
 Panels make_panels(const Layer& layer, const InstructionSet& set, const Run& run) {
   const uint32_t lanes = lanes_for(set, run.length);
-  const std::vector<Place> places = cover(run, lanes);
+  const Form last_form = tail_form(layer, set, run);
+  const bool has_tail = last_form != Form::kFlat;
+  const std::vector<Place> places =
+      cover(has_tail ? Run{run.length / lanes * lanes, 1, 0} : run, lanes);
   const size_t most = layer.rows == 1 ? set.max_vectors_single : set.max_vectors_block;
-  const size_t num_panels = (places.size() + most - 1) / most;
+  size_t num_panels = (places.size() + most - 1) / most;
+  // The last panel has the fewest vectors.
+  if (has_tail && places.size() / num_panels > set.max_vectors_tail) ++num_panels;
   const size_t vector_bytes =
       size_t{layer.in_channels} * layer.window.size[0] * lanes * sizeof(float);
 
@@ -104,9 +119,10 @@ Panels make_panels(const Layer& layer, const InstructionSet& set, const Run& run
   const Place* next = places.data();
   for (size_t i = 0; i < num_panels; ++i) {
     const size_t vectors = places.size() / num_panels + (i < places.size() % num_panels ? 1 : 0);
-    const bool flat = is_flat(next, vectors, lanes);
+    const bool last = i + 1 == num_panels;
+    const Form form = last && has_tail ? last_form : form_of(next, vectors, lanes);
     const KernelFunction kernel =
-        set.find(lanes, layer.rows, static_cast<uint32_t>(vectors), flat);
+        set.find(lanes, layer.rows, static_cast<uint32_t>(vectors), form);
     if (kernel == nullptr) throw std::logic_error("no kernel for this panel");
     Panel panel{};
     for (size_t v = 0; v < vectors; ++v, ++next) {

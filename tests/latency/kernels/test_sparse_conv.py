@@ -49,6 +49,11 @@ def test_matches_reference(problem: Problem, threads: int) -> None:
 
 
 LARGE = [
+    Problem(out_channels=18, in_channels=9, size=(7, 7), relu=True),
+    Problem(out_channels=9, in_channels=9, size=(10, 10), kernel=(3, 3), pads=(1,) * 4, batch=2),
+    Problem(out_channels=9, in_channels=9, size=(9, 13), kernel=(5, 5), pads=(2,) * 4),
+    Problem(out_channels=9, in_channels=9, size=(5, 5)),
+    Problem(out_channels=9, in_channels=9, size=(17, 1)),
     Problem(out_channels=70, in_channels=33, size=(14, 14), relu=True, density=0.1),
     Problem(out_channels=18, in_channels=12, size=(60, 61), density=0.2),
     Problem(out_channels=12, in_channels=160, size=(56, 56), kernel=(3, 3), pads=(1,) * 4, density=0.01),
