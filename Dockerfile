@@ -9,7 +9,7 @@ RUN if [ "$ROLE" = worker ]; then \
       pip install --no-cache-dir --index-url "$TORCH_INDEX" torch==2.13.0 \
       && pip install --no-cache-dir -r locks/search.txt -r locks/service.txt; \
     else pip install --no-cache-dir -r "locks/$ROLE.txt"; fi
-COPY pyproject.toml README.md LICENSE alembic.ini ./
+COPY CMakeLists.txt pyproject.toml README.md LICENSE alembic.ini ./
 COPY latency/ latency/
 COPY search/ search/
 COPY service/ service/

@@ -21,7 +21,9 @@ help: ## show this help
 .PHONY: setup
 setup: $(READY) ## make .venv with everything that is needed, from the locks
 
-$(READY): pyproject.toml locks/dev.txt
+KERNEL_SOURCES := CMakeLists.txt $(wildcard latency/kernels/src/*)
+
+$(READY): pyproject.toml locks/dev.txt $(KERNEL_SOURCES)
 	@echo "set-up: making $(VENV) (some minutes the first time)"
 	@start=$$SECONDS; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -31,6 +33,7 @@ $(READY): pyproject.toml locks/dev.txt
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0; \
 	$(BIN)/pip install --quiet --requirement locks/dev.txt; \
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .; \
+	$(BIN)/python -m latency.kernels; \
 	touch $(READY); \
 	echo "set-up: done in $$((SECONDS - start)) s"
 
@@ -65,6 +68,21 @@ check: lint test demo ## what CI runs
 .PHONY: bench
 bench: $(READY) ## benchmarks: error of the latency table on held-out networks
 	@$(BIN)/python -m benchmarks.table_error
+
+.PHONY: bench-kernels
+bench-kernels: $(READY) ## benchmark: the operator library against dense ONNX Runtime
+	@$(BIN)/python -m benchmarks.kernels
+
+SANITIZED := build/sanitize
+.PHONY: sanitize
+sanitize: $(READY) ## run the tests of the operator library under address and undefined sanitizers
+	@$(BIN)/cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	  -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DEDGEWRIGHT_SANITIZE=ON
+	@$(BIN)/cmake --build $(SANITIZED)
+	@LD_PRELOAD="$$($${CXX:-c++} -print-file-name=libasan.so) $$($${CXX:-c++} -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	  EDGEWRIGHT_KERNELS_LIBRARY=$(SANITIZED)/latency/kernels/src/libedgewright_kernels.so \
+	  $(BIN)/python -m pytest tests/latency/kernels
 
 .PHONY: locks
 locks: ## resolve the locks anew from pyproject.toml (needs the network)

@@ -6,6 +6,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from latency.graph import INPUT, OUTPUT, NetworkGraph
+from latency.lowering.library import LibraryNode, is_supported, lower_to_library, opset_imports
 from latency.lowering.operators import Wiring, gives_flat_output, lower_operator
 from latency.lowering.weights import WeightSource
 
@@ -21,6 +22,7 @@ def build_model(
     metadata: dict[str, str] | None = None,
     *,
     sparse_initializers: bool = False,
+    library: bool = False,
 ) -> onnx.ModelProto:
     """Return the model of one graph: `input` (1, C, H, W) to `logits`, both float32.
 
@@ -30,6 +32,8 @@ def build_model(
         metadata: text for the model's metadata properties.
         sparse_initializers: store a weight as values and flat indices where that is smaller in
             bytes, which is above two thirds of zeros. It saves file size, never time.
+        library: write sparse convolutions as nodes of the operator library, each with a fallback
+            in standard operators, so that the model also runs where the library is absent.
 
     Raises:
         ValueError: weights do not fit, are not finite, or names collide.
@@ -42,9 +46,12 @@ def build_model(
         flat_input = _common_rank(node.name, [flat[name] for name in node.inputs])
         output = OUTPUT if node is last else node.name
         wiring = Wiring(name=node.name, inputs=node.inputs, output=output, flat_input=flat_input)
-        build.nodes.extend(lower_operator(node.spec, wiring, arrays))
-        for part, array in arrays.items():
-            build.add_initializer(f"{node.name}.{part}", array)
+        if library and is_supported(node.spec):
+            build.add_library_node(lower_to_library(node.spec, wiring, arrays))
+        else:
+            build.nodes.extend(lower_operator(node.spec, wiring, arrays))
+            for part, array in arrays.items():
+                build.add_initializer(f"{node.name}.{part}", array)
         flat[node.name] = gives_flat_output(node.spec, flat_input=flat_input)
     shape = last.spec.out_shape
     build.check_names()
@@ -69,6 +76,13 @@ class _GraphBuild:
         self._sparse_initializers = sparse_initializers
         self._dense: list[onnx.TensorProto] = []
         self._sparse: list[onnx.SparseTensorProto] = []
+        self._functions: dict[str, onnx.FunctionProto] = {}
+
+    def add_library_node(self, lowered: LibraryNode) -> None:
+        """Add a node of the operator library; its fallback is stored once for all of its kind."""
+        self.nodes.append(lowered.node)
+        self._dense.extend(lowered.initializers)
+        self._functions[lowered.function.name] = lowered.function
 
     def add_initializer(self, name: str, array: npt.NDArray[np.float32]) -> None:
         """Store an array, sparse where that was asked for and is smaller."""
@@ -111,7 +125,11 @@ class _GraphBuild:
         )
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=[
+                helper.make_opsetid("", OPSET),
+                *(opset_imports() if self._functions else []),
+            ],
+            functions=list(self._functions.values()),
             ir_version=IR_VERSION,
             producer_name=PRODUCER,
         )

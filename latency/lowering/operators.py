@@ -30,7 +30,7 @@ def lower_operator(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> list
     Raises:
         ValueError: the weights do not fit the spec, or the operator cannot read a flat tensor.
     """
-    _check_weights(spec, wiring.name, weights)
+    check_weights(spec, wiring.name, weights)
     if wiring.flat_input and spec.kind in _SPATIAL:
         raise ValueError(f"lowering: {wiring.name!r} ({spec.kind.value}) cannot read a flat tensor")
     return _LOWER[spec.kind](spec, wiring)
@@ -128,7 +128,12 @@ def _concat(_: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
     return [helper.make_node("Concat", inputs, [wiring.output], name=wiring.name, axis=1)]
 
 
-def _check_weights(spec: OperatorSpec, name: str, weights: Weights) -> None:
+def check_weights(spec: OperatorSpec, name: str, weights: Weights) -> None:
+    """Check that an operator has the weights that it needs, in their shapes.
+
+    Raises:
+        ValueError: one is missing, unknown, or of another shape; the message names the operator.
+    """
     shape = spec.weight_shape
     expected = {} if shape is None else {"weight": shape, "bias": (spec.out_channels,)}
     if set(weights) != set(expected):

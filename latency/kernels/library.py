@@ -1,0 +1,54 @@
+"""Where the compiled operator library is, and how a session gets it. Standard library only."""
+
+import os
+import sysconfig
+from pathlib import Path
+from typing import Protocol
+
+DOMAIN = "ai.edgewright"
+DOMAIN_VERSION = 1
+ENVIRONMENT_VARIABLE = "EDGEWRIGHT_KERNELS_LIBRARY"
+
+_FILE = "libedgewright_kernels.so"
+
+
+class SessionOptions(Protocol):
+    """What is needed of `onnxruntime.SessionOptions`."""
+
+    def register_custom_ops_library(self, path: str) -> None:
+        """Load an operator library into the sessions of these options."""
+
+
+def library_path() -> Path | None:
+    """Return the compiled library, or None where none was built: then models run as dense.
+
+    An installed package carries it beside this module; an editable installation leaves it where
+    packages with machine code are installed. `EDGEWRIGHT_KERNELS_LIBRARY` names another one.
+
+    Raises:
+        ValueError: the environment variable names no file.
+    """
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
+    if chosen:
+        path = Path(chosen)
+        if not path.is_file():
+            raise ValueError(f"{ENVIRONMENT_VARIABLE}: there is no file {chosen!r}")
+        return path.resolve()
+    installed = Path(sysconfig.get_path("platlib"), "latency", "kernels")
+    for folder in (Path(__file__).parent, installed):
+        path = folder / _FILE
+        if path.is_file():
+            return path.resolve()
+    return None
+
+
+def register(session_options: SessionOptions) -> bool:
+    """Load the library into the sessions of these options; False where there is none.
+
+    A session needs nothing else: the same model runs in both cases, with the same results.
+    """
+    path = library_path()
+    if path is None:
+        return False
+    session_options.register_custom_ops_library(str(path))
+    return True

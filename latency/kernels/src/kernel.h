@@ -1,0 +1,76 @@
+// The one inner loop of the library, and the copy that prepares its input, per instruction set.
+//
+// Included by files that are compiled for different instruction sets: no standard library code
+// may be instantiated here, or the linker might keep its AVX-512 copy for everybody.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace edgewright {
+
+constexpr int kMaxVectors = 12;
+
+// How the pixels of a panel lie in memory.
+enum class Form {
+  kScattered,  // every vector has a place of its own
+  kFlat,       // the vectors are neighbours
+  kFlatPlus1,  // ... and so are one or four pixels behind them, their tail
+  kFlatPlus4,
+};
+
+// Adjacent output channels that share their taps: taps[begin, end) of the layer.
+struct Block {
+  uint32_t channel;  // the first one
+  uint32_t rows;     // how many of the block's channels exist; fewer in a ragged last block
+  uint32_t begin;
+  uint32_t end;
+};
+
+// Up to kMaxVectors vectors of output pixels that are computed together, held in registers.
+struct Panel {
+  uint32_t input[kMaxVectors];   // where each vector starts in a plane of the prepared input
+  uint32_t output[kMaxVectors];  // ... and in a plane of the output
+};
+
+struct Work {
+  const Block* blocks;
+  size_t num_blocks;
+  const uint32_t* offsets;  // per tap: elements from a panel's start to the value to read
+  const float* weights;     // per tap: one per row of the block
+  const float* bias;        // per output channel, padded to whole blocks
+  const Panel* panels;
+  size_t num_panels;
+  const float* input;
+  float* output;
+  size_t output_plane;  // elements from one output channel to the next
+  float lowest;         // results are clamped from below: 0 for ReLU, -infinity for none
+};
+
+// Rows of `before` zeros, `count` elements that are `stride` apart in the source, `after` zeros.
+struct RowCopy {
+  float* target;
+  const float* source;
+  size_t rows;
+  size_t source_row;  // elements from one row of the source to the next
+  size_t before;
+  size_t count;
+  size_t after;
+  size_t stride;
+};
+
+using KernelFunction = void (*)(const Work&);
+
+struct InstructionSet {
+  const char* name;
+  uint32_t lanes;  // floats of a vector; panels with vectors of 4 and 1 lanes exist too
+  // Vectors of a panel, at most, for unstructured weights and for blocks of four rows.
+  uint32_t max_vectors_single;
+  uint32_t max_vectors_block;
+  uint32_t max_vectors_tail;  // ... and for blocks of four rows with a tail
+  // Returns the kernel for panels of `vectors` vectors of `lanes` floats, or null.
+  KernelFunction (*find)(uint32_t lanes, uint32_t rows, uint32_t vectors, Form form);
+  void (*copy_rows)(const RowCopy&);
+};
+
+}  // namespace edgewright

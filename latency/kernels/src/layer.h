@@ -1,0 +1,58 @@
+// A sparse convolution as it is given in the model, checked and packed for the kernels.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "kernel.h"
+#include "ort_api.h"
+
+namespace edgewright {
+
+constexpr uint32_t kRowsOfBlock = 4;
+
+// One group of weights: the input channel and the place in the window that they multiply.
+struct Tap {
+  uint32_t channel;
+  uint32_t y;
+  uint32_t x;
+};
+
+struct Window {
+  std::array<uint32_t, 2> size;     // height, width
+  std::array<uint32_t, 2> stride;   // height, width
+  std::array<uint32_t, 2> dilation; // height, width
+  std::array<uint32_t, 4> padding;  // top, left, bottom, right
+};
+
+struct Layer {
+  uint32_t out_channels;
+  uint32_t in_channels;
+  uint32_t rows;  // output channels that share their taps: 1 or kRowsOfBlock
+  Window window;
+  std::vector<Block> blocks;   // ascending by number of taps, so that loop exits are predictable
+  std::vector<Tap> taps;
+  std::vector<float> weights;  // one per row of the block, for each tap
+  std::vector<float> bias;     // padded to whole blocks
+};
+
+// What a node holds: attributes and constant inputs, not yet trusted.
+struct LayerSource {
+  std::vector<int64_t> weight_shape;  // out, in, height, width
+  std::vector<int64_t> strides;       // 2
+  std::vector<int64_t> dilations;     // 2
+  std::vector<int64_t> pads;          // 4
+  Tensor values;                      // float32 (groups, rows of a block)
+  Tensor indices;                     // int32 (groups): ascending flat positions in the weight of
+                                      // shape (blocks, in, height, width)
+  Tensor bias;                        // float32 (out)
+};
+
+// Throws std::invalid_argument that says what is wrong.
+Layer pack_layer(const LayerSource& source);
+
+// Boundaries of `parts` runs of blocks with about the same work each; parts + 1 values.
+std::vector<size_t> split_blocks(const Layer& layer, size_t parts);
+
+}  // namespace edgewright

@@ -1,0 +1,112 @@
+// The part of ONNX Runtime's C interface that this library uses.
+//
+// The wheels of ONNX Runtime ship no headers, and none is needed: the interface is a table of
+// function pointers that only ever grows, so a slot keeps its number for good. Slots below exist
+// since API version 17 (ONNX Runtime 1.17).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+extern "C" {
+struct OrtStatus;
+struct OrtSessionOptions;
+struct OrtCustomOpDomain;
+struct OrtKernelInfo;
+struct OrtKernelContext;
+struct OrtValue;
+struct OrtTensorTypeAndShapeInfo;
+
+struct OrtApiBase {
+  const void* (*GetApi)(uint32_t version);
+  const char* (*GetVersionString)();
+};
+
+// Fields and their order are those of the C interface; the unused ones stay null.
+struct OrtCustomOp {
+  uint32_t version;
+  void* (*CreateKernel)(const OrtCustomOp*, const void* api, const OrtKernelInfo*);
+  const char* (*GetName)(const OrtCustomOp*);
+  const char* (*GetExecutionProviderType)(const OrtCustomOp*);
+  int (*GetInputType)(const OrtCustomOp*, size_t index);
+  size_t (*GetInputTypeCount)(const OrtCustomOp*);
+  int (*GetOutputType)(const OrtCustomOp*, size_t index);
+  size_t (*GetOutputTypeCount)(const OrtCustomOp*);
+  void (*KernelCompute)(void* kernel, OrtKernelContext*);
+  void (*KernelDestroy)(void* kernel);
+  int (*GetInputCharacteristic)(const OrtCustomOp*, size_t index);
+  int (*GetOutputCharacteristic)(const OrtCustomOp*, size_t index);
+  int (*GetInputMemoryType)(const OrtCustomOp*, size_t index);
+  int (*GetVariadicInputMinArity)(const OrtCustomOp*);
+  int (*GetVariadicInputHomogeneity)(const OrtCustomOp*);
+  int (*GetVariadicOutputMinArity)(const OrtCustomOp*);
+  int (*GetVariadicOutputHomogeneity)(const OrtCustomOp*);
+  OrtStatus* (*CreateKernelV2)(const OrtCustomOp*, const void* api, const OrtKernelInfo*,
+                               void** kernel);
+  OrtStatus* (*KernelComputeV2)(void* kernel, OrtKernelContext*);
+  void* later_versions[7];  // shape inference, versions and aliasing: not used
+};
+}
+
+static_assert(sizeof(void*) != 8 || sizeof(OrtCustomOp) == 208, "layout of OrtCustomOp");
+
+namespace edgewright {
+
+constexpr uint32_t kApiVersion = 17;       // what this library asks the runtime for
+constexpr uint32_t kCustomOpVersion = 16;  // fields of OrtCustomOp up to KernelComputeV2
+constexpr int kFloat = 1;                  // ONNXTensorElementDataType
+constexpr int kInt32 = 6;
+constexpr int kFail = 1;  // OrtErrorCode
+constexpr int kInvalidArgument = 2;
+
+// The functions of the runtime, found once when the library is registered.
+struct Api {
+  OrtStatus* (*CreateStatus)(int code, const char* message);
+  const char* (*GetErrorMessage)(const OrtStatus*);
+  void (*ReleaseStatus)(OrtStatus*);
+  OrtStatus* (*CreateCustomOpDomain)(const char* name, OrtCustomOpDomain**);
+  OrtStatus* (*CustomOpDomain_Add)(OrtCustomOpDomain*, const OrtCustomOp*);
+  OrtStatus* (*AddCustomOpDomain)(OrtSessionOptions*, OrtCustomOpDomain*);
+  OrtStatus* (*GetTensorMutableData)(OrtValue*, void**);
+  OrtStatus* (*GetTensorTypeAndShape)(const OrtValue*, OrtTensorTypeAndShapeInfo**);
+  OrtStatus* (*GetTensorElementType)(const OrtTensorTypeAndShapeInfo*, int*);
+  OrtStatus* (*GetDimensionsCount)(const OrtTensorTypeAndShapeInfo*, size_t*);
+  OrtStatus* (*GetDimensions)(const OrtTensorTypeAndShapeInfo*, int64_t*, size_t count);
+  void (*ReleaseTensorTypeAndShapeInfo)(OrtTensorTypeAndShapeInfo*);
+  OrtStatus* (*KernelInfoGetAttributeArray_int64)(const OrtKernelInfo*, const char* name,
+                                                  int64_t* values, size_t* size);
+  OrtStatus* (*KernelInfo_GetNodeName)(const OrtKernelInfo*, char* text, size_t* size);
+  OrtStatus* (*KernelInfoGetConstantInput_tensor)(const OrtKernelInfo*, size_t index,
+                                                  int* is_constant, const OrtValue**);
+  OrtStatus* (*KernelContext_GetInput)(const OrtKernelContext*, size_t index, const OrtValue**);
+  OrtStatus* (*KernelContext_GetOutput)(OrtKernelContext*, size_t index, const int64_t* dims,
+                                        size_t num_dims, OrtValue**);
+  OrtStatus* (*KernelContext_ParallelFor)(const OrtKernelContext*, void (*)(void*, size_t),
+                                          size_t total, size_t num_batch, void* user);
+};
+
+struct Tensor {
+  std::vector<int64_t> shape;
+  void* data;
+};
+
+// Fills the table; false when the runtime is older than kApiVersion.
+bool load_api(const OrtApiBase* base);
+const Api& api();
+
+// Throws std::invalid_argument with the runtime's own text when `status` is an error.
+void check(OrtStatus* status);
+
+Tensor tensor_of(const OrtValue* value);
+
+// Throws std::invalid_argument when the input is no initialiser or of another element type.
+Tensor constant_input(const OrtKernelInfo* info, size_t index, const char* name, int element_type);
+
+// Throws std::invalid_argument when the attribute is missing or has another number of values.
+std::vector<int64_t> attribute(const OrtKernelInfo* info, const char* name, size_t count);
+
+std::string node_name(const OrtKernelInfo* info);
+
+}  // namespace edgewright
