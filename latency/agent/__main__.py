@@ -125,7 +125,10 @@ def _line(finding: Finding) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edgewright-agent", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="edgewright-agent",
+        description="Measures on this machine what a server of Edgewright asks for.",
+    )
     parser.add_argument("--verbose", action="store_true", help="log every step")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

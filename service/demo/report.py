@@ -77,7 +77,7 @@ def _genotype_lines(genotype: dict[str, Any]) -> Iterator[str]:
     densities = [float(c["density"]) for c in layers if c["pattern"] != "channel"]
     if densities:
         yield (
-            f"layers     {len(densities)} of them sparse, densities from {min(densities):.1%} "
+            f"layers     {len(densities)} are sparse, with densities from {min(densities):.1%} "
             f"to {max(densities):.1%}"
         )
 

@@ -69,7 +69,7 @@ def predict_latency(
     row = use_cases.latest_table(session, device.id)
     if row is None:
         raise ConflictError(
-            "This device has no latency table yet; start with POST /v1/profiles.",
+            "This device has no latency table yet: profile it first (`edgewright profile`).",
             code="no-table",
         )
     try:
