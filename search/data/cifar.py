@@ -74,6 +74,8 @@ def _splits(train: list[Batch], test: Batch, folder: Path) -> Splits:
 
 
 def _read_bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise ValueError(f"dataset: {path} is no file")
     try:
         return path.read_bytes()
     except OSError as error:

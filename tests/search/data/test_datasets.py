@@ -1,5 +1,6 @@
 """Every format loads, and every kind of damage is named."""
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,12 @@ class TestCifar:
         path.write_bytes(path.read_bytes()[:-1])
         with pytest.raises(ValueError, match=r"data_batch_3\.bin is truncated: 30729 bytes"):
             load("cifar10-binary", binary)
+
+    def test_a_pipe_is_not_waited_for(self, binary: Path) -> None:
+        (binary / "data_batch_2.bin").unlink()
+        os.mkfifo(binary / "data_batch_2.bin")
+        with pytest.raises(ValueError, match=r"data_batch_2\.bin is no file"):
+            load_dataset(DatasetRef(format="cifar10-binary", path=str(binary)))
 
     def test_missing_binary_is_named(self, binary: Path) -> None:
         (binary / "test_batch.bin").unlink()
