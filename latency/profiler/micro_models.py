@@ -1,6 +1,6 @@
 """Micro-models: two small networks whose difference in time is `copies` times one operator.
 
-An operator alone in a session costs 1.4 to 5 times as much as inside a network: the session's
+An operator alone in a session costs several times as much as inside a network: the session's
 own time and the change of memory layout on both sides come with it. So both models here have the
 same frame, and only the number of operators differs. The frame of copy i:
 
