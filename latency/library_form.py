@@ -29,10 +29,7 @@ def library_form(graph: NetworkGraph) -> NetworkGraph:
     """
     if graph.regime is Regime.LIBRARY:
         return graph
-    nodes = [
-        replace(node, spec=replace(node.spec, regime=Regime.LIBRARY))
-        for node in without_duplicates(graph)
-    ]
+    nodes = [replace(node, spec=_library_spec(node.spec)) for node in without_duplicates(graph)]
     nodes = _move_sums(nodes)
     nodes = _move_relus_back(nodes)
     nodes = _move_relus_ahead(nodes)
@@ -52,6 +49,13 @@ def row_spec(spec: OperatorSpec) -> OperatorSpec:
     if spec.activation in _CLAMPED:
         spec = replace(spec, activation=Activation.NONE)
     return spec.dense() if spec.density == 1.0 or spec.is_depthwise else spec
+
+
+def _library_spec(spec: OperatorSpec) -> OperatorSpec:
+    """Return the operator of the library; filters that share channels are blocks for it too."""
+    if spec.pattern is SparsityPattern.BALANCED_BLOCK:
+        spec = replace(spec, pattern=SparsityPattern.BLOCK, block_filters=0)
+    return replace(spec, regime=Regime.LIBRARY)
 
 
 def without_duplicates(graph: NetworkGraph) -> list[GraphNode]:

@@ -34,14 +34,17 @@ class Regime(StrEnum):
 class SparsityPattern(StrEnum):
     """What may become zero together.
 
-    `POSITIONS` is sparsity of the output: runs of POSITION_PIXELS adjacent pixels are computed or
-    are a constant of their channel. `CHANNEL` never appears in an OperatorSpec: removed channels leave the graph, so the device
-    sees a dense operator with fewer channels.
+    `BALANCED_BLOCK` is for stock runtimes: `block_filters` adjacent filters read the same input
+    channels, and every block reads as many. `POSITIONS` is sparsity of the output: runs of
+    POSITION_PIXELS adjacent pixels are computed or are a constant of their channel. `CHANNEL`
+    never appears in an OperatorSpec: removed channels leave the graph, so the device sees a dense
+    operator with fewer channels.
     """
 
     DENSE = "dense"
     UNSTRUCTURED = "unstructured"
     BLOCK = "block"  # BLOCK_ROWS adjacent output channels share their input indices
+    BALANCED_BLOCK = "balanced-block"
     POSITIONS = "positions"
     CHANNEL = "channel"
 
@@ -57,7 +60,9 @@ class Activation(StrEnum):
 
 
 BLOCK_ROWS = 4
+BALANCED_FILTERS = (32, 64)  # how many filters may share their input channels in stock runtimes
 POSITION_PIXELS = 16
+UNCUT = (0, 0, 0, 0)
 MAX_DIMENSION = 65_536
 
 _WEIGHTED = (OperatorKind.CONV, OperatorKind.LINEAR)
@@ -95,6 +100,11 @@ class OperatorSpec:
     regime: Regime = Regime.STOCK
     relu_input: bool = False  # ReLU on the input
     residual: bool = False  # one more input is added before the activation
+    # Rows and columns of a convolution's kernel that do not exist: top, left, bottom, right. The
+    # kernel that remains need not be square; it reads what it read before, so its padding on
+    # each side is that much smaller.
+    cut: tuple[int, int, int, int] = UNCUT
+    block_filters: int = 0  # one of BALANCED_FILTERS for a balanced-block pattern, else 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", OperatorKind(self.kind))
@@ -102,6 +112,7 @@ class OperatorSpec:
         object.__setattr__(self, "pattern", SparsityPattern(self.pattern))
         object.__setattr__(self, "regime", Regime(self.regime))
         object.__setattr__(self, "density", round(float(self.density), 4))
+        object.__setattr__(self, "cut", tuple(self.cut))
         _check_ranges(self)
         _check_consistency(self)
 
@@ -147,10 +158,27 @@ class OperatorSpec:
         )
 
     @property
+    def kernel_shape(self) -> tuple[int, int]:
+        """Height and width of the kernel, without what is cut off."""
+        top, left, bottom, right = self.cut
+        return (self.kernel - top - bottom, self.kernel - left - right)
+
+    @property
+    def pads(self) -> tuple[int, int, int, int]:
+        """Padding at the top, left, bottom and right, pixels."""
+        top, left, bottom, right = (self.padding - self.dilation * lost for lost in self.cut)
+        return (top, left, bottom, right)
+
+    @property
+    def kept_channels(self) -> int:
+        """How many input channels each block of a balanced-block pattern reads."""
+        return max(1, round(self.density * self.in_channels))
+
+    @property
     def weight_shape(self) -> tuple[int, ...] | None:
         """Shape of the dense weight, or None where the operation has no weights."""
         if self.kind is OperatorKind.CONV:
-            return (self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel)
+            return (self.out_channels, self.in_channels // self.groups, *self.kernel_shape)
         if self.kind is OperatorKind.LINEAR:
             return (self.out_channels, self.in_channels)
         return None
@@ -179,7 +207,8 @@ class OperatorSpec:
     @property
     def executed_macs(self) -> float:
         """Multiply-adds that are really executed: the library leaves out what is zero."""
-        return self.macs * (self.density if self.regime is Regime.LIBRARY else 1.0)
+        balanced = self.pattern is SparsityPattern.BALANCED_BLOCK
+        return self.macs * (self.density if balanced or self.regime is Regime.LIBRARY else 1.0)
 
     @property
     def traffic_elements(self) -> int:
@@ -221,7 +250,7 @@ class OperatorSpec:
 
     def dense(self) -> "OperatorSpec":
         """Return the same operation with every weight kept."""
-        return replace(self, pattern=SparsityPattern.DENSE, density=1.0)
+        return replace(self, pattern=SparsityPattern.DENSE, density=1.0, block_filters=0)
 
     def label(self) -> str:
         """Return a short text for people, such as `conv 16->32 k3 s2 @16x16 relu`."""
@@ -232,14 +261,18 @@ class OperatorSpec:
             f"g{self.groups}": self.groups > 1,
             f"d{self.dilation}": self.dilation > 1,
             f"x{self.inputs}": self.inputs > 1,
+            f"window {self.kernel_shape[0]}x{self.kernel_shape[1]}": self.cut != UNCUT,
             f"@{self.height}x{self.width}": True,
             "relu-in": self.relu_input,
             "add": self.residual,
             self.activation.value: self.activation is not Activation.NONE,
-            f"{self.pattern.value} {self.density:g}": self.pattern is not SparsityPattern.DENSE,
+            f"{self._pattern_label()} {self.density:g}": self.pattern is not SparsityPattern.DENSE,
             self.regime.value: self.regime is not Regime.STOCK,
         }
         return " ".join([self.kind.value, *(text for text, shown in details.items() if shown)])
+
+    def _pattern_label(self) -> str:
+        return f"{self.pattern.value}{self.block_filters or ''}"
 
     def _window_output(self, size: int) -> int:
         if self.kind is OperatorKind.GLOBAL_AVG_POOL:
@@ -251,6 +284,8 @@ class OperatorSpec:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
     return value.value if isinstance(value, StrEnum) else value
 
 
@@ -287,6 +322,8 @@ def _check_consistency(spec: OperatorSpec) -> None:
     if spec.out_height < 1 or spec.out_width < 1:
         raise ValueError("operator: the window is larger than the padded input")
     _check_fusions(spec)
+    _check_cut(spec)
+    _check_balanced(spec)
 
 
 def _check_fusions(spec: OperatorSpec) -> None:
@@ -300,6 +337,33 @@ def _check_fusions(spec: OperatorSpec) -> None:
     if spec.pattern is SparsityPattern.POSITIONS and (not library_conv or spec.residual):
         raise ValueError(
             "operator: positions are for convolutions of the library that add no tensor"
+        )
+
+
+def _check_cut(spec: OperatorSpec) -> None:
+    if spec.cut == UNCUT:
+        return
+    if spec.kind is not OperatorKind.CONV:
+        raise ValueError(f"operator: {spec.kind.value} has no kernel to cut")
+    if len(spec.cut) != len(UNCUT) or not all(type(lost) is int and lost >= 0 for lost in spec.cut):
+        raise ValueError(f"operator: cut must be four whole numbers from 0, got {spec.cut}")
+    if min(spec.kernel_shape) < 1:
+        raise ValueError(f"operator: cut {spec.cut} leaves nothing of a kernel of {spec.kernel}")
+    if min(spec.pads) < 0:
+        raise ValueError(f"operator: cut {spec.cut} needs more padding than {spec.padding}")
+
+
+def _check_balanced(spec: OperatorSpec) -> None:
+    if spec.pattern is not SparsityPattern.BALANCED_BLOCK:
+        if spec.block_filters != 0:
+            raise ValueError("operator: block_filters is for the balanced-block pattern only")
+        return
+    if spec.kind is not OperatorKind.CONV or spec.groups > 1 or spec.regime is Regime.LIBRARY:
+        raise ValueError("operator: balanced-block is for stock convolutions without groups")
+    if spec.block_filters not in BALANCED_FILTERS or spec.out_channels % spec.block_filters:
+        raise ValueError(
+            f"operator: block_filters must be one of {BALANCED_FILTERS} and divide out_channels, "
+            f"got {spec.block_filters}"
         )
 
 

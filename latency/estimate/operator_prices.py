@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from latency.estimate.estimator import Price, PriceSource
 from latency.estimate.execution import executed_nodes
@@ -9,7 +10,7 @@ from latency.estimate.gaps import GapModel, fit_gap_model
 from latency.estimate.interpolation import RowIndex
 from latency.graph import NetworkGraph
 from latency.library_form import row_spec
-from latency.operator import OperatorSpec, Regime, SparsityPattern
+from latency.operator import UNCUT, OperatorSpec, Regime, SparsityPattern
 from latency.table import TableRow
 
 
@@ -18,7 +19,8 @@ class OperatorPrices:
 
     An operator's price is its row; else it lies between rows of other densities; else, in stock
     runtimes, zeros are worth nothing and its dense form decides; else it lies between rows of
-    other channel counts; else a model fitted on all rows estimates it.
+    other channel counts; else a kernel that is cut costs what the whole one does; else a model
+    fitted on all rows estimates it.
     """
 
     def __init__(self, rows: Sequence[TableRow]) -> None:
@@ -55,6 +57,8 @@ class OperatorPrices:
         between = self._index.along_channels(spec)
         if between is not None:
             return _price(between.ns, between.spread_ns, PriceSource.INTERPOLATED)
+        if spec.cut != UNCUT:
+            return self.price(replace(spec, cut=UNCUT))
         if self._gap_model is None:
             self._gap_model = fit_gap_model(list(self._rows.values()))
         return _price(*self._gap_model.price_ns(spec), PriceSource.ESTIMATED)

@@ -1,5 +1,7 @@
 """NetworkGraph plus weights to an ONNX model, for the profiler and the exporter alike."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -7,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from latency.graph import INPUT, OUTPUT, NetworkGraph
 from latency.lowering.library import LibraryNodes, lower_to_library, opset_imports
-from latency.lowering.operators import Wiring, gives_flat_output, lower_operator
+from latency.lowering.operators import Wiring, gives_flat_output, lower_operator, stored_arrays
 from latency.lowering.weights import WeightSource
 from latency.operator import Regime
 
@@ -52,7 +54,7 @@ def build_model(
             build.add_library_nodes(lower_to_library(node.spec, wiring, arrays))
         else:
             build.nodes.extend(lower_operator(node.spec, wiring, arrays))
-            for part, array in arrays.items():
+            for part, array in stored_arrays(node.spec, arrays).items():
                 build.add_initializer(f"{node.name}.{part}", array)
         flat[node.name] = gives_flat_output(node.spec, flat_input=flat_input)
     shape = last.spec.out_shape
@@ -86,12 +88,13 @@ class _GraphBuild:
         self._dense.extend(lowered.initializers)
         self._functions.update((function.name, function) for function in lowered.functions)
 
-    def add_initializer(self, name: str, array: npt.NDArray[np.float32]) -> None:
+    def add_initializer(self, name: str, array: npt.NDArray[Any]) -> None:
         """Store an array, sparse where that was asked for and is smaller."""
         if not np.isfinite(array).all():
             raise ValueError(f"lowering: {name!r} has values that are not finite")
-        array = np.ascontiguousarray(array, dtype=np.float32)
-        if self._sparse_initializers and sparse_is_smaller(array):
+        if array.dtype.kind == "f":
+            array = np.ascontiguousarray(array, dtype=np.float32)
+        if array.dtype == np.float32 and self._sparse_initializers and sparse_is_smaller(array):
             self._sparse.append(_sparse_tensor(name, array))
         else:
             self._dense.append(numpy_helper.from_array(array, name))

@@ -178,7 +178,7 @@ def _compressed(spec: OperatorSpec, weights: Weights) -> dict[str, npt.NDArray[A
 def _window(spec: OperatorSpec) -> dict[str, Any]:
     return {
         "strides": [spec.stride] * 2,
-        "pads": [spec.padding] * 4,
+        "pads": list(spec.pads),
         "dilations": [spec.dilation] * 2,
     }
 

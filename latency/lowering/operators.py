@@ -5,11 +5,12 @@ the convolution: every runtime of ours fuses ReLU and ReLU6 on load.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 from onnx import helper
 
+from latency.lowering.balanced_block import gathered
 from latency.lowering.weights import Weights
 from latency.operator import Activation, OperatorKind, OperatorSpec, SparsityPattern
 
@@ -33,7 +34,21 @@ def lower_operator(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> list
     check_weights(spec, wiring.name, weights)
     if wiring.flat_input and spec.kind in _SPATIAL:
         raise ValueError(f"lowering: {wiring.name!r} ({spec.kind.value}) cannot read a flat tensor")
+    if spec.pattern is SparsityPattern.BALANCED_BLOCK:
+        return _balanced_conv(spec, wiring)
     return _LOWER[spec.kind](spec, wiring)
+
+
+def stored_arrays(spec: OperatorSpec, weights: Weights) -> Weights:
+    """Return the initialisers of the nodes of `lower_operator`, by the last part of their names.
+
+    Raises:
+        ValueError: a block of a balanced-block pattern reads more channels than it may.
+    """
+    if spec.pattern is not SparsityPattern.BALANCED_BLOCK:
+        return weights
+    weight, channels = gathered(weights["weight"], spec.block_filters, spec.kept_channels)
+    return {"weight": weight, "bias": weights["bias"], "channels": channels}
 
 
 def gives_flat_output(spec: OperatorSpec, *, flat_input: bool) -> bool:
@@ -43,6 +58,19 @@ def gives_flat_output(spec: OperatorSpec, *, flat_input: bool) -> bool:
     return flat_input
 
 
+def _balanced_conv(spec: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
+    """Copy the channels that each block of filters reads, and give each block its own group."""
+    source = f"{wiring.name}.gathered"
+    channels = f"{wiring.name}.channels"
+    inputs = [wiring.inputs[0], channels]
+    blocks = spec.out_channels // spec.block_filters
+    grouped = replace(spec.dense(), in_channels=blocks * spec.kept_channels, groups=blocks)
+    return [
+        helper.make_node("Gather", inputs, [source], name=source, axis=1),
+        *_conv(grouped, replace(wiring, inputs=(source,))),
+    ]
+
+
 def _conv(spec: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
     output, tail = _activated(spec, wiring)
     conv = helper.make_node(
@@ -50,9 +78,9 @@ def _conv(spec: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
         [wiring.inputs[0], f"{wiring.name}.weight", f"{wiring.name}.bias"],
         [output],
         name=wiring.name,
-        kernel_shape=[spec.kernel] * 2,
+        kernel_shape=list(spec.kernel_shape),
         strides=[spec.stride] * 2,
-        pads=[spec.padding] * 4,
+        pads=list(spec.pads),
         dilations=[spec.dilation] * 2,
         group=spec.groups,
     )

@@ -12,6 +12,12 @@ from latency.operator import BLOCK_ROWS, SparsityPattern
 
 Mask = npt.NDArray[np.bool_]
 
+_NOT_OF_SINGLE_WEIGHTS = (
+    SparsityPattern.CHANNEL,
+    SparsityPattern.POSITIONS,
+    SparsityPattern.BALANCED_BLOCK,
+)
+
 
 def num_groups(pattern: SparsityPattern, shape: Sequence[int]) -> int:
     """Return how many groups of weights live or die together in a weight of `shape`."""
@@ -72,8 +78,8 @@ def _mask_of(
 
 
 def _group_shape(pattern: SparsityPattern, shape: Sequence[int]) -> tuple[int, ...]:
-    if pattern in (SparsityPattern.CHANNEL, SparsityPattern.POSITIONS):
-        raise ValueError(f"pattern: {pattern.value} sparsity has no mask of weights")
+    if pattern in _NOT_OF_SINGLE_WEIGHTS:
+        raise ValueError(f"pattern: {pattern.value} sparsity has no mask that its name defines")
     if pattern is SparsityPattern.BLOCK:
         return (-(-shape[0] // BLOCK_ROWS), *shape[1:])
     return tuple(shape)

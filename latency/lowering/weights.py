@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latency.graph import GraphNode
+from latency.lowering.balanced_block import random_balanced_mask
 from latency.lowering.patterns import random_mask
 from latency.operator import POSITION_PIXELS, OperatorSpec, SparsityPattern
 
@@ -30,7 +31,10 @@ def random_weights(seed: int) -> WeightSource:
         rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         positions = node.spec.pattern is SparsityPattern.POSITIONS
         pattern = SparsityPattern.DENSE if positions else node.spec.pattern
-        mask = random_mask(pattern, shape, node.spec.density, rng)
+        if pattern is SparsityPattern.BALANCED_BLOCK:
+            mask = random_balanced_mask(node.spec, rng)
+        else:
+            mask = random_mask(pattern, shape, node.spec.density, rng)
         fan_in = max(1.0, float(mask.sum()) / shape[0])
         values = rng.standard_normal(shape, dtype=np.float32) * np.float32((2.0 / fan_in) ** 0.5)
         bias = rng.standard_normal(shape[0], dtype=np.float32) * np.float32(0.1)

@@ -1,0 +1,1 @@
+"""From an ONNX model to a network of ours: what `latency.lowering.read_model` is made of."""
