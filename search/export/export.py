@@ -11,13 +11,13 @@ from torch import Tensor
 from latency.estimate.estimator import LatencyEstimator
 from latency.graph import GraphNode, NetworkGraph
 from latency.lowering.build import build_model
+from latency.lowering.compact import compact
 from latency.operator import Regime
-from search.export.compact import compact
 from search.export.fold import fold_weights, weight_source
 from search.export.parity import max_difference
 from search.finalize.final_network import FinalNetwork
 from search.layers.sparse import sparse_layers
-from search.space.dass_cells import MERGED_KERNEL, build_graph
+from search.space.dass_cells import MERGED_KERNEL, WIDTH_STEPS, build_graph
 from search.space.genotype import Genotype, LayerChoice
 
 _LEAST_DENSITY = 1e-4  # genotypes round densities to four places
@@ -60,7 +60,7 @@ def export_network(
     """
     genotype = sparse_genotype(network)
     full = build_graph(genotype, network.task)
-    graph, weights = compact(full, fold_weights(network, full), estimator)
+    graph, weights = compact(full, fold_weights(network, full), estimator, width_steps=WIDTH_STEPS)
     if estimator is not None:
         graph = estimator.fastest_form(graph)
     densities = layer_densities(network)

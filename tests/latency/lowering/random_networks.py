@@ -32,7 +32,10 @@ class _Grower:
             channels, height, width = self.shapes[last]
             mean = plain(OperatorKind.GLOBAL_AVG_POOL, channels)
             self.add(replace(mean, height=height, width=width), last)
-            self.add(replace(linear(channels, 5), activation=self.activation()), f"n{len(self.nodes) - 1}")
+            self.add(
+                replace(linear(channels, 5), activation=self.activation()),
+                f"n{len(self.nodes) - 1}",
+            )
         nodes = self.reachable()
         return NetworkGraph(input_shape=self.shape, nodes=tuple(nodes))
 

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 
 from latency.graph import INPUT, OUTPUT, GraphNode, NetworkGraph
 from latency.lowering.build import build_model
+from latency.lowering.compact import compact
 from latency.lowering.weights import random_weights
 from latency.operator import Activation, OperatorKind, OperatorSpec
-from search.export.compact import compact
 from search.export.fold import NetworkWeights, weight_source
 from search.export.parity import run_model
-from search.space.dass_cells import build_graph
+from search.space.dass_cells import WIDTH_STEPS, build_graph
 from tests.search.space.tables import DIGITS, SMALL, formula_estimator, some_genotype
 
 SEED_WITH_SEPARABLE = 8
@@ -124,7 +124,7 @@ def test_estimator_allows_only_measured_widths(dead: int, width: int) -> None:
     assert len(weights[layer]["bias"]) == 16
     weights[layer]["weight"][:dead] = 0.0
     weights[layer]["bias"][:dead] = 0.0
-    small, kept = compact(graph, weights, formula_estimator(16, 3, DIGITS))
+    small, kept = compact(graph, weights, formula_estimator(16, 3, DIGITS), width_steps=WIDTH_STEPS)
     assert next(n.spec.out_channels for n in small.nodes if n.name == layer) == width
     np.testing.assert_allclose(outputs(small, kept), outputs(graph, weights), atol=1e-5)
 
