@@ -1,0 +1,115 @@
+"""Fastest exact form of an ONNX model: `python -m latency.lowering MODEL --output OUT`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from latency.codec import decode
+from latency.estimate.lookup_table import TableEstimator
+from latency.files import write_atomic
+from latency.kernels.library import register
+from latency.lowering.fastest_form import FastestForm, fastest_form
+from latency.table import LatencyTable
+
+TOLERANCE = 1e-4  # largest difference of outputs, relative to the largest output
+_IMAGES = 3
+
+Array = npt.NDArray[np.float32]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m latency.lowering", description=__doc__)
+    parser.add_argument("model", type=Path, help="the ONNX model; zeros among its weights pay")
+    parser.add_argument("--output", type=Path, required=True, help="where the new model goes")
+    parser.add_argument("--table", type=Path, help="latency table of the target, JSON")
+    options = parser.parse_args(arguments)
+    try:
+        _run(options.model, options.output, options.table)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(path: Path, output: Path, table: Path | None) -> None:
+    estimator = None
+    if table is not None:
+        estimator = TableEstimator(decode(table.read_bytes(), LatencyTable))
+    original = _load(path)
+    form = fastest_form(original, estimator)
+    _report(form)
+    made = form.model.SerializeToString(deterministic=True)
+    difference = _compare(original.SerializeToString(), made, form.network.graph.input_shape)
+    print(
+        f"largest difference of outputs on {_IMAGES} random images: {difference:.2g} of the largest"
+    )
+    write_atomic(output, made)
+    print(f"written: {output} ({len(made)} bytes)")
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load(path)
+    except OSError:
+        raise
+    except Exception as error:  # that of protobuf, which has no types of its own here
+        raise ValueError(f"{path} is not an ONNX model: {error}") from error
+
+
+def _report(form: FastestForm) -> None:
+    for layer in form.layers:
+        print(f"{layer.name}: {layer.spec.label()}, {layer.density:.1%} of weights are not zero")
+    print(f"removed channels: {form.removed_channels}")
+    for regime, found in sorted(form.predictions.items()):
+        interval = f"{found.low_ms:.4g} to {found.high_ms:.4g}"
+        print(f"predicted, {regime.value}: {found.latency_ms:.4g} ms ({interval})")
+    if form.predictions and form.unmeasured:
+        print(f"operators without a row of their own in the table: {len(form.unmeasured)}")
+    print(f"regime: {form.regime.value}")
+
+
+def _compare(original: bytes, made: bytes, shape: tuple[int, int, int]) -> float:
+    """Return the largest difference relative to the largest output, with and without the library.
+
+    Raises:
+        ValueError: it is over TOLERANCE, or a model does not run.
+    """
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((_IMAGES, 1, *shape), dtype=np.float32)
+    wanted = _outputs(original, images, library=False)
+    scale = max(1e-6, float(np.abs(wanted).max()))
+    worst = 0.0
+    for library in (False, True):
+        got = _outputs(made, images, library=library)
+        if got.shape != wanted.shape:
+            raise ValueError(f"the new model gives {got.shape}, the old one {wanted.shape}")
+        worst = max(worst, float(np.abs(got - wanted).max()) / scale)
+    # Written so that NaN fails as well.
+    if not worst <= TOLERANCE:
+        raise ValueError(f"the new model differs by {worst:.3g} of the largest output; not written")
+    return worst
+
+
+def _outputs(model: bytes, images: Array, *, library: bool) -> Array:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    if library:
+        register(options)
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        (image,) = session.get_inputs()
+        outputs = [session.run(None, {image.name: each})[0] for each in images]
+    except Exception as error:  # the runtime has a class of its own for every kind of failure
+        raise ValueError(f"ONNX Runtime cannot run the model: {error}") from error
+    return np.asarray(outputs, dtype=np.float32)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
