@@ -41,10 +41,9 @@ inline typename Vector<Lanes>::type exponential(typename Vector<Lanes>::type x) 
   const V shifted = x * kLog2E + kRound;
   const V whole = shifted - kRound;
   const V rest = (x - whole * kLn2High) - whole * kLn2Low;
+  constexpr float kFactors[] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
   V sum = V{} + 1.0f / 5040;
-  for (const float factor : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) {
-    sum = sum * rest + factor;
-  }
+  for (const float factor : kFactors) sum = sum * rest + factor;
   const Bits exponent = (reinterpret_cast<Bits>(shifted) << 23) + 0x3f800000u;
   return sum * reinterpret_cast<V>(exponent);
 }
