@@ -5,25 +5,6 @@
 namespace edgewright {
 namespace {
 
-// Accumulators (rows x vectors), one loaded vector per column and a weight must fit the registers.
-#if defined(__AVX512F__)
-constexpr int kSingle = 12;
-constexpr int kBlock = 6;
-constexpr int kTail = 5;
-#elif defined(__AVX2__)
-constexpr int kSingle = 8;
-constexpr int kBlock = 3;
-constexpr int kTail = 2;
-#elif defined(__aarch64__)
-constexpr int kSingle = 12;
-constexpr int kBlock = 6;
-constexpr int kTail = 0;  // a vector has four lanes: a tail would save nothing
-#else
-constexpr int kSingle = 6;
-constexpr int kBlock = 2;
-constexpr int kTail = 0;
-#endif
-
 // Single pixels behind the vectors of a panel: the four rows of a block are the lanes.
 template <int Pixels>
 struct Tail {

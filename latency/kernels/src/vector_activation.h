@@ -12,18 +12,6 @@
 namespace edgewright {
 namespace {
 
-template <typename V>
-inline V at_least(V x, float lowest) {
-  const V bound = V{} + lowest;
-  return bound > x ? bound : x;
-}
-
-template <typename V>
-inline V at_most(V x, float highest) {
-  const V bound = V{} + highest;
-  return bound < x ? bound : x;
-}
-
 // e to the power of x: relative error below 2e-7 where the result is a normal number, infinity
 // from 88.4 on, and about 1e-38 for everything below -87.
 template <int Lanes>
@@ -37,7 +25,7 @@ inline typename Vector<Lanes>::type exponential(typename Vector<Lanes>::type x) 
   // Adding 1.5 * 2^23 rounds to an integer, which then is in the low bits of the sum.
   constexpr float kRound = 12582912.0f;
 
-  x = at_most(at_least(x, -87.0f), 89.0f);
+  x = at_most(at_least(x, V{} - 87.0f), V{} + 89.0f);
   const V shifted = x * kLog2E + kRound;
   const V whole = shifted - kRound;
   const V rest = (x - whole * kLn2High) - whole * kLn2Low;
@@ -51,35 +39,22 @@ inline typename Vector<Lanes>::type exponential(typename Vector<Lanes>::type x) 
 template <int Lanes>
 inline typename Vector<Lanes>::type activate(ActivationKind kind,
                                              typename Vector<Lanes>::type x) {
+  using V = typename Vector<Lanes>::type;
+  const V zero{};
+  const V six = V{} + 6.0f;
   switch (kind) {
     case ActivationKind::kRelu:
-      return at_least(x, 0.0f);
+      return at_least(x, zero);
     case ActivationKind::kRelu6:
-      return at_most(at_least(x, 0.0f), 6.0f);
+      return at_most(at_least(x, zero), six);
     case ActivationKind::kSilu:
       return x / (exponential<Lanes>(-x) + 1.0f);
     case ActivationKind::kHardSwish:
-      return x * at_most(at_least(x + 3.0f, 0.0f), 6.0f) * (1.0f / 6);
+      return x * at_most(at_least(x + 3.0f, zero), six) * (1.0f / 6);
     case ActivationKind::kNone:
       break;
   }
   return x;
-}
-
-template <int Lanes>
-inline size_t activate_run(ActivationKind kind, float* data, size_t i, size_t count) {
-  for (; i + Lanes <= count; i += Lanes) {
-    store<Lanes>(data + i, activate<Lanes>(kind, load<Lanes>(data + i)));
-  }
-  return i;
-}
-
-// In place.
-inline void apply_activation(ActivationKind kind, float* data, size_t count) {
-  if (kind == ActivationKind::kNone) return;
-  size_t i = activate_run<kLanes>(kind, data, 0, count);
-  i = activate_run<4>(kind, data, i, count);
-  activate_run<1>(kind, data, i, count);
 }
 
 }  // namespace
