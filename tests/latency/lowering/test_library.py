@@ -199,7 +199,9 @@ def test_positions_that_are_not_computed_are_the_constant_of_their_channel() -> 
     )
     source = random_weights(2)
     dense = {name: source(node("n0", spec, INPUT))[name] for name in ("weight", "bias")}
-    full = one_operator(replace(spec, pattern=SparsityPattern.DENSE, density=1.0, regime=Regime.STOCK))
+    full = one_operator(
+        replace(spec, pattern=SparsityPattern.DENSE, density=1.0, regime=Regime.STOCK)
+    )
     image = image_for(full)
     wanted = output(build_model(full, lambda _: dense), image, library=False).reshape(6, 100)
     weights = source(node("n0", spec, INPUT))
