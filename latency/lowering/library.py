@@ -13,15 +13,17 @@ import onnx
 from onnx import helper, numpy_helper
 
 from latency.kernels.library import DOMAIN, DOMAIN_VERSION
+from latency.lowering.fallbacks import fallback_function
+from latency.lowering.op_types import OpType
 from latency.lowering.operators import Wiring, check_weights
 from latency.lowering.weights import Weights
 from latency.operator import BLOCK_ROWS, Activation, OperatorKind, OperatorSpec, SparsityPattern
 
-FUNCTION_OPSET = 20  # of the standard operators inside the functions
-
-_OP_TYPES = {Activation.NONE: "SparseConv", Activation.RELU: "SparseConvRelu"}
+_OP_TYPES = {
+    Activation.NONE: OpType(base="SparseConv").name,
+    Activation.RELU: OpType(base="SparseConv", activation="Relu").name,
+}
 _ROWS = {SparsityPattern.UNSTRUCTURED: 1, SparsityPattern.BLOCK: BLOCK_ROWS}
-_ATTRIBUTES = ["weight_shape", "strides", "pads", "dilations"]
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,13 @@ def lower_to_library(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> Li
         strides=[spec.stride] * 2,
         pads=[spec.padding] * 4,
         dilations=[spec.dilation] * 2,
+        group=spec.groups,
     )
     initializers = tuple(
         numpy_helper.from_array(array, name)
         for array, name in zip(parts.values(), names, strict=True)
     )
-    return LibraryNode(node, initializers, fallback_function(spec.activation))
+    return LibraryNode(node, initializers, fallback_function(node.op_type))
 
 
 def compress(
@@ -101,78 +104,3 @@ def compress(
 def opset_imports() -> list[onnx.OperatorSetIdProto]:
     """Return what a model with nodes of the library imports besides the standard operators."""
     return [helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
-
-
-def fallback_function(activation: Activation) -> onnx.FunctionProto:
-    """Return the library's sparse convolution in standard operators, for any pattern and shape."""
-    relu = activation is Activation.RELU
-    linear = "linear" if relu else "y"
-    nodes = [
-        *_dense_weight(),
-        _convolution(linear),
-        *([helper.make_node("Relu", [linear], ["y"])] if relu else []),
-    ]
-    return helper.make_function(
-        DOMAIN,
-        _OP_TYPES[activation],
-        ["x", "values", "indices", "bias"],
-        ["y"],
-        nodes,
-        [helper.make_opsetid("", FUNCTION_OPSET)],
-        attributes=_ATTRIBUTES,
-    )
-
-
-def _dense_weight() -> list[onnx.NodeProto]:
-    """Scatter the values into (blocks x in x height x width, rows) and bring rows to the front."""
-    make = helper.make_node
-    return [
-        _constant_of_attribute("weight_shape", "shape"),
-        *(_constant(name, value) for name, value in (("zero", 0), ("one", 1), ("four", 4))),
-        _constant("last", -1),
-        make("Shape", ["values"], ["rows"], start=1, end=2),
-        make("Slice", ["shape", "zero", "one"], ["channels"]),
-        make("Slice", ["shape", "one", "four"], ["place"]),
-        make("Add", ["channels", "rows"], ["beyond"]),
-        make("Sub", ["beyond", "one"], ["rounded"]),
-        make("Div", ["rounded", "rows"], ["blocks"]),
-        make("Concat", ["blocks", "place"], ["grid"], axis=0),
-        make("ReduceProd", ["grid"], ["places"], keepdims=1),
-        make("Concat", ["places", "rows"], ["flat_shape"], axis=0),
-        make("ConstantOfShape", ["flat_shape"], ["zeros"]),
-        make("Cast", ["indices"], ["positions"], to=onnx.TensorProto.INT64),
-        make("Unsqueeze", ["positions", "last"], ["targets"]),
-        make("ScatterND", ["zeros", "targets", "values"], ["scattered"]),
-        make("Concat", ["grid", "rows"], ["grid_shape"], axis=0),
-        make("Reshape", ["scattered", "grid_shape"], ["grouped"]),
-        make("Transpose", ["grouped"], ["by_channel"], perm=[0, 4, 1, 2, 3]),
-        make("Concat", ["last", "place"], ["padded_shape"], axis=0),
-        make("Reshape", ["by_channel", "padded_shape"], ["padded"]),
-        make("Slice", ["padded", "zero", "channels", "zero"], ["weight"]),
-    ]
-
-
-def _convolution(output: str) -> onnx.NodeProto:
-    node = helper.make_node("Conv", ["x", "weight", "bias"], [output])
-    for name in _ATTRIBUTES[1:]:
-        node.attribute.append(_reference(name, name))
-    return node
-
-
-def _constant(name: str, value: int) -> onnx.NodeProto:
-    return helper.make_node("Constant", [], [name], value_ints=[value])
-
-
-def _constant_of_attribute(attribute: str, output: str) -> onnx.NodeProto:
-    node = helper.make_node("Constant", [], [output])
-    node.attribute.append(_reference("value_ints", attribute))
-    return node
-
-
-def _reference(name: str, attribute: str) -> onnx.AttributeProto:
-    """Return an attribute that takes its value from an attribute of the function's node."""
-    proto = onnx.AttributeProto()
-    proto.name = name
-    proto.ref_attr_name = attribute
-    proto.type = onnx.AttributeProto.INTS
-    return proto
