@@ -1,0 +1,68 @@
+"""A masked PyTorch module of any origin to the fastest model that computes the same.
+
+Masks are whatever makes weights zero: zeros in the weights themselves, `torch.nn.utils.prune`, or
+parametrizations. The module is traced by PyTorch's older exporter, which needs nothing but onnx.
+"""
+
+import io
+import warnings
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from latency.estimate.lookup_table import TableEstimator
+from latency.graph import INPUT, OUTPUT
+from latency.lowering.fastest_form import FastestForm, fastest_form
+from search.export.parity import max_difference
+
+_OPSET = 20
+
+
+def fastest_module(
+    module: nn.Module, images: Tensor, estimator: TableEstimator | None = None
+) -> FastestForm:
+    """Return the fastest exact form of a module.
+
+    Args:
+        module: from images (N, C, H, W) to a tensor; used as in evaluation.
+        images: (N, C, H, W), on which ONNX Runtime is compared with PyTorch.
+        estimator: of the target; without one the form for the operator library is built.
+
+    Raises:
+        ValueError: the module has an operator that `read_model` does not know; the message names
+            the node.
+        ParityError: the model does not compute what the module does.
+    """
+    form = fastest_form(trace_module(module, images[:1]), estimator)
+    was_training = module.training
+    try:
+        max_difference(form.model.SerializeToString(), module, images)
+    finally:
+        module.train(was_training)
+    return form
+
+
+def trace_module(module: nn.Module, image: Tensor) -> onnx.ModelProto:
+    """Return the ONNX model of a module for one image (1, C, H, W).
+
+    Raises:
+        ValueError: PyTorch cannot export the module.
+    """
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        # It is announced as the older one; the newer one needs packages of its own.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            torch.onnx.export(
+                module,
+                (image,),
+                file,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise ValueError(f"export: PyTorch cannot export the module: {error}") from error
+    return onnx.load_from_string(file.getvalue())
