@@ -9,13 +9,13 @@ from latency.estimate.estimator import Prediction, PriceSource
 from latency.estimate.execution import executed_nodes
 from latency.estimate.lookup_table import TableEstimator
 from latency.graph import NetworkGraph
-from latency.library_form import library_form
+from latency.library_form import library_form, row_spec
 from latency.lowering.build import build_model
 from latency.lowering.compact import compact
 from latency.lowering.find_patterns import find_patterns, true_density
 from latency.lowering.read_model import ReadNetwork, read_model
-from latency.lowering.stock_forms import with_stock_forms
-from latency.operator import OperatorSpec, Regime
+from latency.lowering.stock_forms import stock_forms, with_stock_forms
+from latency.operator import OperatorKind, OperatorSpec, Regime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,22 @@ def fastest_form(
         predictions=predictions,
         unmeasured=_unmeasured(built.graph, estimator),
     )
+
+
+def operators_to_measure(source: onnx.ModelProto | ReadNetwork) -> tuple[OperatorSpec, ...]:
+    """Return every operator whose row could change what `fastest_form` builds, each once.
+
+    Raises:
+        ValueError: the model cannot be read.
+    """
+    network = source if isinstance(source, ReadNetwork) else read_model(source)
+    found = find_patterns(_compacted(network, None))
+    wanted = [node.spec.dense() for node in executed_nodes(found.graph)]
+    for node in found.graph.nodes:
+        if node.spec.kind is OperatorKind.CONV:
+            wanted.extend(spec for spec, _ in stock_forms(node.spec, found.weights[node.name]))
+    wanted.extend(row_spec(spec) for spec in library_form(found.graph).operators)
+    return tuple(dict.fromkeys(wanted))
 
 
 def _forms(network: ReadNetwork, estimator: TableEstimator) -> Iterator[ReadNetwork]:

@@ -28,7 +28,7 @@ def kept_groups(pattern: SparsityPattern, shape: Sequence[int], density: float) 
     """Return how many groups are kept at `density`.
 
     Raises:
-        ValueError: density is not above 0 and at most 1, or the pattern is not one of weights.
+        ValueError: density is not above 0 and at most 1, or the pattern has no mask by its name alone.
     """
     if not 0.0 < density <= 1.0:
         raise ValueError(f"pattern: density must be above 0 and at most 1, got {density}")
@@ -79,7 +79,7 @@ def _mask_of(
 
 def _group_shape(pattern: SparsityPattern, shape: Sequence[int]) -> tuple[int, ...]:
     if pattern in _NOT_OF_SINGLE_WEIGHTS:
-        raise ValueError(f"pattern: {pattern.value} sparsity has no mask that its name defines")
+        raise ValueError(f"pattern: {pattern.value} sparsity has no mask of weights")
     if pattern is SparsityPattern.BLOCK:
         return (-(-shape[0] // BLOCK_ROWS), *shape[1:])
     return tuple(shape)
