@@ -71,7 +71,7 @@ def _channel_axes(spec: OperatorSpec) -> list[tuple[str, OperatorSpec, float]]:
     """
     if spec.kind in (OperatorKind.CONV, OperatorKind.LINEAR) and spec.groups == 1:
         return [
-            ("out", replace(spec, out_channels=1), float(spec.out_channels)),
+            ("out", replace(spec, out_channels=spec.block_filters or 1), float(spec.out_channels)),
             ("in", replace(spec, in_channels=1), float(spec.in_channels)),
         ]
     if spec.kind is OperatorKind.CONV and not spec.groups == spec.in_channels == spec.out_channels:

@@ -37,11 +37,15 @@ def with_stock_forms(network: ReadNetwork, estimator: LatencyEstimator) -> ReadN
 
 
 def stock_forms(spec: OperatorSpec, weights: Weights) -> Iterator[Form]:
-    """Yield a stock convolution as it is, then in every other form that its zeros allow."""
-    yield spec, weights
+    """Yield the forms that the zeros of a stock convolution allow.
+
+    Of equal prices the first counts. That is the cut kernel, because less work of the same kind
+    was never slower; then the convolution as it is, because blocks that were not measured may be.
+    """
     cut = cut_form(spec, weights)
     if cut is not None:
         yield cut
+    yield spec, weights
     yield from balanced_forms(*(cut or (spec, weights)))
 
 
@@ -101,7 +105,6 @@ def _cheapest(
     node: GraphNode, weights: Weights, estimator: LatencyEstimator
 ) -> tuple[GraphNode, Weights]:
     forms = list(stock_forms(node.spec, weights))
-    # Of equal prices the first form stays, which is the layer as it is.
     spec, weights = min(forms, key=lambda form: estimator.price(form[0]).ns)
     return replace(node, spec=spec), weights
 
