@@ -49,6 +49,7 @@ def compact(
     *,
     width_steps: Sequence[float] = WIDTH_STEPS,
     fold_constants: bool = False,
+    group: int = 1,
 ) -> tuple[NetworkGraph, NetworkWeights]:
     """Return the same network with fewer channels, and its weights.
 
@@ -63,13 +64,15 @@ def compact(
         estimator: of the target.
         width_steps: widths that are tried, as fractions of the full one.
         fold_constants: let channels of a constant leave as well, into the biases behind them.
+        group: only so many adjacent channels leave together, the first at a multiple of it, so
+            that blocks of filters stay blocks.
     """
     for name in [node.name for node in graph.nodes]:
         span = _span(graph, name)
         if span is None:
             continue
         constants = _constants(span, weights, fold=fold_constants)
-        alive = _live_channels(span, weights, constants)
+        alive = _whole_groups(_live_channels(span, weights, constants), group)
         width = _best_width(graph, span, int(alive.sum()), estimator, width_steps)
         if width < len(alive):
             kept = _fill_up(alive, width)
@@ -158,6 +161,13 @@ def _best_width(
         if known and found.latency_ms < best_ms.latency_ms:
             best, best_ms = width, found
     return best
+
+
+def _whole_groups(alive: Channels, group: int) -> Channels:
+    """Return `alive` with every group alive that has a live channel."""
+    starts = np.arange(0, len(alive), group)
+    groups = np.logical_or.reduceat(alive, starts)
+    return np.repeat(groups, group)[: len(alive)]
 
 
 def _fill_up(alive: Channels, width: int) -> Channels:

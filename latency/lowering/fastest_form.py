@@ -12,10 +12,17 @@ from latency.graph import NetworkGraph
 from latency.library_form import library_form, row_spec
 from latency.lowering.build import build_model
 from latency.lowering.compact import compact
-from latency.lowering.find_patterns import find_patterns, true_density
+from latency.lowering.find_patterns import find_patterns, library_work, true_density
 from latency.lowering.read_model import ReadNetwork, read_model
 from latency.lowering.stock_forms import stock_forms, with_stock_forms
-from latency.operator import OperatorKind, OperatorSpec, Regime
+from latency.operator import (
+    BALANCED_FILTERS,
+    BLOCK_ROWS,
+    OperatorKind,
+    OperatorSpec,
+    Regime,
+    SparsityPattern,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +69,7 @@ def fastest_form(
     """
     network = source if isinstance(source, ReadNetwork) else read_model(source)
     if estimator is None:
-        found = find_patterns(_compacted(network, None))
+        found = min(_compactions(network, None), key=library_work)
         built, predictions = _in_library(found), {}
     else:
         forms = [(form, estimator.predict_form(form.graph)) for form in _forms(network, estimator)]
@@ -88,26 +95,47 @@ def operators_to_measure(source: onnx.ModelProto | ReadNetwork) -> tuple[Operato
         ValueError: the model cannot be read.
     """
     network = source if isinstance(source, ReadNetwork) else read_model(source)
-    found = find_patterns(_compacted(network, None))
-    wanted = [node.spec.dense() for node in executed_nodes(found.graph)]
-    for node in found.graph.nodes:
-        if node.spec.kind is OperatorKind.CONV:
-            wanted.extend(spec for spec, _ in stock_forms(node.spec, found.weights[node.name]))
-    wanted.extend(row_spec(spec) for spec in library_form(found.graph).operators)
-    return tuple(dict.fromkeys(wanted))
+    wanted: dict[OperatorSpec, None] = {}
+    for found in _compactions(network, None):
+        wanted |= dict.fromkeys(node.spec.dense() for node in executed_nodes(found.graph))
+        for node in found.graph.nodes:
+            if node.spec.kind is OperatorKind.CONV:
+                forms = stock_forms(node.spec, found.weights[node.name])
+                wanted |= dict.fromkeys(_priced_as(spec) for spec, _ in forms)
+        wanted |= dict.fromkeys(row_spec(spec) for spec in library_form(found.graph).operators)
+    return tuple(wanted)
+
+
+def _priced_as(spec: OperatorSpec) -> OperatorSpec:
+    """Return the operator that a stock runtime executes: single zeros are weights to it."""
+    return spec if spec.pattern is SparsityPattern.BALANCED_BLOCK else spec.dense()
 
 
 def _forms(network: ReadNetwork, estimator: TableEstimator) -> Iterator[ReadNetwork]:
-    """Yield what is worth pricing: all dead channels gone, or those that pay, in both regimes."""
-    for widths in (None, estimator):
-        found = find_patterns(_compacted(network, widths))
+    """Yield what is worth pricing, in both regimes."""
+    for found in _compactions(network, estimator):
         yield with_stock_forms(found, estimator)
         if estimator.table.library is not None:
             yield _in_library(found)
 
 
-def _compacted(network: ReadNetwork, estimator: TableEstimator | None) -> ReadNetwork:
-    graph, weights = compact(network.graph, network.weights, estimator, fold_constants=True)
+def _compactions(network: ReadNetwork, estimator: TableEstimator | None) -> Iterator[ReadNetwork]:
+    """Yield the network without its dead channels, and with those that may be worth keeping.
+
+    A channel that leaves moves all behind it, so blocks of filters may be blocks no longer.
+    """
+    for group in (1, BLOCK_ROWS, *BALANCED_FILTERS):
+        yield find_patterns(_compacted(network, None, group))
+    if estimator is not None:
+        yield find_patterns(_compacted(network, estimator))
+
+
+def _compacted(
+    network: ReadNetwork, estimator: TableEstimator | None, group: int = 1
+) -> ReadNetwork:
+    graph, weights = compact(
+        network.graph, network.weights, estimator, fold_constants=True, group=group
+    )
     return ReadNetwork(graph=graph, weights=weights)
 
 

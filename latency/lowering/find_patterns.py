@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from latency.graph import GraphNode
-from latency.lowering.library import compress, fastest_rows
+from latency.lowering.library import SINGLE_COST, compress, fastest_rows
 from latency.lowering.read_model import ReadNetwork
 from latency.lowering.weights import Weights
 from latency.operator import BLOCK_ROWS, OperatorKind, OperatorSpec, SparsityPattern
@@ -27,6 +27,21 @@ def true_density(weights: Weights) -> float:
     """Return the fraction of weights that are not zero."""
     weight = weights["weight"]
     return float(np.count_nonzero(weight) / weight.size)
+
+
+def library_work(network: ReadNetwork) -> float:
+    """Return how much the library multiplies, in blocks of rows; single weights in their cost.
+
+    It is for the comparison of forms of one network, as long as there are no prices.
+    """
+    work = 0.0
+    for node in network.graph.nodes:
+        spec = node.spec
+        if node.name in network.weights:
+            cost = BLOCK_ROWS * SINGLE_COST if spec.pattern is SparsityPattern.UNSTRUCTURED else 1.0
+            pixels = spec.out_height * spec.out_width
+            work += cost * spec.density * spec.num_weights * pixels / BLOCK_ROWS
+    return work
 
 
 def _found(node: GraphNode, weights: Weights) -> GraphNode:
