@@ -4,8 +4,9 @@ Masks are whatever makes weights zero: zeros in the weights themselves, `torch.n
 parametrizations. The module is traced by PyTorch's older exporter, which needs nothing but onnx.
 """
 
-import io
+import tempfile
 import warnings
+from pathlib import Path
 
 import onnx
 import torch
@@ -49,15 +50,15 @@ def trace_module(module: nn.Module, image: Tensor) -> onnx.ModelProto:
     Raises:
         ValueError: PyTorch cannot export the module.
     """
-    file = io.BytesIO()
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        path = Path(folder, "module.onnx")
         # It is announced as the older one; the newer one needs packages of its own.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             torch.onnx.export(
                 module,
                 (image,),
-                file,
+                path,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
                 opset_version=_OPSET,
@@ -65,4 +66,4 @@ def trace_module(module: nn.Module, image: Tensor) -> onnx.ModelProto:
             )
         except torch.onnx.OnnxExporterError as error:
             raise ValueError(f"export: PyTorch cannot export the module: {error}") from error
-    return onnx.load_from_string(file.getvalue())
+        return onnx.load(path)

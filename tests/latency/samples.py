@@ -113,6 +113,18 @@ def library_operators() -> tuple[OperatorSpec, ...]:
     )
 
 
+def stock_forms() -> tuple[OperatorSpec, ...]:
+    """Convolutions in the forms in which stock runtimes profit from zeros."""
+    balanced: dict[str, Any] = {"pattern": "balanced-block", "density": 0.25, "block_filters": 32}
+    return (
+        conv(16, 16, kernel=3, padding=1, cut=(1, 0, 0, 1)),
+        conv(16, 16, 9, kernel=4, padding=1, stride=2, cut=(1, 1, 0, 0)),
+        conv(16, 16, kernel=5, padding=2, groups=16, cut=(0, 2, 0, 2)),
+        conv(24, 64, kernel=3, padding=1, activation=RELU, **balanced),
+        conv(24, 64, kernel=3, padding=1, cut=(1, 0, 0, 0), **balanced),
+    )
+
+
 def node(name: str, spec: OperatorSpec, *inputs: str) -> GraphNode:
     return GraphNode(name=name, spec=spec, inputs=inputs)
 

@@ -73,7 +73,7 @@ def test_pools_have_no_kernel_to_cut() -> None:
     with pytest.raises(ValueError, match="max-pool has no kernel to cut"):
         replace(pool(OperatorKind.MAX_POOL, 8), cut=(1, 0, 0, 0))
     with pytest.raises(ValueError, match="relu has no weights"):
-        replace(plain(OperatorKind.RELU, 64), pattern="balanced-block", block_filters=32)
+        replace(plain(OperatorKind.RELU, 64), pattern=SparsityPattern.BALANCED_BLOCK)
 
 
 def test_in_the_library_balanced_blocks_are_blocks_and_cuts_stay() -> None:

@@ -39,17 +39,17 @@ def _without_weights(spec: OperatorSpec, inputs: list[Array]) -> Array:
 
 
 def _windows(spec: OperatorSpec, image: Array, fill: float) -> list[tuple[int, int, Array]]:
-    pad = [(0, 0), (spec.padding, spec.padding), (spec.padding, spec.padding)]
-    padded = np.pad(image, pad, constant_values=fill)
-    reach = spec.dilation * (spec.kernel - 1) + 1
+    top, left, bottom, right = spec.pads
+    padded = np.pad(image, [(0, 0), (top, bottom), (left, right)], constant_values=fill)
+    high, wide = (spec.dilation * (size - 1) + 1 for size in spec.kernel_shape)
     return [
         (
             y,
             x,
             padded[
                 :,
-                y * spec.stride : y * spec.stride + reach : spec.dilation,
-                x * spec.stride : x * spec.stride + reach : spec.dilation,
+                y * spec.stride : y * spec.stride + high : spec.dilation,
+                x * spec.stride : x * spec.stride + wide : spec.dilation,
             ],
         )
         for y in range(spec.out_height)

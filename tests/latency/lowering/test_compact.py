@@ -124,3 +124,14 @@ def test_constants_without_folding_are_zeros_that_no_bias_made() -> None:
     np.testing.assert_array_equal(
         passed_on(spec, values, arrays, fold=False), [0.0, np.nan, np.nan]
     )
+
+
+def test_channels_leave_in_whole_groups() -> None:
+    graph, weights = chain(conv(3, 14), conv(14, 4))
+    dead = [1, *range(4, 8), 12, 13]
+    weights["n0"]["weight"][dead] = 0.0
+    weights["n0"]["bias"][dead] = 0.0
+    assert check(graph, weights).nodes[0].spec.out_channels == 7
+    assert check(graph, weights, group=4).nodes[0].spec.out_channels == 8
+    assert compact(graph, weights, group=4)[1]["n1"]["weight"].shape[1] == 8
+    assert check(graph, weights, group=14) == graph

@@ -2,17 +2,21 @@
 
 from dataclasses import replace
 
+import numpy as np
 import onnx
 import pytest
 
 from latency.estimate.lookup_table import TableEstimator
+from latency.graph import INPUT, NetworkGraph
 from latency.kernels.library import DOMAIN
 from latency.lowering.fastest_form import FastestForm, fastest_form, operators_to_measure
-from latency.lowering.read_model import read_model
+from latency.lowering.patterns import random_mask
+from latency.lowering.read_model import ReadNetwork, read_model
+from latency.lowering.weights import random_weights
 from latency.operator import OperatorKind, OperatorSpec, Regime, SparsityPattern
 from tests.latency.lowering.masked import BALANCED, cost_ns, masked_model, masked_table
 from tests.latency.lowering.models import assert_same, random, run
-from tests.latency.samples import row, table
+from tests.latency.samples import conv, node, row, table
 
 
 def check(form: FastestForm) -> FastestForm:
@@ -94,3 +98,20 @@ def test_a_network_can_be_given_instead_of_a_model() -> None:
     network = read_model(masked_model())
     again = fastest_form(network)
     assert again.model == fastest_form(masked_model()).model
+
+
+def test_dead_channels_stay_where_they_keep_blocks_whole() -> None:
+    """One of every eight filters is not read; without it the next block would begin too early."""
+    specs = (conv(32, 64, kernel=3, padding=1), conv(64, 32))
+    nodes = (node("a", specs[0], INPUT), node("b", specs[1], "a"))
+    weights = {each.name: random_weights(0)(each) for each in nodes}
+    mask = random_mask(SparsityPattern.BLOCK, (64, 32, 3, 3), 0.1, np.random.default_rng(0))
+    weights["a"]["weight"] *= mask
+    weights["b"]["weight"][:, 3::8] = 0.0
+    graph = NetworkGraph(input_shape=(32, 8, 8), nodes=nodes)
+    form = fastest_form(ReadNetwork(graph=graph, weights=weights))
+    assert form.removed_channels == 0
+    assert form.network.graph.operators[0].pattern is SparsityPattern.BLOCK
+    weights["b"]["weight"][:, 8:16] = 0.0  # two whole blocks
+    form = fastest_form(ReadNetwork(graph=graph, weights=weights))
+    assert form.removed_channels == 8

@@ -24,7 +24,9 @@ def alone(spec: OperatorSpec) -> NetworkGraph:
     )
 
 
-@pytest.mark.parametrize("spec", samples.one_of_each() + SPARSE, ids=OperatorSpec.label)
+@pytest.mark.parametrize(
+    "spec", samples.one_of_each() + samples.stock_forms() + SPARSE, ids=OperatorSpec.label
+)
 def test_an_operator_computes_what_its_name_says(spec: OperatorSpec) -> None:
     graph = alone(spec)
     weights = random_weights(3)

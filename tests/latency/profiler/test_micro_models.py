@@ -14,7 +14,7 @@ from latency.profiler.session import open_session, random_feed, session_options
 from tests.latency import samples
 
 RUNTIME_NAMES = {
-    OperatorKind.CONV: {"Conv"},
+    OperatorKind.CONV: {"Conv", "FusedConv"},
     OperatorKind.LINEAR: {"Gemm"},
     OperatorKind.RELU: {"Relu"},
     OperatorKind.MAX_POOL: {"MaxPool"},
@@ -24,7 +24,8 @@ RUNTIME_NAMES = {
     OperatorKind.CONCAT: {"Concat"},
 }
 COPIES = 3
-EVERY_ONE = samples.one_of_each() + samples.library_operators()
+STOCK = samples.one_of_each() + samples.stock_forms()
+EVERY_ONE = STOCK + samples.library_operators()
 
 
 @pytest.mark.parametrize("spec", EVERY_ONE, ids=OperatorSpec.label)
@@ -36,7 +37,7 @@ def test_the_models_differ_by_the_copies_and_nothing_else(spec: OperatorSpec) ->
     assert long_frame == sorted(other.key for other in short if other != spec)
 
 
-@pytest.mark.parametrize("spec", samples.one_of_each(), ids=OperatorSpec.label)
+@pytest.mark.parametrize("spec", STOCK, ids=OperatorSpec.label)
 def test_the_runtime_neither_merges_nor_drops_a_copy(spec: OperatorSpec, tmp_path: Path) -> None:
     models = micro_models(spec, COPIES)
     short, long = (
