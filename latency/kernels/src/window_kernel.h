@@ -49,6 +49,7 @@ struct WindowStrip {
   uint32_t column;       // the first one of the output
   uint32_t input;        // ... and of the padded input
   uint32_t width;        // columns that exist
+  uint32_t overrun;      // floats that may not pass the limit: the lanes, or 0 if all of them exist
   const int32_t* masks;  // per column of the window and lane: all ones where it is in the image
   const float* scale;    // of sums, per lane
 };

@@ -134,7 +134,8 @@ void add_strips(const WindowTask& task, const WindowSet& set, const RowSteps& st
     const BlockFunction run = set.find({task.op, lanes, window.size[0], steps.stride,
                                         window.stride[1], block_rows, general[i]});
     if (run == nullptr) throw std::logic_error("no kernel for this strip");
-    plan.strips.push_back({{column, input, std::min(lanes, plan.out_width),
+    const uint32_t lanes_used = std::min(lanes, plan.out_width);
+    plan.strips.push_back({{column, input, lanes_used, lanes_used < lanes ? lanes : 0,
                             plan.masks.data() + starts[i], plan.column_scale.data() + column},
                            run});
     end = std::max(end, input + reach(window, 1) - 1 + uint64_t{lanes} * window.stride[1]);
@@ -204,6 +205,8 @@ WindowPlan make_window_plan(const WindowTask& task, const WindowSet& set, uint32
     plan.row_scale = scales(window, 0, height, plan.out_height);
     plan.column_scale = scales(window, 1, width, plan.out_width);
   }
+  // Blocks and vectors compute more than there is; it is not stored.
+  plan.row_scale.resize(size_t{plan.out_height} + kMaxBlockRows, 0.0f);
   plan.column_scale.resize(size_t{plan.out_width} + set.lanes, 0.0f);
   RowSteps steps{};
   plan.fast = is_fast(task, steps);

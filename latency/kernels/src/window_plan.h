@@ -31,8 +31,9 @@ struct WindowPlan {
   uint32_t width;
   uint32_t out_height;
   uint32_t out_width;
-  std::vector<float> row_scale;     // of sums: one over the taps inside, per row
-  std::vector<float> column_scale;  // ... and per column, padded to whole vectors
+  // What sums are multiplied with: one over the taps inside. Padded to whole blocks and vectors.
+  std::vector<float> row_scale;
+  std::vector<float> column_scale;
   std::vector<float> neutral;       // a row that stands for those outside of the image
 
   // The fast way: the image is read in place.
