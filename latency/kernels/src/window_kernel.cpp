@@ -1,6 +1,7 @@
 // Compiled once per instruction set, with EDGEWRIGHT_SET naming it and the flags that enable it.
 #include "window_kernel.h"
 
+#include "channel_loop.h"
 #include "shuffle.h"
 #include "vector.h"
 #include "vector_activation.h"
@@ -52,7 +53,7 @@ __attribute__((noinline)) void store_careful(const WindowBlock& block, const Win
                                              const typename Vector<Lanes>::type* values) {
   float* to = block.output + strip.column;
   for (uint32_t r = 0; r < block.count; ++r, to += block.output_step) {
-    if (to + strip.overrun > block.limit) {
+    if (strip.overrun > 0 && to + strip.overrun > block.limit) {
       store_part<Lanes>(to, values[r], strip.width);
     } else {
       store<Lanes>(to, values[r]);
@@ -65,7 +66,7 @@ EDGEWRIGHT_INLINE void store_rows(const WindowBlock& block, const WindowStrip& s
                                   const typename Vector<Lanes>::type* values) {
   float* to = block.output + strip.column;
   const float* last = to + (Rows - 1) * block.output_step;
-  if (block.count == Rows && last + strip.overrun <= block.limit) {
+  if (block.count == Rows && (strip.overrun == 0 || last + strip.overrun <= block.limit)) {
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r, to += block.output_step) store<Lanes>(to, values[r]);
   } else {
@@ -373,6 +374,6 @@ float sum(const float* data, size_t count) {
 
 extern const WindowSet EDGEWRIGHT_WINDOW(EDGEWRIGHT_SET);
 const WindowSet EDGEWRIGHT_WINDOW(EDGEWRIGHT_SET) = {EDGEWRIGHT_TEXT(EDGEWRIGHT_SET), kLanes, find,
-                                                     any_window, prepare, sum};
+                                                     find_channels, any_window, prepare, sum};
 
 }  // namespace edgewright

@@ -10,6 +10,7 @@ namespace {
 
 constexpr uint32_t kBlockRows[] = {8, 7, 4, 2};
 constexpr size_t kRowsOfOverhead = 1;  // what a block costs besides its rows
+constexpr uint64_t kMaxChannelSide = 64;  // of an image whose channels are lanes, with its padding
 constexpr uint64_t kMaxElements = std::numeric_limits<uint32_t>::max();
 
 float neutral_value(WindowOp op) {
@@ -186,6 +187,45 @@ void plan_views(const WindowTask& task, const WindowSet& set, WindowPlan& plan) 
   }
 }
 
+ChannelRow channel_row(const Window& window, const WindowPlan& plan, uint32_t row) {
+  const int64_t top = int64_t{row} * window.stride[0] - window.padding[0];
+  ChannelRow result{};
+  for (uint32_t tap = 0; tap < window.size[0]; ++tap) {
+    const int64_t y = top + int64_t{tap} * window.dilation[0];
+    if (y < 0 || y >= plan.height) continue;
+    if (result.window_rows++ == 0) {
+      result.window_row = tap;
+      result.input = static_cast<uint32_t>(y * plan.prepared_row);
+    }
+  }
+  return result;
+}
+
+// Returns whether there is such a way.
+bool plan_channels(const WindowTask& task, const WindowSet& set, WindowPlan& plan) {
+  const Window& window = task.window;
+  if (task.op != WindowOp::kConvolve || task.channels < set.lanes) return false;
+  const uint64_t columns = uint64_t{plan.width} + window.padding[1] + window.padding[3];
+  if (columns > kMaxChannelSide || plan.height > kMaxChannelSide ||
+      plan.out_height > kMaxChannelSide) {
+    return false;
+  }
+  plan.run_channels = set.find_channels(plan.out_width, window.stride[1]);
+  if (plan.run_channels == nullptr) return false;
+  plan.prepared_row = columns * set.lanes;
+  plan.prepared_size = plan.height * plan.prepared_row;
+  for (uint32_t y = 0; y < plan.height; ++y) {
+    for (uint32_t x = 0; x < plan.width; ++x) {
+      plan.places.push_back(static_cast<uint32_t>(
+          y * plan.prepared_row + (size_t{window.padding[1]} + x) * set.lanes));
+    }
+  }
+  for (uint32_t y = 0; y < plan.out_height; ++y) {
+    plan.rows.push_back(channel_row(window, plan, y));
+  }
+  return true;
+}
+
 }  // namespace
 
 size_t WindowPlan::scratch_size() const {
@@ -208,6 +248,7 @@ WindowPlan make_window_plan(const WindowTask& task, const WindowSet& set, uint32
   // Blocks and vectors compute more than there is; it is not stored.
   plan.row_scale.resize(size_t{plan.out_height} + kMaxBlockRows, 0.0f);
   plan.column_scale.resize(size_t{plan.out_width} + set.lanes, 0.0f);
+  if (plan_channels(task, set, plan)) return plan;
   RowSteps steps{};
   plan.fast = is_fast(task, steps);
   if (plan.fast) {
