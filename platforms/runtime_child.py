@@ -1,4 +1,4 @@
-"""Run models in the ONNX Runtime of this process: `runtime_child.py FOLDER LIBRARY`.
+"""Run models in the ONNX Runtime of this process: `runtime_child.py FOLDER LIBRARY VERSION`.
 
 Started by `runtime_versions.py` in environments that have ONNX Runtime and NumPy only, so nothing
 else is imported here. Prints {model: {way: largest difference or message}} as JSON.
@@ -40,17 +40,18 @@ def largest_difference(path: Path, options: Any) -> float:
 
 
 def main() -> None:
-    """Run every model of the folder in both ways; the fallback's optimised form is kept."""
-    folder, library = Path(sys.argv[1]), sys.argv[2]
-    (folder / "optimized").mkdir(exist_ok=True)
+    """Run every model of the folder in both ways; the optimised forms are kept."""
+    folder, library, version = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    if onnxruntime.__version__ != version:
+        sys.exit(f"this is ONNX Runtime {onnxruntime.__version__}, not {version}")
     found: dict[str, dict[str, float | str]] = {}
     for path in sorted(folder.glob("*.onnx")):
         found[path.stem] = {}
         for way in ("library", "fallback"):
             try:
                 options = options_with(library if way == "library" else "")
-                if way == "fallback":
-                    options.optimized_model_filepath = str(folder / "optimized" / path.name)
+                (folder / way).mkdir(exist_ok=True)
+                options.optimized_model_filepath = str(folder / way / path.name)
                 found[path.stem][way] = largest_difference(path, options)
             except Exception as error:  # noqa: BLE001 -- the runtime has no base class of its own
                 found[path.stem][way] = str(error)[:300]

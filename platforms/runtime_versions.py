@@ -13,6 +13,7 @@ import tempfile
 import venv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,6 +21,7 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 
 from latency.kernels import library_path, register
+from latency.kernels.library import DOMAIN
 from latency.lowering.library import fallback_function
 from latency.operator import Activation
 from platforms.tools import WORK, SkippedError, fetch, main, once
@@ -72,7 +74,8 @@ def write_models(folder: Path) -> int:
         model = node.model([_FALLBACKS[node.op_type]])
         (output,) = ReferenceEvaluator(onnx.load_from_string(model)).run(None, dict(node.inputs))
         (folder / f"{number}.onnx").write_bytes(model)
-        np.savez(folder / f"{number}.npz", **node.inputs, y=output)
+        arrays: dict[str, Any] = {**node.inputs, "y": output}
+        np.savez(folder / f"{number}.npz", **arrays)
     return len(op_types)
 
 
@@ -95,10 +98,20 @@ def runtime(version: str) -> Path:
     return folder / "bin" / "python"
 
 
+def nodes_of(folder: Path) -> list[tuple[str, set[tuple[str, str]]]]:
+    """Return (model, operators with their domains) of optimised models, and delete them."""
+    found = [
+        (path.stem, {(node.op_type, node.domain) for node in onnx.load(path).graph.node})
+        for path in sorted(folder.glob("*.onnx"))
+    ]
+    shutil.rmtree(folder)
+    return found
+
+
 def examine(version: str, models: Path, library: Path) -> Verdict:
     """Run all models in one version."""
     child = Path(__file__).with_name("runtime_child.py")
-    command = [str(runtime(version)), str(child), str(models), str(library)]
+    command = [str(runtime(version)), str(child), str(models), str(library), version]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     found = json.loads(answer.stdout)
     differences: dict[str, list[float]] = {"library": [], "fallback": []}
@@ -109,10 +122,13 @@ def examine(version: str, models: Path, library: Path) -> Verdict:
                 differences[way].append(result)
             else:
                 messages.append(f"{version}, model {name}, {way}: {result}")
-    left: set[str] = set()
-    for path in (models / "optimized").glob("*.onnx"):
-        left |= {node.op_type for node in onnx.load(path).graph.node} & NOT_FOLDED
-    shutil.rmtree(models / "optimized")
+    for name, nodes in nodes_of(models / "library"):
+        if DOMAIN not in {domain for _, domain in nodes}:
+            messages.append(f"{version}, model {name}: the library's operator was not used")
+            differences["library"].clear()
+    left = {
+        op_type for _, nodes in nodes_of(models / "fallback") for op_type, _ in nodes
+    } & NOT_FOLDED
     library_way, fallback_way = (
         max(values) if len(values) == len(found) else None for values in differences.values()
     )
