@@ -116,8 +116,8 @@ def _content(array: Array, rng: Rng) -> Array:
     elif rng.random() < 0.3:
         rng.shuffle(changed.reshape(-1))
     else:
-        limits = [-(2**31), -1, 0, 1, changed.size, 65536, 2**31 - 1]
-        with np.errstate(all="ignore"):
-            value = np.asarray(int(rng.choice(limits))).astype(changed.dtype)
-        changed.flat[int(rng.integers(changed.size))] = value
+        place = int(rng.choice([0, changed.size - 1, int(rng.integers(changed.size))]))
+        old = int(changed.flat[place])
+        limits = [old - 1, old + 1, old + 3, 2 * old + 2, -(2**31), -1, 0, 65536, 2**31 - 1]
+        changed.flat[place] = np.asarray(int(rng.choice(limits))).astype(changed.dtype)
     return changed

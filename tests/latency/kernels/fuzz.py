@@ -75,7 +75,7 @@ def run_child(seed: int, begin: int, end: int) -> list[Outcome]:
     lines = [json.loads(line) for line in answer.stdout.splitlines()]
     assert answer.returncode == 0, (
         f"seed {seed}: died with {answer.returncode} in case {lines[-1] if lines else begin}:\n"
-        + answer.stderr[-4000:]
+        + answer.stderr[:4000]
     )
     outcomes = [
         Outcome(number, op_type, message)
