@@ -22,8 +22,7 @@ from onnx.reference import ReferenceEvaluator
 
 from latency.kernels import library_path, register
 from latency.kernels.library import DOMAIN
-from latency.lowering.library import fallback_function
-from latency.operator import Activation
+from latency.lowering.fallbacks import fallback_function
 from platforms.tools import WORK, SkippedError, fetch, main, once
 from tests.latency.kernels.nodes import correct_node, registered_op_types
 
@@ -37,11 +36,6 @@ NODES_OF_EACH = 4
 TOLERANCE = 2e-4
 # What a fallback makes its weight of; all of it has to be folded when a session is made.
 NOT_FOLDED = {"ScatterND", "ConstantOfShape", "Transpose", "Concat"}
-
-_FALLBACKS = {
-    function.name: function
-    for function in map(fallback_function, (Activation.NONE, Activation.RELU))
-}
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,7 @@ def write_models(folder: Path) -> int:
     rng = np.random.default_rng(0)
     for number in range(len(op_types) * NODES_OF_EACH):
         node = correct_node(op_types[number % len(op_types)], rng)
-        model = node.model([_FALLBACKS[node.op_type]])
+        model = node.model([fallback_function(node.op_type)])
         (output,) = ReferenceEvaluator(onnx.load_from_string(model)).run(None, dict(node.inputs))
         (folder / f"{number}.onnx").write_bytes(model)
         arrays: dict[str, Any] = {**node.inputs, "y": output}

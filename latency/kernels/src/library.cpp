@@ -5,8 +5,10 @@
 #include <string>
 
 #include "conv.h"
+#include "depthwise.h"
 #include "operator.h"
 #include "ort_api.h"
+#include "pool.h"
 
 namespace edgewright {
 
@@ -49,6 +51,9 @@ OrtCustomOpDomain* make_domain() {
   OrtCustomOpDomain* domain = nullptr;
   check(api().CreateCustomOpDomain(kDomain, &domain));
   add_operators(domain, conv_operators(chosen_set()));
+  const WindowSet& windows = window_set(chosen_set().name);
+  add_operators(domain, depthwise_operators(windows));
+  add_operators(domain, pool_operators(windows));
   return domain;
 }
 
@@ -79,6 +84,9 @@ EDGEWRIGHT_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
     return edgewright::api().CreateStatus(edgewright::kFail, error.what());
   }
 }
+
+// Interface version and digest of the sources: another version may be faster or slower.
+EDGEWRIGHT_EXPORT const char* edgewright_version() { return EDGEWRIGHT_VERSION; }
 
 // The instruction set that kernels are run with on this machine.
 EDGEWRIGHT_EXPORT const char* edgewright_instruction_set() {

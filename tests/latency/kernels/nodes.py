@@ -21,7 +21,7 @@ from latency.lowering.build import IR_VERSION, OPSET
 from latency.lowering.library import opset_imports
 
 NODE = "the-node"
-GROUPS = [1]  # of sparse convolutions
+GROUPS = [1, 2]  # of sparse convolutions
 RUN_PIXELS = 16  # adjacent pixels that `SparseConvPositions` computes together
 
 Tensors = dict[str, npt.NDArray[np.generic]]
@@ -171,7 +171,7 @@ def depthwise_conv(rng: Rng) -> Node:
     size, window = _image_size(rng), _window(rng, kernel)
     return Node(
         op_type="DepthwiseConv",
-        attributes=window,
+        attributes={"group": channels, **window},
         inputs={"x": _floats(rng, batch, channels, *size)},
         constants={
             "weight": _floats(rng, channels, 1, kernel, kernel),
