@@ -65,7 +65,7 @@ def write_models(folder: Path) -> int:
     rng = np.random.default_rng(0)
     for number in range(len(op_types) * NODES_OF_EACH):
         node = correct_node(op_types[number % len(op_types)], rng)
-        model = node.model([fallback_function(node.op_type)])
+        model = node.model([fallback_function(node.op_type)], fixed_shapes=True)
         (output,) = ReferenceEvaluator(onnx.load_from_string(model)).run(None, dict(node.inputs))
         (folder / f"{number}.onnx").write_bytes(model)
         arrays: dict[str, Any] = {**node.inputs, "y": output}

@@ -42,8 +42,10 @@ class Node:
     output_shape: tuple[int, ...]
     constants_as_inputs: frozenset[str] = field(default_factory=frozenset)
 
-    def model(self, functions: list[onnx.FunctionProto] | None = None) -> bytes:
-        """Return the model of this node alone, with inputs of any shape."""
+    def model(
+        self, functions: list[onnx.FunctionProto] | None = None, *, fixed_shapes: bool = False
+    ) -> bytes:
+        """Return the model of this node alone, with inputs of any shape or of their own."""
         node = helper.make_node(
             self.op_type, self.order, ["y"], name=NODE, domain=DOMAIN, **self.attributes
         )
@@ -52,7 +54,9 @@ class Node:
             "graph",
             [
                 helper.make_tensor_value_info(
-                    name, helper.np_dtype_to_tensor_dtype(value.dtype), UNKNOWN
+                    name,
+                    helper.np_dtype_to_tensor_dtype(value.dtype),
+                    value.shape if fixed_shapes else UNKNOWN,
                 )
                 for name, value in self.feeds().items()
             ],
