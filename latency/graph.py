@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from latency.operator import OperatorKind, OperatorSpec
+from latency.operator import OperatorSpec, Regime
 
 INPUT = "input"
 OUTPUT = "logits"
@@ -30,7 +30,7 @@ class NetworkGraph:
     """A network for one image: nodes in an order in which they can run; the last is the output.
 
     Raises:
-        ValueError: a name is used twice, an input is unknown, or shapes do not fit.
+        ValueError: a name is used twice, an input is unknown, shapes do not fit, or regimes mix.
     """
 
     input_shape: tuple[int, int, int]  # (channels, height, width)
@@ -39,6 +39,8 @@ class NetworkGraph:
     def __post_init__(self) -> None:
         if not self.nodes:
             raise ValueError("graph: a network needs at least one operator")
+        if len({node.spec.regime for node in self.nodes}) > 1:
+            raise ValueError("graph: a network is executed in one regime, not in a mix of them")
         shapes = {INPUT: tuple(self.input_shape)}
         for node in self.nodes:
             if node.name in shapes:
@@ -50,6 +52,11 @@ class NetworkGraph:
     def operators(self) -> tuple[OperatorSpec, ...]:
         """The operators in order, repeated as often as they occur."""
         return tuple(node.spec for node in self.nodes)
+
+    @property
+    def regime(self) -> Regime:
+        """Whose kernels execute this network."""
+        return self.nodes[0].spec.regime
 
     @property
     def key(self) -> str:
@@ -92,14 +99,14 @@ class NetworkGraph:
 
 
 def _check_inputs(node: GraphNode, shapes: dict[str, tuple[int, ...]]) -> None:
-    if len(node.inputs) != node.spec.inputs:
-        raise ValueError(f"graph: {node.name!r} needs {node.spec.inputs} inputs")
-    for name in node.inputs:
+    spec = node.spec
+    if len(node.inputs) != spec.num_tensors:
+        raise ValueError(f"graph: {node.name!r} needs {spec.num_tensors} inputs")
+    expected = [spec.in_shape] * spec.inputs + [spec.out_shape] * spec.residual
+    for name, shape in zip(node.inputs, expected, strict=True):
         if name not in shapes:
             raise ValueError(f"graph: {node.name!r} reads {name!r}, which no earlier node makes")
-        expected = node.spec.in_shape
-        flat = (expected[0], 1, 1) if node.spec.kind is OperatorKind.LINEAR else expected
-        if shapes[name] != flat:
+        if shapes[name] != shape:
             raise ValueError(
-                f"graph: {node.name!r} expects {flat} but {name!r} gives {shapes[name]}"
+                f"graph: {node.name!r} expects {shape} but {name!r} gives {shapes[name]}"
             )

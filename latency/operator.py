@@ -24,16 +24,25 @@ class OperatorKind(StrEnum):
     CONCAT = "concat"  # `inputs` tensors of one shape, along the channels
 
 
+class Regime(StrEnum):
+    """Whose kernels execute a network: all of it or nothing, so that no layout is ever changed."""
+
+    STOCK = "stock"  # ONNX Runtime's own
+    LIBRARY = "library"  # those of `latency.kernels`
+
+
 class SparsityPattern(StrEnum):
     """What may become zero together.
 
-    `CHANNEL` never appears in an OperatorSpec: removed channels leave the graph, so the device
+    `POSITIONS` is sparsity of the output: runs of POSITION_PIXELS adjacent pixels are computed or
+    are a constant of their channel. `CHANNEL` never appears in an OperatorSpec: removed channels leave the graph, so the device
     sees a dense operator with fewer channels.
     """
 
     DENSE = "dense"
     UNSTRUCTURED = "unstructured"
     BLOCK = "block"  # BLOCK_ROWS adjacent output channels share their input indices
+    POSITIONS = "positions"
     CHANNEL = "channel"
 
 
@@ -42,9 +51,13 @@ class Activation(StrEnum):
 
     NONE = "none"
     RELU = "relu"
+    RELU6 = "relu6"
+    SILU = "silu"
+    HARDSWISH = "hardswish"
 
 
 BLOCK_ROWS = 4
+POSITION_PIXELS = 16
 MAX_DIMENSION = 65_536
 
 _WEIGHTED = (OperatorKind.CONV, OperatorKind.LINEAR)
@@ -56,7 +69,9 @@ _MERGING = (OperatorKind.ADD, OperatorKind.CONCAT)
 class OperatorSpec:
     """One operation as a device sees it: kind, shapes, sparsity, fused activation.
 
-    Batch size is one. Shapes are those of the input; `out_channels` is what comes out.
+    Batch size is one. Shapes are those of the input; `out_channels` is what comes out. In the
+    regime of the library a convolution can do more: rectify its input as it reads it, and add a
+    tensor of its output's shape, the last of its inputs, before the activation.
 
     Raises:
         ValueError: a field is out of range or contradicts another; the message names the field.
@@ -77,11 +92,15 @@ class OperatorSpec:
     pattern: SparsityPattern = SparsityPattern.DENSE
     density: float = 1.0  # fraction of weights that are kept, rounded to 4 decimals
     dtype: str = "float32"
+    regime: Regime = Regime.STOCK
+    relu_input: bool = False  # ReLU on the input
+    residual: bool = False  # one more input is added before the activation
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", OperatorKind(self.kind))
         object.__setattr__(self, "activation", Activation(self.activation))
         object.__setattr__(self, "pattern", SparsityPattern(self.pattern))
+        object.__setattr__(self, "regime", Regime(self.regime))
         object.__setattr__(self, "density", round(float(self.density), 4))
         _check_ranges(self)
         _check_consistency(self)
@@ -115,6 +134,19 @@ class OperatorSpec:
         return (self.in_channels, self.height, self.width)
 
     @property
+    def num_tensors(self) -> int:
+        """How many tensors it reads: its inputs and the one that it adds."""
+        return self.inputs + self.residual
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether it is a convolution of each channel with a filter of its own."""
+        return (
+            self.kind is OperatorKind.CONV
+            and self.groups == self.in_channels == self.out_channels > 1
+        )
+
+    @property
     def weight_shape(self) -> tuple[int, ...] | None:
         """Shape of the dense weight, or None where the operation has no weights."""
         if self.kind is OperatorKind.CONV:
@@ -143,6 +175,7 @@ class OperatorSpec:
         """Elements read and written once each: inputs, output and dense weights."""
         read = self.inputs * self.in_channels * self.height * self.width
         written = self.out_channels * self.out_height * self.out_width
+        read += written if self.residual else 0
         return read + written + self.num_weights
 
     @cached_property
@@ -192,10 +225,16 @@ class OperatorSpec:
         if self.inputs > 1:
             parts.append(f"x{self.inputs}")
         parts.append(f"@{self.height}x{self.width}")
+        if self.relu_input:
+            parts.append("relu-in")
+        if self.residual:
+            parts.append("add")
         if self.activation is not Activation.NONE:
             parts.append(self.activation.value)
         if self.pattern is not SparsityPattern.DENSE:
             parts.append(f"{self.pattern.value} {self.density:g}")
+        if self.regime is not Regime.STOCK:
+            parts.append(self.regime.value)
         return " ".join(parts)
 
     def _window_output(self, size: int) -> int:
@@ -243,6 +282,21 @@ def _check_consistency(spec: OperatorSpec) -> None:
         raise ValueError("operator: a dense operator has density 1")
     if spec.out_height < 1 or spec.out_width < 1:
         raise ValueError("operator: the window is larger than the padded input")
+    _check_fusions(spec)
+
+
+def _check_fusions(spec: OperatorSpec) -> None:
+    library_conv = spec.kind is OperatorKind.CONV and spec.regime is Regime.LIBRARY
+    for name in ("relu_input", "residual"):
+        value = getattr(spec, name)
+        if not isinstance(value, bool):
+            raise ValueError(f"operator: {name} must be true or false, got {value!r}")
+        if value and not library_conv:
+            raise ValueError(f"operator: {name} is for convolutions of the library only")
+    if spec.pattern is SparsityPattern.POSITIONS and (not library_conv or spec.residual):
+        raise ValueError(
+            "operator: positions are for convolutions of the library that add no tensor"
+        )
 
 
 def _check_weightless(spec: OperatorSpec) -> None:

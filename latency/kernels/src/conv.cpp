@@ -3,10 +3,16 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <limits>
+#include <memory>
+#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "layer.h"
+#include "plan.h"
 
 namespace edgewright {
 namespace {
@@ -250,10 +256,37 @@ uint32_t image_size(int64_t size) {
   return static_cast<uint32_t>(size);
 }
 
-}  // namespace
+enum Input : size_t { kX, kValues, kIndices, kBias };
 
-SparseConv::SparseConv(Layer layer, const InstructionSet& set, float lowest)
-    : layer_(std::move(layer)), set_(set), lowest_(lowest) {}
+LayerSource read_layer(const OrtKernelInfo* info) {
+  LayerSource source;
+  source.weight_shape = attribute(info, "weight_shape", 4);
+  source.strides = attribute(info, "strides", 2);
+  source.dilations = attribute(info, "dilations", 2);
+  source.pads = attribute(info, "pads", 4);
+  source.values = constant_input(info, kValues, "values", kFloat);
+  source.indices = constant_input(info, kIndices, "indices", kInt32);
+  source.bias = constant_input(info, kBias, "bias", kFloat);
+  return source;
+}
+
+class SparseConv : public Kernel {
+ public:
+  // `lowest`: results are clamped from below, by 0 for ReLU and by -infinity for no activation.
+  SparseConv(Layer layer, const InstructionSet& set, float lowest)
+      : layer_(std::move(layer)), set_(set), lowest_(lowest) {}
+
+  void compute(OrtKernelContext* context) override;
+
+ private:
+  std::shared_ptr<const Plan> plan_for(uint32_t height, uint32_t width);
+
+  const Layer layer_;
+  const InstructionSet& set_;
+  const float lowest_;
+  std::mutex mutex_;  // guards plan_: one session may be run by many threads at once
+  std::shared_ptr<const Plan> plan_;
+};
 
 std::shared_ptr<const Plan> SparseConv::plan_for(uint32_t height, uint32_t width) {
   const std::lock_guard<std::mutex> guard(mutex_);
@@ -265,7 +298,7 @@ std::shared_ptr<const Plan> SparseConv::plan_for(uint32_t height, uint32_t width
 
 void SparseConv::compute(OrtKernelContext* context) {
   const OrtValue* value = nullptr;
-  check(api().KernelContext_GetInput(context, 0, &value));
+  check(api().KernelContext_GetInput(context, kX, &value));
   const Tensor input = tensor_of(value);
   if (input.shape.size() != 4 || input.shape[1] != layer_.in_channels) {
     throw std::invalid_argument("input must have shape (batch, " +
@@ -283,6 +316,19 @@ void SparseConv::compute(OrtKernelContext* context) {
   const Call call{layer_, set_, *plan, lowest_, context};
   const auto run = plan->direct ? run_direct : run_prepared;
   run(call, batch, static_cast<const float*>(input.data), static_cast<float*>(output));
+}
+
+OperatorDefinition define(const char* name, const InstructionSet& set, float lowest) {
+  return {name, {kFloat, kFloat, kInt32, kFloat}, [&set, lowest](const OrtKernelInfo* info) {
+            return std::make_unique<SparseConv>(pack_layer(read_layer(info)), set, lowest);
+          }};
+}
+
+}  // namespace
+
+std::vector<OperatorDefinition> conv_operators(const InstructionSet& set) {
+  return {define("SparseConv", set, -std::numeric_limits<float>::infinity()),
+          define("SparseConvRelu", set, 0.0f)};
 }
 
 }  // namespace edgewright

@@ -1,11 +1,11 @@
-// What the runtime sees: the entry point, the operators and their C interface.
+// The entry point of the library: which operators it has, and for which instruction set.
 #include <cstdlib>
 #include <exception>
-#include <limits>
 #include <stdexcept>
 #include <string>
 
 #include "conv.h"
+#include "operator.h"
 #include "ort_api.h"
 
 namespace edgewright {
@@ -20,7 +20,6 @@ namespace {
 
 constexpr const char* kDomain = "ai.edgewright";
 constexpr const char* kNoSet = "";
-enum Input : size_t { kX, kValues, kIndices, kBias, kNumInputs };
 
 const InstructionSet* supported_set(const std::string& wanted) {
 #if defined(EDGEWRIGHT_X86)
@@ -45,92 +44,16 @@ const InstructionSet& chosen_set() {
   return *set;
 }
 
-OrtStatus* failure(int code, const std::string& message) {
-  return api().CreateStatus(code, ("ai.edgewright: " + message).c_str());
-}
-
-// A kernel with the name of its node, for messages.
-struct Node {
-  std::string name;
-  SparseConv conv;
-};
-
-LayerSource read_layer(const OrtKernelInfo* info) {
-  LayerSource source;
-  source.weight_shape = attribute(info, "weight_shape", 4);
-  source.strides = attribute(info, "strides", 2);
-  source.dilations = attribute(info, "dilations", 2);
-  source.pads = attribute(info, "pads", 4);
-  source.values = constant_input(info, kValues, "values", kFloat);
-  source.indices = constant_input(info, kIndices, "indices", kInt32);
-  source.bias = constant_input(info, kBias, "bias", kFloat);
-  return source;
-}
-
-OrtStatus* create(const OrtKernelInfo* info, float lowest, void** kernel) {
-  std::string name = "?";
-  try {
-    name = node_name(info);
-    *kernel = new Node{name, SparseConv(pack_layer(read_layer(info)), chosen_set(), lowest)};
-    return nullptr;
-  } catch (const std::exception& error) {
-    return failure(kInvalidArgument, "node '" + name + "': " + error.what());
-  }
-}
-
-OrtStatus* compute(void* kernel, OrtKernelContext* context) {
-  auto& node = *static_cast<Node*>(kernel);
-  try {
-    node.conv.compute(context);
-    return nullptr;
-  } catch (const std::exception& error) {
-    return failure(kFail, "node '" + node.name + "': " + error.what());
-  }
-}
-
-OrtStatus* create_linear(const OrtCustomOp*, const void*, const OrtKernelInfo* info,
-                         void** kernel) {
-  return create(info, -std::numeric_limits<float>::infinity(), kernel);
-}
-
-OrtStatus* create_relu(const OrtCustomOp*, const void*, const OrtKernelInfo* info,
-                       void** kernel) {
-  return create(info, 0.0f, kernel);
-}
-
-const char* linear_name(const OrtCustomOp*) { return "SparseConv"; }
-const char* relu_name(const OrtCustomOp*) { return "SparseConvRelu"; }
-
-OrtCustomOp make_operator(decltype(OrtCustomOp::GetName) name,
-                          decltype(OrtCustomOp::CreateKernelV2) creator) {
-  OrtCustomOp op{};
-  op.version = kCustomOpVersion;
-  op.GetName = name;
-  op.CreateKernelV2 = creator;
-  op.KernelComputeV2 = compute;
-  op.KernelDestroy = [](void* kernel) { delete static_cast<Node*>(kernel); };
-  op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };
-  op.GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return kNumInputs; };
-  op.GetInputType = [](const OrtCustomOp*, size_t i) { return i == kIndices ? kInt32 : kFloat; };
-  op.GetOutputTypeCount = [](const OrtCustomOp*) -> size_t { return 1; };
-  op.GetOutputType = [](const OrtCustomOp*, size_t) { return kFloat; };
-  op.GetInputCharacteristic = [](const OrtCustomOp*, size_t) { return 0; };   // required
-  op.GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return 0; };  // required
-  op.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return 0; };       // default
-  op.GetVariadicInputMinArity = [](const OrtCustomOp*) { return 1; };
-  op.GetVariadicInputHomogeneity = [](const OrtCustomOp*) { return 1; };
-  op.GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
-  op.GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
-  return op;
+// The domain and its operators live as long as the process: a second session gets the same ones.
+OrtCustomOpDomain* make_domain() {
+  OrtCustomOpDomain* domain = nullptr;
+  check(api().CreateCustomOpDomain(kDomain, &domain));
+  add_operators(domain, conv_operators(chosen_set()));
+  return domain;
 }
 
 void register_operators(OrtSessionOptions* options) {
-  static const OrtCustomOp operators[] = {make_operator(linear_name, create_linear),
-                                          make_operator(relu_name, create_relu)};
-  chosen_set();
-  OrtCustomOpDomain* domain = nullptr;
-  check(api().CreateCustomOpDomain(kDomain, &domain));
-  for (const OrtCustomOp& op : operators) check(api().CustomOpDomain_Add(domain, &op));
+  static OrtCustomOpDomain* const domain = make_domain();
   check(api().AddCustomOpDomain(options, domain));
 }
 
@@ -153,7 +76,7 @@ EDGEWRIGHT_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
     edgewright::register_operators(options);
     return nullptr;
   } catch (const std::exception& error) {
-    return edgewright::failure(edgewright::kFail, error.what());
+    return edgewright::api().CreateStatus(edgewright::kFail, error.what());
   }
 }
 
