@@ -38,7 +38,9 @@ def mobilenet_v2(*, cifar: bool = False) -> NetworkGraph:
         for block in range(blocks):
             keeps = block > 0 or (cifar and stage == 1)
             name = f"stages.{stage}.{block}"
-            last = network.inverted_residual(name, last, expansion, channels, 1 if keeps else stride)
+            last = network.inverted_residual(
+                name, last, expansion, channels, 1 if keeps else stride
+            )
     last = network.conv("head", last, _MOBILE_HEAD, 1, 1, relu6)
     return network.finish(last, CIFAR_CLASSES if cifar else IMAGENET_CLASSES)
 
