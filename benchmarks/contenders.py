@@ -60,7 +60,10 @@ def networks() -> dict[str, Callable[[], NetworkGraph]]:
 
 def layer_chains() -> dict[str, NetworkGraph]:
     """Return chains of one 3x3 convolution each, as networks."""
-    return {f"{channels} 3x3 @{size}": _chain(channels, size) for channels, size in _LAYERS}
+    return {
+        f"{channels} 3x3 @{size}": chain(_conv3x3(channels, size), _CHAIN)
+        for channels, size in _LAYERS
+    }
 
 
 class Workshop:
@@ -141,8 +144,24 @@ class _Noise(CalibrationDataReader):  # type: ignore[misc] # the base has no typ
         return next(self._feeds, None)
 
 
-def _chain(channels: int, size: int) -> NetworkGraph:
-    spec = OperatorSpec(
+def chain(spec: OperatorSpec, links: int) -> NetworkGraph:
+    """Return a network of `links` equal layers, each behind the other."""
+    names = [INPUT, *(f"layer{index}" for index in range(links))]
+    nodes = tuple(
+        GraphNode(name=name, spec=spec, inputs=(source,)) for source, name in pairwise(names)
+    )
+    return NetworkGraph(input_shape=spec.in_shape, nodes=nodes)
+
+
+def chain_model(spec: OperatorSpec, links: int) -> bytes:
+    """Return a chain in the operator library as an ONNX file."""
+    graph = library_graph(chain(spec, links))
+    model: bytes = build_model(graph, random_weights(SEED), library=True).SerializeToString()
+    return model
+
+
+def _conv3x3(channels: int, size: int) -> OperatorSpec:
+    return OperatorSpec(
         kind=OperatorKind.CONV,
         in_channels=channels,
         out_channels=channels,
@@ -152,8 +171,3 @@ def _chain(channels: int, size: int) -> NetworkGraph:
         padding=1,
         activation=Activation.RELU,
     )
-    names = [INPUT, *(f"layer{index}" for index in range(_CHAIN))]
-    nodes = tuple(
-        GraphNode(name=name, spec=spec, inputs=(source,)) for source, name in pairwise(names)
-    )
-    return NetworkGraph(input_shape=spec.in_shape, nodes=nodes)
