@@ -44,6 +44,17 @@ class OperatorMeasurement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rivals:
+    """What is timed in the same processes as a network, run by run in turns, for a ratio."""
+
+    dense_parent: NetworkGraph | None = None  # with random weights, by stock operators
+    without_library: bool = False  # the network itself, in a session without the library
+
+    def __bool__(self) -> bool:
+        return self.dense_parent is not None or self.without_library
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkMeasurement:
     """Whole-network latency. Each process is a fresh one, interleaved with the reference model."""
 
@@ -52,6 +63,8 @@ class NetworkMeasurement:
     reference_ns: tuple[tuple[int, ...], ...] = ()  # the reference model in the same processes
     graph: NetworkGraph | None = None  # None where an ONNX file was measured
     error: str = ""
+    dense_parent_ns: tuple[tuple[int, ...], ...] = ()  # the rivals, in the same processes
+    without_library_ns: tuple[tuple[int, ...], ...] = ()
 
     @property
     def median_ns(self) -> float:

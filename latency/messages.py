@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from latency.graph import NetworkGraph
-from latency.measurement import Conditions, NetworkMeasurement, OperatorMeasurement
+from latency.measurement import Conditions, NetworkMeasurement, OperatorMeasurement, Rivals
 from latency.operator import OperatorSpec
 from latency.target import Target
 
@@ -87,6 +87,7 @@ class VerifyWork:
     artifact_sha256: str = ""
     graph: NetworkGraph | None = None
     processes: int = 5
+    rivals: Rivals = Rivals()
 
 
 @dataclass(frozen=True, kw_only=True)

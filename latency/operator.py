@@ -164,11 +164,22 @@ class OperatorSpec:
         return count
 
     @property
+    def kept_runs(self) -> int:
+        """How many runs of POSITION_PIXELS output pixels the positions pattern computes."""
+        runs = -(-self.out_height * self.out_width // POSITION_PIXELS)
+        return max(1, round(self.density * runs))
+
+    @property
     def macs(self) -> int:
         """Multiply-adds when dense."""
         if self.kind is OperatorKind.CONV:
             return self.num_weights * self.out_height * self.out_width
         return self.num_weights
+
+    @property
+    def executed_macs(self) -> float:
+        """Multiply-adds that are really executed: the library leaves out what is zero."""
+        return self.macs * (self.density if self.regime is Regime.LIBRARY else 1.0)
 
     @property
     def traffic_elements(self) -> int:
@@ -214,28 +225,21 @@ class OperatorSpec:
 
     def label(self) -> str:
         """Return a short text for people, such as `conv 16->32 k3 s2 @16x16 relu`."""
-        size = f"{self.in_channels}->{self.out_channels}"
-        parts = [self.kind.value, size]
-        if self.kind in _WINDOWED:
-            parts += [f"k{self.kernel}", f"s{self.stride}"]
-        if self.groups > 1:
-            parts.append(f"g{self.groups}")
-        if self.dilation > 1:
-            parts.append(f"d{self.dilation}")
-        if self.inputs > 1:
-            parts.append(f"x{self.inputs}")
-        parts.append(f"@{self.height}x{self.width}")
-        if self.relu_input:
-            parts.append("relu-in")
-        if self.residual:
-            parts.append("add")
-        if self.activation is not Activation.NONE:
-            parts.append(self.activation.value)
-        if self.pattern is not SparsityPattern.DENSE:
-            parts.append(f"{self.pattern.value} {self.density:g}")
-        if self.regime is not Regime.STOCK:
-            parts.append(self.regime.value)
-        return " ".join(parts)
+        window = self.kind in _WINDOWED
+        details = {
+            f"{self.in_channels}->{self.out_channels}": True,
+            f"k{self.kernel} s{self.stride}": window,
+            f"g{self.groups}": self.groups > 1,
+            f"d{self.dilation}": self.dilation > 1,
+            f"x{self.inputs}": self.inputs > 1,
+            f"@{self.height}x{self.width}": True,
+            "relu-in": self.relu_input,
+            "add": self.residual,
+            self.activation.value: self.activation is not Activation.NONE,
+            f"{self.pattern.value} {self.density:g}": self.pattern is not SparsityPattern.DENSE,
+            self.regime.value: self.regime is not Regime.STOCK,
+        }
+        return " ".join([self.kind.value, *(text for text, shown in details.items() if shown)])
 
     def _window_output(self, size: int) -> int:
         if self.kind is OperatorKind.GLOBAL_AVG_POOL:

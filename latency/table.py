@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from latency.operator import OperatorSpec
+from latency.operator import OperatorSpec, Regime
 from latency.target import Target
 
 
@@ -45,10 +45,28 @@ class PublishedError:
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyTable:
-    """One version of the table of one target."""
+    """One version of the table of one target.
+
+    A target with the operator library has rows of both regimes, and a network is executed in one
+    of them; each has its own calibration. `library` is None where only stock networks were timed.
+    """
 
     target: Target
     version: int
     rows: tuple[TableRow, ...]
     calibration: Calibration = Calibration()
     error: PublishedError | None = None
+    library: Calibration | None = None
+    library_error: PublishedError | None = None
+
+    def calibration_of(self, regime: Regime) -> Calibration:
+        """Return the calibration of networks of one regime.
+
+        Raises:
+            ValueError: no network of that regime was ever timed on this target.
+        """
+        if regime is Regime.STOCK:
+            return self.calibration
+        if self.library is None:
+            raise ValueError("latency table: no network was timed with the operator library")
+        return self.library

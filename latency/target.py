@@ -39,11 +39,14 @@ class Target:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def regime(self) -> str:
-        """`stock` or `library`: which kernels execute the network."""
-        return "stock" if self.operator_library == STOCK_LIBRARY else "library"
+    def has_library(self) -> bool:
+        """Whether networks can be executed by the operator library, besides stock operators."""
+        return self.operator_library != STOCK_LIBRARY
 
     def label(self) -> str:
         """Return a short text for people."""
         threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
-        return f"{self.facts.processor} / ONNX Runtime {self.runtime_version} / {threads}"
+        parts = [self.facts.processor, f"ONNX Runtime {self.runtime_version}", threads]
+        if self.has_library:
+            parts.append(f"operator library {self.operator_library}")
+        return " / ".join(parts)

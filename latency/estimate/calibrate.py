@@ -15,6 +15,7 @@ from latency.estimate.lookup_table import TableEstimator
 from latency.estimate.operator_prices import OperatorPrices
 from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
+from latency.operator import Regime
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
 from latency.units import ms_to_ns
 
@@ -35,9 +36,11 @@ Array = npt.NDArray[np.float64]
 
 
 def fit_calibration(
-    rows: Sequence[TableRow], networks: Sequence[NetworkMeasurement]
+    rows: Sequence[TableRow],
+    networks: Sequence[NetworkMeasurement],
+    regime: Regime = Regime.STOCK,
 ) -> Calibration:
-    """Return the line through networks; those without graph or samples are left out.
+    """Return the line through networks of one regime; others and unusable ones are left out.
 
     The intercept is drawn towards zero, and is zero with one network; without any the calibration
     is empty. Sigma is what each network's own prediction misses when it is left out of the fit.
@@ -46,7 +49,7 @@ def fit_calibration(
         ValueError: there are networks but no rows.
     """
     prices = OperatorPrices(rows)
-    usable = usable_networks(networks)
+    usable = usable_networks(networks, regime)
     if not usable:
         return Calibration()
     sums = np.array([prices.sum_ns(graph) for graph, _ in usable])
@@ -60,32 +63,42 @@ def fit_calibration(
     )
 
 
-def widened(table: LatencyTable, held_out: Sequence[NetworkMeasurement]) -> Calibration:
-    """Return the calibration with a spread that also covers the held-out networks.
+def widened(
+    table: LatencyTable,
+    held_out: Sequence[NetworkMeasurement],
+    regime: Regime = Regime.STOCK,
+) -> Calibration:
+    """Return the calibration of a regime with a spread that also covers the held-out networks.
 
     Six networks say little about their own spread. Held-out ones move no prediction, but where
     they missed by more than the fit expects, intervals must be wider.
     """
-    usable = usable_networks(held_out)
+    usable = usable_networks(held_out, regime)
+    calibration = table.calibration_of(regime)
     if not usable:
-        return table.calibration
+        return calibration
     estimator = TableEstimator(table)
     missed = [
-        ms_to_ns(estimator.predict(graph).latency_ms) / median - 1.0 for graph, median in usable
+        ms_to_ns(estimator.predict_form(graph).latency_ms) / median - 1.0
+        for graph, median in usable
     ]
     seen = math.sqrt(math.fsum(miss * miss for miss in missed) / len(missed))
-    return replace(table.calibration, sigma=max(table.calibration.sigma, seen))
+    return replace(calibration, sigma=max(calibration.sigma, seen))
 
 
 def published_error(
-    table: LatencyTable, networks: Sequence[NetworkMeasurement]
+    table: LatencyTable,
+    networks: Sequence[NetworkMeasurement],
+    regime: Regime = Regime.STOCK,
 ) -> PublishedError | None:
-    """Return how wrong the table is on networks that were held out; None without any."""
-    usable = usable_networks(networks)
+    """Return how wrong the table is on held-out networks of a regime; None without any."""
+    usable = usable_networks(networks, regime)
     if not usable:
         return None
     estimator = TableEstimator(table)
-    predicted = np.array([ms_to_ns(estimator.predict(graph).latency_ms) for graph, _ in usable])
+    predicted = np.array(
+        [ms_to_ns(estimator.predict_form(graph).latency_ms) for graph, _ in usable]
+    )
     measured = np.array([median for _, median in usable])
     errors = np.abs(predicted / measured - 1.0)
     return PublishedError(
@@ -99,13 +112,16 @@ def published_error(
 
 
 def usable_networks(
-    networks: Sequence[NetworkMeasurement],
+    networks: Sequence[NetworkMeasurement], regime: Regime
 ) -> list[tuple[NetworkGraph, float]]:
-    """Return graph and median latency of the networks that have both."""
+    """Return graph and median latency of the networks of a regime that have both."""
     return [
         (network.graph, network.median_ns)
         for network in networks
-        if network.graph is not None and network.processes_ns and not network.error
+        if network.graph is not None
+        and network.graph.regime is regime
+        and network.processes_ns
+        and not network.error
     ]
 
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from latency.graph import NetworkGraph
-from latency.operator import OperatorSpec
+from latency.operator import OperatorSpec, Regime
 from latency.table import LatencyTable
 
 
@@ -36,6 +36,7 @@ class Prediction:
     measured: int  # operators by source of price; operators that the runtime absorbs not counted
     interpolated: int
     estimated: int
+    regime: Regime = Regime.STOCK  # in which the network is that fast
 
 
 class LatencyEstimator(Protocol):
@@ -51,5 +52,9 @@ class LatencyEstimator(Protocol):
         ...
 
     def predict(self, graph: NetworkGraph) -> Prediction:
-        """Return the latency of a whole network."""
+        """Return the latency of a whole network, in the fastest of its forms."""
+        ...
+
+    def fastest_form(self, graph: NetworkGraph) -> NetworkGraph:
+        """Return the network in the regime in which it is fastest."""
         ...

@@ -12,18 +12,22 @@ merged operators are priced at nothing; what they do cost is left to the calibra
 """
 
 from collections import Counter
-from dataclasses import replace
 
 from latency.graph import GraphNode, NetworkGraph
-from latency.operator import Activation, OperatorKind
+from latency.library_form import without_duplicates
+from latency.operator import Activation, OperatorKind, Regime
 
-_WEIGHTED = (OperatorKind.CONV, OperatorKind.LINEAR)
 _SUM_INPUTS = 2  # a runtime merges sums of two only
 
 
 def executed_nodes(graph: NetworkGraph) -> tuple[GraphNode, ...]:
-    """Return the nodes that are executed, in order, with merged duplicates named once."""
-    nodes = _without_duplicates(graph)
+    """Return the nodes that are executed, in order, with merged duplicates named once.
+
+    In the regime of the library that is every node: `library_form` has merged what can be.
+    """
+    if graph.regime is Regime.LIBRARY:
+        return graph.nodes
+    nodes = without_duplicates(graph)
     readers = Counter(name for node in nodes for name in node.inputs)
     takes_sum: set[str] = set()  # tensors whose convolution can still take a sum
     takes_relu: set[str] = set()  # ... or a ReLU; at most one of each, the sum first
@@ -44,22 +48,3 @@ def executed_nodes(graph: NetworkGraph) -> tuple[GraphNode, ...]:
 def _is_plain_conv(node: GraphNode) -> bool:
     spec = node.spec
     return spec.kind is OperatorKind.CONV and spec.activation is Activation.NONE
-
-
-def _without_duplicates(graph: NetworkGraph) -> list[GraphNode]:
-    # Keyed by what is read, because hashing a whole spec is ten times as slow.
-    readers: dict[tuple[str, ...], list[GraphNode]] = {}
-    same_as: dict[str, str] = {}
-    kept: list[GraphNode] = []
-    for node in graph.nodes:
-        if same_as and not same_as.keys().isdisjoint(node.inputs):
-            node = replace(node, inputs=tuple(same_as.get(name, name) for name in node.inputs))
-        if node.spec.kind not in _WEIGHTED:
-            twins = readers.setdefault(node.inputs, [])
-            twin = next((other for other in twins if other.spec == node.spec), None)
-            if twin is not None:
-                same_as[node.name] = twin.name
-                continue
-            twins.append(node)
-        kept.append(node)
-    return kept

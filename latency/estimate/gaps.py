@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from latency.operator import OperatorKind, OperatorSpec
+from latency.operator import OperatorKind, OperatorSpec, Regime
 from latency.table import TableRow
 
 MIN_ROWS = 4  # of a family; a smaller one is priced by the model of all rows
@@ -60,6 +60,12 @@ def fit_gap_model(rows: Sequence[TableRow]) -> GapModel:
 
 def family_of(spec: OperatorSpec) -> str:
     """Return the name of the operators that are executed alike."""
+    if spec.regime is Regime.LIBRARY:
+        return f"library {_family_of(spec)}"
+    return _family_of(spec)
+
+
+def _family_of(spec: OperatorSpec) -> str:
     if spec.kind is not OperatorKind.CONV:
         return spec.kind.value
     if spec.groups > 1:
@@ -68,7 +74,7 @@ def family_of(spec: OperatorSpec) -> str:
 
 
 def _features(spec: OperatorSpec) -> Array:
-    return np.array([1.0, float(spec.macs), float(spec.traffic_elements)])
+    return np.array([1.0, spec.executed_macs, float(spec.traffic_elements)])
 
 
 def _fit(rows: Sequence[TableRow]) -> tuple[tuple[float, ...], float]:

@@ -8,8 +8,9 @@ from latency.estimate.execution import executed_nodes
 from latency.estimate.operator_prices import OperatorPrices
 from latency.estimate.quantile import t_quantile_90
 from latency.graph import NetworkGraph
-from latency.operator import OperatorSpec
-from latency.table import LatencyTable
+from latency.library_form import library_form
+from latency.operator import OperatorSpec, Regime
+from latency.table import Calibration, LatencyTable
 from latency.units import ns_to_ms
 
 # Relative standard deviation where no whole network was measured: plain sums of marginal costs
@@ -40,17 +41,32 @@ class TableEstimator:
     def predict(self, graph: NetworkGraph) -> Prediction:
         """Return the latency of a whole network with its 90 % interval.
 
+        Of a stock network that is the fastest of the forms that the target can execute; one that
+        is in the regime of the library stays in it.
+
         Raises:
-            ValueError: the table has no rows at all.
+            ValueError: the table has no rows at all, or none for the regime.
+        """
+        return min((self.predict_form(form) for form in self._forms(graph)), key=_latency)
+
+    def fastest_form(self, graph: NetworkGraph) -> NetworkGraph:
+        """Return the network in the regime in which `predict` finds it fastest."""
+        return min(self._forms(graph), key=lambda form: _latency(self.predict_form(form)))
+
+    def predict_form(self, graph: NetworkGraph) -> Prediction:
+        """Return the latency of a network in just the regime that it is in.
+
+        Raises:
+            ValueError: the table has no rows at all, or no network of the regime was timed.
         """
         counts = Counter(node.spec for node in executed_nodes(graph))
         prices = {spec: self.price(spec) for spec in counts}
         total = math.fsum(prices[spec].ns * count for spec, count in counts.items())
-        calibration = self._table.calibration
+        calibration = self._table.calibration_of(graph.regime)
         latency = max(0.0, calibration.intercept_ns + calibration.slope * total)
         # A row's error repeats with every use of the row; errors of different rows do not.
         of_rows = math.hypot(*(prices[spec].spread_ns * n for spec, n in counts.items()))
-        half = math.hypot(calibration.slope * of_rows, self._unexplained() * latency)
+        half = math.hypot(calibration.slope * of_rows, _unexplained(calibration) * latency)
         sources = Counter[PriceSource]()
         for spec, count in counts.items():
             sources[prices[spec].source] += count
@@ -61,11 +77,21 @@ class TableEstimator:
             measured=sources[PriceSource.MEASURED],
             interpolated=sources[PriceSource.INTERPOLATED],
             estimated=sources[PriceSource.ESTIMATED],
+            regime=graph.regime,
         )
 
-    def _unexplained(self) -> float:
-        """Return the relative half width of what rows do not explain, at 90 %."""
-        calibration = self._table.calibration
-        if calibration.networks == 0:
-            return t_quantile_90(math.inf) * UNCALIBRATED_SIGMA
-        return t_quantile_90(max(1, calibration.networks - 1)) * calibration.sigma
+    def _forms(self, graph: NetworkGraph) -> list[NetworkGraph]:
+        if self._table.library is None or graph.regime is Regime.LIBRARY:
+            return [graph]
+        return [graph, library_form(graph)]
+
+
+def _latency(prediction: Prediction) -> float:
+    return prediction.latency_ms
+
+
+def _unexplained(calibration: Calibration) -> float:
+    """Return the relative half width of what rows do not explain, at 90 %."""
+    if calibration.networks == 0:
+        return t_quantile_90(math.inf) * UNCALIBRATED_SIGMA
+    return t_quantile_90(max(1, calibration.networks - 1)) * calibration.sigma

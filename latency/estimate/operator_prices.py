@@ -8,16 +8,17 @@ from latency.estimate.execution import executed_nodes
 from latency.estimate.gaps import GapModel, fit_gap_model
 from latency.estimate.interpolation import RowIndex
 from latency.graph import NetworkGraph
-from latency.operator import OperatorSpec, SparsityPattern
+from latency.library_form import row_spec
+from latency.operator import OperatorSpec, Regime, SparsityPattern
 from latency.table import TableRow
 
 
 class OperatorPrices:
     """Prices operators from rows of one target.
 
-    An operator's price is its row; else it lies between rows of other densities; else, where its
-    pattern has no rows on this target, zeros are worth nothing and its dense form decides; else it
-    lies between rows of other channel counts; else a model fitted on all rows estimates it.
+    An operator's price is its row; else it lies between rows of other densities; else, in stock
+    runtimes, zeros are worth nothing and its dense form decides; else it lies between rows of
+    other channel counts; else a model fitted on all rows estimates it.
     """
 
     def __init__(self, rows: Sequence[TableRow]) -> None:
@@ -34,7 +35,7 @@ class OperatorPrices:
         """
         known = self._prices.get(spec)
         if known is None:
-            known = self._prices[spec] = self._find_price(spec)
+            known = self._prices[spec] = self._find_price(row_spec(spec))
         return known
 
     def sum_ns(self, graph: NetworkGraph) -> float:
@@ -49,7 +50,8 @@ class OperatorPrices:
             between = self._index.along_density(spec, self._rows.get(spec.dense()))
             if between is not None:
                 return _price(between.ns, between.spread_ns, PriceSource.INTERPOLATED)
-            return self.price(spec.dense())
+            if spec.regime is Regime.STOCK:
+                return self.price(spec.dense())
         between = self._index.along_channels(spec)
         if between is not None:
             return _price(between.ns, between.spread_ns, PriceSource.INTERPOLATED)

@@ -1,7 +1,9 @@
 """Where the compiled operator library is, and how a session gets it. Standard library only."""
 
+import ctypes
 import os
 import sysconfig
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +42,23 @@ def library_path() -> Path | None:
         if path.is_file():
             return path.resolve()
     return None
+
+
+@cache
+def _version_of(path: Path) -> str:
+    ask = ctypes.CDLL(str(path)).edgewright_version
+    ask.restype = ctypes.c_char_p
+    version: bytes = ask()
+    return version.decode()
+
+
+def library_version() -> str | None:
+    """Return the version of the library: its interface and the digest of its sources, or None.
+
+    Kernels of another version may be faster or slower, so the version is part of every target.
+    """
+    path = library_path()
+    return None if path is None else _version_of(path)
 
 
 def register(session_options: SessionOptions) -> bool:

@@ -6,9 +6,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from latency.graph import INPUT, OUTPUT, NetworkGraph
-from latency.lowering.library import LibraryNode, is_supported, lower_to_library, opset_imports
+from latency.lowering.library import LibraryNodes, lower_to_library, opset_imports
 from latency.lowering.operators import Wiring, gives_flat_output, lower_operator
 from latency.lowering.weights import WeightSource
+from latency.operator import Regime
 
 OPSET = 20  # the first with dilated average pooling settled; ONNX Runtime 1.17 and later
 IR_VERSION = 9  # of the same ONNX release
@@ -22,7 +23,6 @@ def build_model(
     metadata: dict[str, str] | None = None,
     *,
     sparse_initializers: bool = False,
-    library: bool = False,
 ) -> onnx.ModelProto:
     """Return the model of one graph: `input` (1, C, H, W) to `logits`, both float32.
 
@@ -31,9 +31,11 @@ def build_model(
         weights: returns {"weight", "bias"} as float32 arrays for a node with weights, else {}.
         metadata: text for the model's metadata properties.
         sparse_initializers: store a weight as values and flat indices where that is smaller in
-            bytes, which is above two thirds of zeros. It saves file size, never time.
-        library: write sparse convolutions as nodes of the operator library, each with a fallback
-            in standard operators, so that the model also runs where the library is absent.
+            bytes, which is above two thirds of zeros. It saves file size, never time. In the
+            regime of the library zeros are never stored.
+
+    A graph in the regime of the library becomes nodes of the operator library, each with a
+    fallback in standard operators, so that the model also runs where the library is absent.
 
     Raises:
         ValueError: weights do not fit, are not finite, or names collide.
@@ -46,8 +48,8 @@ def build_model(
         flat_input = _common_rank(node.name, [flat[name] for name in node.inputs])
         output = OUTPUT if node is last else node.name
         wiring = Wiring(name=node.name, inputs=node.inputs, output=output, flat_input=flat_input)
-        if library and is_supported(node.spec):
-            build.add_library_node(lower_to_library(node.spec, wiring, arrays))
+        if graph.regime is Regime.LIBRARY:
+            build.add_library_nodes(lower_to_library(node.spec, wiring, arrays))
         else:
             build.nodes.extend(lower_operator(node.spec, wiring, arrays))
             for part, array in arrays.items():
@@ -78,11 +80,11 @@ class _GraphBuild:
         self._sparse: list[onnx.SparseTensorProto] = []
         self._functions: dict[str, onnx.FunctionProto] = {}
 
-    def add_library_node(self, lowered: LibraryNode) -> None:
-        """Add a node of the operator library; its fallback is stored once for all of its kind."""
-        self.nodes.append(lowered.node)
+    def add_library_nodes(self, lowered: LibraryNodes) -> None:
+        """Add nodes of the operator library; a fallback is stored once for all of its kind."""
+        self.nodes.extend(lowered.nodes)
         self._dense.extend(lowered.initializers)
-        self._functions[lowered.function.name] = lowered.function
+        self._functions.update((function.name, function) for function in lowered.functions)
 
     def add_initializer(self, name: str, array: npt.NDArray[np.float32]) -> None:
         """Store an array, sparse where that was asked for and is smaller."""

@@ -1,11 +1,16 @@
-"""A sparse convolution as a node of the operator library, with its fallback in standard operators.
+"""OperatorSpec and weights to nodes of the operator library, each with its fallback.
 
-A node reads its weights as values and indices. The model carries a function of the node's own
-domain and name, so a runtime without the library runs the function instead: it scatters the
-values into a dense weight, which is folded on load, and convolves.
+Everything that reads or writes images becomes a node of the library, so that a network stays in
+one memory layout; sums, ReLUs and concatenations that could not be fused are standard operators,
+which work on any layout, and so is a dense linear layer.
+
+The type of a node says what it does, in order: `ReluSparseConvAddRelu` rectifies its input,
+convolves, adds a tensor, rectifies.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,66 +18,60 @@ import onnx
 from onnx import helper, numpy_helper
 
 from latency.kernels.library import DOMAIN, DOMAIN_VERSION
-from latency.lowering.operators import Wiring, check_weights
+from latency.lowering.fallbacks import fallback_function
+from latency.lowering.operators import Wiring, check_weights, lower_operator
 from latency.lowering.weights import Weights
 from latency.operator import BLOCK_ROWS, Activation, OperatorKind, OperatorSpec, SparsityPattern
 
-FUNCTION_OPSET = 20  # of the standard operators inside the functions
+# What a weight of its own costs, relative to a group of BLOCK_ROWS weights that share an index:
+# the ratio of both patterns at equal time, from `make bench-kernels` at 90 %.
+SINGLE_COST = 0.43
 
-_OP_TYPES = {Activation.NONE: "SparseConv", Activation.RELU: "SparseConvRelu"}
-_ROWS = {SparsityPattern.UNSTRUCTURED: 1, SparsityPattern.BLOCK: BLOCK_ROWS}
-_ATTRIBUTES = ["weight_shape", "strides", "pads", "dilations"]
+_SUFFIXES = {
+    Activation.NONE: "",
+    Activation.RELU: "Relu",
+    Activation.RELU6: "Relu6",
+    Activation.SILU: "Silu",
+    Activation.HARDSWISH: "HardSwish",
+}
 
 
 @dataclass(frozen=True)
-class LibraryNode:
+class LibraryNodes:
     """One operator in the regime of the library."""
 
-    node: onnx.NodeProto
+    nodes: tuple[onnx.NodeProto, ...]
     initializers: tuple[onnx.TensorProto, ...]
-    function: onnx.FunctionProto  # the fallback; a model carries it once for all of its nodes
+    functions: tuple[onnx.FunctionProto, ...]  # a model carries each once for all of its nodes
 
 
-def is_supported(spec: OperatorSpec) -> bool:
-    """Return whether the library has a sparse operator for this spec."""
-    return spec.kind is OperatorKind.CONV and spec.pattern in _ROWS and spec.groups == 1
-
-
-def lower_to_library(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> LibraryNode:
-    """Return the library's node of a sparse convolution; zeros of the weight are left out.
+def lower_to_library(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> LibraryNodes:
+    """Return the nodes of one operator; groups of weights that are all zero are left out.
 
     Args:
-        spec: a convolution whose pattern is unstructured or block.
-        wiring: the tensor names; initialisers are `NAME.values`, `NAME.indices`, `NAME.bias`.
-        weights: "weight" (out, in, kernel, kernel), already masked, and "bias" (out,).
+        spec: an operator in the regime of the library.
+        wiring: the tensor names; initialisers are called `NAME.values`, `NAME.indices` and so on.
+        weights: as the spec needs them, already masked.
 
     Raises:
-        ValueError: the library has no such operator, or the weights do not fit or are not finite.
+        ValueError: the weights do not fit or are not finite, or the input is flat where an image
+            is needed.
     """
-    if not is_supported(spec):
-        raise ValueError(f"lowering: the library has no operator for {spec.label()!r}")
     check_weights(spec, wiring.name, weights)
-    if not all(np.isfinite(array).all() for array in weights.values()):
-        raise ValueError(f"lowering: {wiring.name!r} has values that are not finite")
-    values, indices = compress(weights["weight"], _ROWS[spec.pattern])
-    parts = {"values": values, "indices": indices, "bias": weights["bias"].astype(np.float32)}
-    names = [f"{wiring.name}.{part}" for part in parts]
-    node = helper.make_node(
-        _OP_TYPES[spec.activation],
-        [wiring.inputs[0], *names],
-        [wiring.output],
-        name=wiring.name,
-        domain=DOMAIN,
-        weight_shape=list(weights["weight"].shape),
-        strides=[spec.stride] * 2,
-        pads=[spec.padding] * 4,
-        dilations=[spec.dilation] * 2,
-    )
-    initializers = tuple(
-        numpy_helper.from_array(array, name)
-        for array, name in zip(parts.values(), names, strict=True)
-    )
-    return LibraryNode(node, initializers, fallback_function(spec.activation))
+    for part, array in weights.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"lowering: {part} of {wiring.name!r} has values that are not finite")
+    lower = _find_lowering(spec)
+    if lower is None:
+        return _standard(spec, wiring, weights)
+    if wiring.flat_input and spec.kind is not OperatorKind.LINEAR:
+        raise ValueError(f"lowering: {wiring.name!r} ({spec.kind.value}) cannot read a flat tensor")
+    return lower(spec, wiring, weights)
+
+
+def opset_imports() -> list[onnx.OperatorSetIdProto]:
+    """Return what a model with nodes of the library imports besides the standard operators."""
+    return [helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
 
 
 def compress(
@@ -98,81 +97,115 @@ def compress(
     return np.ascontiguousarray(grouped[indices]), indices.astype(np.int32)
 
 
-def opset_imports() -> list[onnx.OperatorSetIdProto]:
-    """Return what a model with nodes of the library imports besides the standard operators."""
-    return [helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
+def fastest_rows(spec: OperatorSpec, weight: npt.NDArray[np.float32]) -> int:
+    """Return the rows of a group that make these weights fastest: 1 or BLOCK_ROWS.
+
+    Both are exact. Groups of BLOCK_ROWS pay for their zeros, and win where weights share enough
+    of their indices, whatever pattern made them.
+    """
+    if spec.groups > 1 and (spec.out_channels // spec.groups) % BLOCK_ROWS:
+        return 1
+    _, groups = compress(weight, BLOCK_ROWS)
+    return 1 if np.count_nonzero(weight) * SINGLE_COST < len(groups) else BLOCK_ROWS
 
 
-def fallback_function(activation: Activation) -> onnx.FunctionProto:
-    """Return the library's sparse convolution in standard operators, for any pattern and shape."""
-    relu = activation is Activation.RELU
-    linear = "linear" if relu else "y"
-    nodes = [
-        *_dense_weight(),
-        _convolution(linear),
-        *([helper.make_node("Relu", [linear], ["y"])] if relu else []),
-    ]
-    return helper.make_function(
-        DOMAIN,
-        _OP_TYPES[activation],
-        ["x", "values", "indices", "bias"],
-        ["y"],
-        nodes,
-        [helper.make_opsetid("", FUNCTION_OPSET)],
-        attributes=_ATTRIBUTES,
+def _find_lowering(
+    spec: OperatorSpec,
+) -> Callable[[OperatorSpec, Wiring, Weights], LibraryNodes] | None:
+    if spec.kind is OperatorKind.CONV:
+        return _depthwise_conv if spec.is_depthwise else _sparse_conv
+    if spec.kind is OperatorKind.LINEAR:
+        return _sparse_gemm if spec.pattern is not SparsityPattern.DENSE else None
+    if spec.kind in (OperatorKind.MAX_POOL, OperatorKind.AVG_POOL):
+        return _pool
+    return _global_pool if spec.kind is OperatorKind.GLOBAL_AVG_POOL else None
+
+
+def _standard(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> LibraryNodes:
+    initializers = (
+        numpy_helper.from_array(np.ascontiguousarray(array), f"{wiring.name}.{part}")
+        for part, array in weights.items()
+    )
+    return LibraryNodes(
+        tuple(lower_operator(spec, wiring, weights)), tuple(initializers), functions=()
     )
 
 
-def _dense_weight() -> list[onnx.NodeProto]:
-    """Scatter the values into (blocks x in x height x width, rows) and bring rows to the front."""
-    make = helper.make_node
-    return [
-        _constant_of_attribute("weight_shape", "shape"),
-        *(_constant(name, value) for name, value in (("zero", 0), ("one", 1), ("four", 4))),
-        _constant("last", -1),
-        make("Shape", ["values"], ["rows"], start=1, end=2),
-        make("Slice", ["shape", "zero", "one"], ["channels"]),
-        make("Slice", ["shape", "one", "four"], ["place"]),
-        make("Add", ["channels", "rows"], ["beyond"]),
-        make("Sub", ["beyond", "one"], ["rounded"]),
-        make("Div", ["rounded", "rows"], ["blocks"]),
-        make("Concat", ["blocks", "place"], ["grid"], axis=0),
-        make("ReduceProd", ["grid"], ["places"], keepdims=1),
-        make("Concat", ["places", "rows"], ["flat_shape"], axis=0),
-        make("ConstantOfShape", ["flat_shape"], ["zeros"]),
-        make("Cast", ["indices"], ["positions"], to=onnx.TensorProto.INT64),
-        make("Unsqueeze", ["positions", "last"], ["targets"]),
-        make("ScatterND", ["zeros", "targets", "values"], ["scattered"]),
-        make("Concat", ["grid", "rows"], ["grid_shape"], axis=0),
-        make("Reshape", ["scattered", "grid_shape"], ["grouped"]),
-        make("Transpose", ["grouped"], ["by_channel"], perm=[0, 4, 1, 2, 3]),
-        make("Concat", ["last", "place"], ["padded_shape"], axis=0),
-        make("Reshape", ["by_channel", "padded_shape"], ["padded"]),
-        make("Slice", ["padded", "zero", "channels", "zero"], ["weight"]),
-    ]
+def _sparse_conv(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> LibraryNodes:
+    parts = _compressed(spec, weights)
+    base = "SparseConv"
+    if spec.pattern is SparsityPattern.POSITIONS:
+        base = "SparseConvPositions"
+        parts |= {"positions": weights["positions"], "fill": weights["fill"]}
+    attributes = {**_window(spec), "weight_shape": list(spec.weight_shape or ())}
+    return _node(_op_type(base, spec), wiring, parts, attributes | {"group": spec.groups})
 
 
-def _convolution(output: str) -> onnx.NodeProto:
-    node = helper.make_node("Conv", ["x", "weight", "bias"], [output])
-    for name in _ATTRIBUTES[1:]:
-        node.attribute.append(_reference(name, name))
-    return node
+def _depthwise_conv(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> LibraryNodes:
+    attributes = {**_window(spec), "group": spec.groups}
+    return _node(_op_type("DepthwiseConv", spec), wiring, dict(weights), attributes)
 
 
-def _constant(name: str, value: int) -> onnx.NodeProto:
-    return helper.make_node("Constant", [], [name], value_ints=[value])
+def _sparse_gemm(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> LibraryNodes:
+    shape = {"weight_shape": list(spec.weight_shape or ())}
+    if wiring.flat_input:
+        return _node(_op_type("SparseGemm", spec), wiring, _compressed(spec, weights), shape)
+    flat = f"{wiring.name}.flat"
+    flatten = helper.make_node("Flatten", [wiring.inputs[0]], [flat], name=flat, axis=1)
+    wiring = Wiring(name=wiring.name, inputs=(flat,), output=wiring.output, flat_input=True)
+    gemm = _node(_op_type("SparseGemm", spec), wiring, _compressed(spec, weights), shape)
+    return LibraryNodes((flatten, *gemm.nodes), gemm.initializers, gemm.functions)
 
 
-def _constant_of_attribute(attribute: str, output: str) -> onnx.NodeProto:
-    node = helper.make_node("Constant", [], [output])
-    node.attribute.append(_reference("value_ints", attribute))
-    return node
+def _pool(spec: OperatorSpec, wiring: Wiring, _: Weights) -> LibraryNodes:
+    base = "MaxPool" if spec.kind is OperatorKind.MAX_POOL else "AveragePool"
+    return _node(base, wiring, {}, {**_window(spec), "kernel_shape": [spec.kernel] * 2})
 
 
-def _reference(name: str, attribute: str) -> onnx.AttributeProto:
-    """Return an attribute that takes its value from an attribute of the function's node."""
-    proto = onnx.AttributeProto()
-    proto.name = name
-    proto.ref_attr_name = attribute
-    proto.type = onnx.AttributeProto.INTS
-    return proto
+def _global_pool(_: OperatorSpec, wiring: Wiring, __: Weights) -> LibraryNodes:
+    pooled = f"{wiring.name}.pooled"
+    inner = Wiring(name=wiring.name, inputs=wiring.inputs, output=pooled, flat_input=False)
+    pool = _node("GlobalAveragePool", inner, {}, {})
+    flatten = helper.make_node("Flatten", [pooled], [wiring.output], name=pooled, axis=1)
+    return LibraryNodes((*pool.nodes, flatten), pool.initializers, pool.functions)
+
+
+def _compressed(spec: OperatorSpec, weights: Weights) -> dict[str, npt.NDArray[Any]]:
+    values, indices = compress(weights["weight"], fastest_rows(spec, weights["weight"]))
+    return {"values": values, "indices": indices, "bias": weights["bias"].astype(np.float32)}
+
+
+def _window(spec: OperatorSpec) -> dict[str, Any]:
+    return {
+        "strides": [spec.stride] * 2,
+        "pads": [spec.padding] * 4,
+        "dilations": [spec.dilation] * 2,
+    }
+
+
+def _op_type(base: str, spec: OperatorSpec) -> str:
+    before = "Relu" if spec.relu_input else ""
+    return before + base + ("Add" if spec.residual else "") + _SUFFIXES[spec.activation]
+
+
+def _node(
+    op_type: str,
+    wiring: Wiring,
+    parts: dict[str, npt.NDArray[Any]],
+    attributes: dict[str, Any],
+) -> LibraryNodes:
+    """Return one node that reads its input, its constants and then what it adds."""
+    names = [f"{wiring.name}.{part}" for part in parts]
+    node = helper.make_node(
+        op_type,
+        [wiring.inputs[0], *names, *wiring.inputs[1:]],
+        [wiring.output],
+        name=wiring.name,
+        domain=DOMAIN,
+        **attributes,
+    )
+    initializers = tuple(
+        numpy_helper.from_array(np.ascontiguousarray(array), name)
+        for array, name in zip(parts.values(), names, strict=True)
+    )
+    return LibraryNodes((node,), initializers, (fallback_function(op_type),))

@@ -1,7 +1,7 @@
 """One function per kind of operator: OperatorSpec, weights and tensor names to ONNX nodes.
 
-Batch norm is folded into weight and bias before. A fused ReLU is written as a Relu node behind
-the convolution: every runtime of ours fuses the two on load.
+Batch norm is folded into weight and bias before. A fused activation is written as nodes behind
+the convolution: every runtime of ours fuses ReLU and ReLU6 on load.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import onnx
 from onnx import helper
 
 from latency.lowering.weights import Weights
-from latency.operator import Activation, OperatorKind, OperatorSpec
+from latency.operator import Activation, OperatorKind, OperatorSpec, SparsityPattern
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,32 @@ def _activated(spec: OperatorSpec, wiring: Wiring) -> tuple[str, list[onnx.NodeP
     if spec.activation is Activation.NONE:
         return wiring.output, []
     inner = f"{wiring.name}.linear"
-    return inner, [helper.make_node("Relu", [inner], [wiring.output], name=f"{wiring.name}.relu")]
+    return inner, _ACTIVATE[spec.activation](wiring.name, inner, wiring.output)
+
+
+def _activate_relu(name: str, source: str, output: str) -> list[onnx.NodeProto]:
+    return [helper.make_node("Relu", [source], [output], name=f"{name}.relu")]
+
+
+def _activate_relu6(name: str, source: str, output: str) -> list[onnx.NodeProto]:
+    low, high = f"{name}.zero", f"{name}.six"
+    return [
+        helper.make_node("Constant", [], [low], name=low, value_float=0.0),
+        helper.make_node("Constant", [], [high], name=high, value_float=6.0),
+        helper.make_node("Clip", [source, low, high], [output], name=f"{name}.relu6"),
+    ]
+
+
+def _activate_silu(name: str, source: str, output: str) -> list[onnx.NodeProto]:
+    gate = f"{name}.gate"
+    return [
+        helper.make_node("Sigmoid", [source], [gate], name=gate),
+        helper.make_node("Mul", [source, gate], [output], name=f"{name}.silu"),
+    ]
+
+
+def _activate_hardswish(name: str, source: str, output: str) -> list[onnx.NodeProto]:
+    return [helper.make_node("HardSwish", [source], [output], name=f"{name}.hardswish")]
 
 
 def _relu(_: OperatorSpec, wiring: Wiring) -> list[onnx.NodeProto]:
@@ -136,6 +161,8 @@ def check_weights(spec: OperatorSpec, name: str, weights: Weights) -> None:
     """
     shape = spec.weight_shape
     expected = {} if shape is None else {"weight": shape, "bias": (spec.out_channels,)}
+    if spec.pattern is SparsityPattern.POSITIONS:
+        expected |= {"positions": (spec.kept_runs,), "fill": (spec.out_channels,)}
     if set(weights) != set(expected):
         raise ValueError(f"lowering: {name!r} takes {sorted(expected)}, got {sorted(weights)}")
     for part, wanted in expected.items():
@@ -150,6 +177,12 @@ _SPATIAL = (
     OperatorKind.AVG_POOL,
     OperatorKind.GLOBAL_AVG_POOL,
 )
+_ACTIVATE: dict[Activation, Callable[[str, str, str], list[onnx.NodeProto]]] = {
+    Activation.RELU: _activate_relu,
+    Activation.RELU6: _activate_relu6,
+    Activation.SILU: _activate_silu,
+    Activation.HARDSWISH: _activate_hardswish,
+}
 _LOWER: dict[OperatorKind, Callable[[OperatorSpec, Wiring], list[onnx.NodeProto]]] = {
     OperatorKind.CONV: _conv,
     OperatorKind.LINEAR: _linear,

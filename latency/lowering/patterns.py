@@ -72,8 +72,8 @@ def _mask_of(
 
 
 def _group_shape(pattern: SparsityPattern, shape: Sequence[int]) -> tuple[int, ...]:
-    if pattern is SparsityPattern.CHANNEL:
-        raise ValueError("pattern: channel sparsity removes channels; it has no mask of weights")
+    if pattern in (SparsityPattern.CHANNEL, SparsityPattern.POSITIONS):
+        raise ValueError(f"pattern: {pattern.value} sparsity has no mask of weights")
     if pattern is SparsityPattern.BLOCK:
         return (-(-shape[0] // BLOCK_ROWS), *shape[1:])
     return tuple(shape)

@@ -2,14 +2,16 @@
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from latency.graph import GraphNode
 from latency.lowering.patterns import random_mask
+from latency.operator import POSITION_PIXELS, OperatorSpec, SparsityPattern
 
-Weights = dict[str, npt.NDArray[np.float32]]
+Weights = dict[str, npt.NDArray[Any]]  # float32; positions are int32
 WeightSource = Callable[[GraphNode], Weights]
 
 
@@ -26,10 +28,21 @@ def random_weights(seed: int) -> WeightSource:
             return {}
         digest = hashlib.sha256(f"{seed}/{node.name}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-        mask = random_mask(node.spec.pattern, shape, node.spec.density, rng)
+        positions = node.spec.pattern is SparsityPattern.POSITIONS
+        pattern = SparsityPattern.DENSE if positions else node.spec.pattern
+        mask = random_mask(pattern, shape, node.spec.density, rng)
         fan_in = max(1.0, float(mask.sum()) / shape[0])
         values = rng.standard_normal(shape, dtype=np.float32) * np.float32((2.0 / fan_in) ** 0.5)
         bias = rng.standard_normal(shape[0], dtype=np.float32) * np.float32(0.1)
-        return {"weight": values * mask, "bias": bias}
+        weights = {"weight": values * mask, "bias": bias}
+        return weights | (_random_positions(node.spec, rng) if positions else {})
 
     return weights_of
+
+
+def _random_positions(spec: OperatorSpec, rng: np.random.Generator) -> Weights:
+    """Return which runs of output pixels are computed, and what the others are."""
+    runs = -(-spec.out_height * spec.out_width // POSITION_PIXELS)
+    chosen = np.sort(rng.permutation(runs)[: spec.kept_runs]).astype(np.int32)
+    fill = rng.standard_normal(spec.out_channels, dtype=np.float32) * np.float32(0.1)
+    return {"positions": chosen, "fill": fill}

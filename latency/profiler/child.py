@@ -6,10 +6,12 @@ JSON line each; end of input ends the process, so nothing is left when the agent
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from latency.codec import decode, encode
+from latency.graph import NetworkGraph
 from latency.host_lock import measuring
 from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
@@ -18,7 +20,7 @@ from latency.profiler.operators import WEIGHT_SEED, OperatorProfiler
 from latency.profiler.reference import reference_model
 from latency.profiler.session import open_session, runner
 from latency.profiler.timing import TimingSettings, time_in_turns
-from latency.target import Target
+from latency.target import STOCK_LIBRARY, Target
 from latency.units import NS_PER_MS
 
 # A network runs longer than a micro-model and is warmed up to the speed that a user sees.
@@ -53,7 +55,14 @@ class MeasuringChild:
 
 def _network(request: ChildRequest) -> ChildAnswer:
     """Time a whole network as a user runs it: one run a sample, interleaved with the reference."""
-    network = runner(open_session(_model_of(request), request.target))
+    model = _model_of(request)
+    networks = {"network_ns": runner(open_session(model, request.target))}
+    if request.rivals.dense_parent is not None:
+        dense = _random_model(request.rivals.dense_parent)
+        networks["dense_parent_ns"] = runner(open_session(dense, request.target))
+    if request.rivals.without_library:
+        stock = replace(request.target, operator_library=STOCK_LIBRARY)
+        networks["without_library_ns"] = runner(open_session(model, stock))
     reference = runner(open_session(reference_model(), request.target))
     settings = TimingSettings(
         rounds=request.rounds,
@@ -62,8 +71,9 @@ def _network(request: ChildRequest) -> ChildAnswer:
         fastest_ns=_fastest(request),
     )
     with measuring():
-        (timed,), beside = time_in_turns([network], reference, settings)
-    return ChildAnswer(network_ns=timed.samples_ns, reference_ns=beside.samples_ns)
+        timed, beside = time_in_turns(list(networks.values()), reference, settings)
+    samples = {name: found.samples_ns for name, found in zip(networks, timed, strict=True)}
+    return ChildAnswer(**samples, reference_ns=beside.samples_ns)
 
 
 def _fastest(request: ChildRequest) -> float:
@@ -74,7 +84,11 @@ def _fastest(request: ChildRequest) -> float:
 def _model_of(request: ChildRequest) -> bytes:
     if request.graph is None:
         return Path(request.model_path).read_bytes()
-    model: bytes = build_model(request.graph, random_weights(WEIGHT_SEED)).SerializeToString()
+    return _random_model(request.graph)
+
+
+def _random_model(graph: NetworkGraph) -> bytes:
+    model: bytes = build_model(graph, random_weights(WEIGHT_SEED)).SerializeToString()
     return model
 
 

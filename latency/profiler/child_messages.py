@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from latency.graph import NetworkGraph
-from latency.measurement import OperatorMeasurement
+from latency.measurement import OperatorMeasurement, Rivals
 from latency.operator import OperatorSpec
 from latency.target import Target
 
@@ -21,6 +21,7 @@ class ChildRequest:
     operator: OperatorSpec | None = None
     graph: NetworkGraph | None = None
     model_path: str = ""
+    rivals: Rivals = Rivals()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,4 +31,6 @@ class ChildAnswer:
     operator: OperatorMeasurement | None = None
     network_ns: tuple[int, ...] = ()
     reference_ns: tuple[int, ...] = ()  # the reference model in the same rounds
+    dense_parent_ns: tuple[int, ...] = ()
+    without_library_ns: tuple[int, ...] = ()
     error: str = ""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import onnxruntime
 
+from latency.kernels.library import library_version
 from latency.profiler.conditions import read_governor
-from latency.target import DeviceFacts, Target
+from latency.target import STOCK_LIBRARY, DeviceFacts, Target
 
 # Instruction sets that change how fast a kernel is; the rest of the flags is noise.
 _X86 = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512dq",
@@ -44,7 +45,12 @@ def current_target(threads: int = 1) -> Target:
     facts = read_device_facts()
     if not 1 <= threads <= facts.cores:
         raise ValueError(f"threads must be from 1 to {facts.cores}, got {threads}")
-    return Target(facts=facts, runtime_version=onnxruntime.__version__, threads=threads)
+    return Target(
+        facts=facts,
+        runtime_version=onnxruntime.__version__,
+        threads=threads,
+        operator_library=library_version() or STOCK_LIBRARY,
+    )
 
 
 def _processor_info(root: Path) -> dict[str, str]:

@@ -5,17 +5,17 @@ own time and the change of memory layout on both sides come with it. So both mod
 same frame, and only the number of operators differs. The frame of copy i:
 
     x[i] = relu(depthwise 1x1 of x[i - 1])    gives each copy an input of its own, in the layout
-    y[i] = operator(x[i])                     that the runtime uses inside a network
+    y[i] = operator(x[i])                     that the regime uses inside a network
     sum += depthwise 1x1 of y[i], stride H    keeps y[i] alive by reading only one of its pixels
 
 The long model has copies + 1 operators. The short one has a single operator at the end of the
 same frame, whose output all the sums read. Weights are distinct everywhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from latency.graph import INPUT, GraphNode, NetworkGraph
-from latency.operator import Activation, OperatorKind, OperatorSpec
+from latency.operator import Activation, OperatorKind, OperatorSpec, SparsityPattern
 
 METHOD = "frame"
 COPIES = 8
@@ -45,10 +45,12 @@ def micro_models(spec: OperatorSpec, copies: int = COPIES) -> MicroModels:
 def _network(spec: OperatorSpec, copies: int, *, operators: int) -> NetworkGraph:
     frame = _Frame(spec)
     sources = frame.sources(copies + 1)
-    outputs = [
-        frame.add(f"operator{index}", spec, frame.inputs(sources, index + copies + 1 - operators))
-        for index in range(operators)
-    ]
+    added = frame.residuals(sources[0], copies + 1) if spec.residual else []
+    outputs = []
+    for index in range(operators):
+        copy = index + copies + 1 - operators
+        inputs = (*frame.inputs(sources, copy), *added[copy : copy + 1])
+        outputs.append(frame.add(f"operator{index}", spec, inputs))
     outputs = outputs * (copies + 1) if operators == 1 else outputs
     frame.sum(outputs)
     return NetworkGraph(input_shape=spec.in_shape, nodes=tuple(frame.nodes))
@@ -69,16 +71,24 @@ class _Frame:
         """Return the tensors that the copies read."""
         spec = self.spec
         if spec.kind is OperatorKind.LINEAR:
-            pool = _plain(OperatorKind.GLOBAL_AVG_POOL, spec.in_shape)
+            pool = self._plain(OperatorKind.GLOBAL_AVG_POOL, spec.in_shape)
             return [self.add("source", pool, (INPUT,))] * count
         if spec.in_channels <= IMAGE_CHANNELS:
             return [INPUT] * count
-        producer = _pixelwise(spec.in_shape, stride=1, activation=Activation.RELU)
-        names, last = [], INPUT
-        for index in range(count):
-            last = self.add(f"source{index}", producer, (last,))
-            names.append(last)
-        return names
+        return self._chain("source", INPUT, spec.in_shape, count)
+
+    def residuals(self, source: str, count: int) -> list[str]:
+        """Return the tensors that the copies add: of the output's shape, one for each."""
+        seed = replace(
+            self.spec,
+            relu_input=False,
+            residual=False,
+            activation=Activation.NONE,
+            pattern=SparsityPattern.DENSE,
+            density=1.0,
+        )
+        start = self.add("seed", seed, (source,))
+        return self._chain("residual", start, self.spec.out_shape, count)
 
     def inputs(self, sources: list[str], index: int) -> tuple[str, ...]:
         """Return the inputs of copy `index`: its own source, and earlier ones for a merge."""
@@ -88,35 +98,48 @@ class _Frame:
         """Add up one value per channel of every output."""
         flat = self.spec.kind in _FLAT_OUTPUT
         shape = self.spec.out_shape
-        reader = _pixelwise(shape, stride=max(shape[1:]), activation=Activation.NONE)
-        adder = _plain(OperatorKind.ADD, (shape[0], 1, 1), inputs=2)
+        reader = self._pixelwise(shape, stride=max(shape[1:]), activation=Activation.NONE)
+        adder = self._plain(OperatorKind.ADD, (shape[0], 1, 1), inputs=2)
         total = ""
         for index, output in enumerate(outputs):
             value = output if flat else self.add(f"pixel{index}", reader, (output,))
             total = self.add(f"sum{index}", adder, (total, value)) if total else value
 
+    def _chain(self, name: str, source: str, shape: tuple[int, int, int], count: int) -> list[str]:
+        """Return `count` tensors of one shape, each made from the one before."""
+        producer = self._pixelwise(shape, stride=1, activation=Activation.RELU)
+        names = []
+        for index in range(count):
+            source = self.add(f"{name}{index}", producer, (source,))
+            names.append(source)
+        return names
 
-def _pixelwise(shape: tuple[int, int, int], *, stride: int, activation: Activation) -> OperatorSpec:
-    channels, height, width = shape
-    return OperatorSpec(
-        kind=OperatorKind.CONV,
-        in_channels=channels,
-        out_channels=channels,
-        height=height,
-        width=width,
-        stride=stride,
-        groups=channels,
-        activation=activation,
-    )
+    def _pixelwise(
+        self, shape: tuple[int, int, int], *, stride: int, activation: Activation
+    ) -> OperatorSpec:
+        channels, height, width = shape
+        return OperatorSpec(
+            kind=OperatorKind.CONV,
+            in_channels=channels,
+            out_channels=channels,
+            height=height,
+            width=width,
+            stride=stride,
+            groups=channels,
+            activation=activation,
+            regime=self.spec.regime,
+        )
 
-
-def _plain(kind: OperatorKind, shape: tuple[int, int, int], *, inputs: int = 1) -> OperatorSpec:
-    channels, height, width = shape
-    return OperatorSpec(
-        kind=kind,
-        in_channels=channels,
-        out_channels=channels,
-        height=height,
-        width=width,
-        inputs=inputs,
-    )
+    def _plain(
+        self, kind: OperatorKind, shape: tuple[int, int, int], *, inputs: int = 1
+    ) -> OperatorSpec:
+        channels, height, width = shape
+        return OperatorSpec(
+            kind=kind,
+            in_channels=channels,
+            out_channels=channels,
+            height=height,
+            width=width,
+            inputs=inputs,
+            regime=self.spec.regime,
+        )

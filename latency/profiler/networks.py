@@ -1,16 +1,18 @@
 """Latency of whole networks: fresh processes, each interleaved with the reference model."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from latency.graph import NetworkGraph
-from latency.measurement import NetworkMeasurement
+from latency.measurement import NetworkMeasurement, Rivals
 from latency.profiler.child_messages import ChildAnswer, ChildRequest
 from latency.profiler.process import ChildDiedError, ChildProcess, ShouldStop
 from latency.profiler.stability import QuietRule
 from latency.target import Target
 
 NETWORK_ROUNDS = 200
+_NO_RIVALS = Rivals()
 _PATIENCE = 2  # at most this times the processes asked for
 
 
@@ -28,7 +30,13 @@ class NetworkProfiler:
     rounds: int = NETWORK_ROUNDS
     quiet: QuietRule = field(default_factory=QuietRule)
 
-    def measure(self, model: NetworkGraph | Path, name: str, processes: int) -> NetworkMeasurement:
+    def measure(
+        self,
+        model: NetworkGraph | Path,
+        name: str,
+        processes: int,
+        rivals: Rivals = _NO_RIVALS,
+    ) -> NetworkMeasurement:
         """Return the samples of a graph with random weights, or of an ONNX file.
 
         Processes in which the reference model was slow are taken again; of all, the quietest
@@ -44,7 +52,7 @@ class NetworkProfiler:
         result = NetworkMeasurement(name=name, processes_ns=(), graph=graph)
         answers: list[ChildAnswer] = []
         while self._wants_more(answers, processes):
-            answer = self._one_process(model)
+            answer = self._one_process(model, rivals)
             if answer.error:
                 return replace(result, error=answer.error)
             self.quiet.observe(answer.reference_ns)
@@ -54,25 +62,33 @@ class NetworkProfiler:
             result,
             processes_ns=tuple(answers[index].network_ns for index in kept),
             reference_ns=tuple(answers[index].reference_ns for index in kept),
+            dense_parent_ns=_taken(answers[index].dense_parent_ns for index in kept),
+            without_library_ns=_taken(answers[index].without_library_ns for index in kept),
         )
 
     def _wants_more(self, answers: list[ChildAnswer], processes: int) -> bool:
         quiet = sum(self.quiet.is_quiet(answer.reference_ns) for answer in answers)
         return quiet < processes and len(answers) < processes * _PATIENCE
 
-    def _one_process(self, model: NetworkGraph | Path) -> ChildAnswer:
+    def _one_process(self, model: NetworkGraph | Path, rivals: Rivals) -> ChildAnswer:
         request = ChildRequest(
             target=self.target,
             rounds=self.rounds,
             fastest_reference_ns=self.quiet.fastest_ns,
             graph=model if isinstance(model, NetworkGraph) else None,
             model_path=str(model) if isinstance(model, Path) else "",
+            rivals=rivals,
         )
         with ChildProcess() as child:
             try:
                 return child.ask(request, self.should_stop)
             except ChildDiedError as error:
                 return ChildAnswer(error=str(error))
+
+
+def _taken(processes: Iterable[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    """Return the samples of each process, or nothing where none were asked for."""
+    return tuple(samples for samples in processes if samples)
 
 
 def measure_network_processes(

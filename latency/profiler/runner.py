@@ -58,7 +58,7 @@ def run_verify(
         raise ValueError("verify: give exactly one of a model file and a graph")
     profiler = NetworkProfiler(target=target, should_stop=should_stop)
     try:
-        return profiler.measure(model, work.name, work.processes)
+        return profiler.measure(model, work.name, work.processes, work.rivals)
     except StoppedError:
         return NetworkMeasurement(
             name=work.name, processes_ns=(), graph=work.graph, error="stopped before the end"

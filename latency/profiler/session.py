@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from latency.kernels.library import library_version, register
 from latency.target import Target
 
 # Copies of one weightless operator in a micro-model would be merged into one node.
@@ -17,8 +18,14 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """Return a session with the target's threads and provider and every graph optimisation.
 
+    Args:
+        model: ONNX.
+        target: its operator library is loaded into the session.
+        micro_model: keep copies of one operator apart.
+
     Raises:
-        ValueError: this runtime has no such provider, or it refuses the model.
+        ValueError: this runtime has no such provider, it refuses the model, or the operator
+            library is not that of the target.
     """
     available = onnxruntime.get_available_providers()
     if target.execution_provider not in available:
@@ -26,7 +33,7 @@ def open_session(
     try:
         return onnxruntime.InferenceSession(
             model,
-            sess_options=session_options(target),
+            sess_options=_with_library(session_options(target), target),
             providers=[target.execution_provider],
             disabled_optimizers=_NOT_IN_MICRO_MODELS if micro_model else None,
         )
@@ -43,6 +50,20 @@ def session_options(target: Target) -> onnxruntime.SessionOptions:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors only; warnings would go to the agent's log line by line
+    return options
+
+
+def _with_library(
+    options: onnxruntime.SessionOptions, target: Target
+) -> onnxruntime.SessionOptions:
+    if target.has_library:
+        found = library_version()
+        if found != target.operator_library:
+            raise ValueError(
+                f"the target has operator library {target.operator_library}, "
+                f"this process has {found or 'none'}"
+            )
+        register(options)
     return options
 
 

@@ -80,6 +80,9 @@ EDGEWRIGHT_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
   }
 }
 
+// Interface version and digest of the sources: another version may be faster or slower.
+EDGEWRIGHT_EXPORT const char* edgewright_version() { return EDGEWRIGHT_VERSION; }
+
 // The instruction set that kernels are run with on this machine.
 EDGEWRIGHT_EXPORT const char* edgewright_instruction_set() {
   try {

@@ -1,0 +1,171 @@
+"""A network in the form in which the operator library executes it: fewer nodes that do more.
+
+Stock runtimes merge operators when they load a model (`latency.estimate.execution`); for the
+library this is done here, before anything is priced or built, so the nodes of the result are what
+is executed:
+
+- equal operators without weights on equal inputs become one;
+- a sum of two tensors moves into a convolution that gives one of them and has no other reader;
+- a ReLU moves into the convolution, or into such a sum, that only it reads;
+- any other ReLU that only convolutions read is applied by each of them as it reads its input.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from latency.graph import GraphNode, NetworkGraph
+from latency.operator import Activation, OperatorKind, OperatorSpec, Regime, SparsityPattern
+
+_SUM_INPUTS = 2
+_CLAMPED = (Activation.RELU, Activation.RELU6)
+_WEIGHTED = (OperatorKind.CONV, OperatorKind.LINEAR)
+
+
+def library_form(graph: NetworkGraph) -> NetworkGraph:
+    """Return the network in the regime of the library; one that is in it comes back unchanged.
+
+    Nodes with weights keep their names, so that their weights are found.
+    """
+    if graph.regime is Regime.LIBRARY:
+        return graph
+    nodes = [
+        replace(node, spec=replace(node.spec, regime=Regime.LIBRARY))
+        for node in without_duplicates(graph)
+    ]
+    nodes = _move_sums(nodes)
+    nodes = _move_relus_back(nodes)
+    nodes = _move_relus_ahead(nodes)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def row_spec(spec: OperatorSpec) -> OperatorSpec:
+    """Return the operator whose row prices this one.
+
+    The library clamps the results of every convolution and linear layer, with infinite bounds
+    where there is no activation, so ReLU and ReLU6 cost what no activation does.
+    """
+    if spec.regime is Regime.LIBRARY and spec.activation in _CLAMPED:
+        return replace(spec, activation=Activation.NONE)
+    return spec
+
+
+def without_duplicates(graph: NetworkGraph) -> list[GraphNode]:
+    """Return the nodes without those that compute what an earlier one does, readers renamed."""
+    # Keyed by what is read, because hashing a whole spec is ten times as slow.
+    readers: dict[tuple[str, ...], list[GraphNode]] = {}
+    same_as: dict[str, str] = {}
+    kept: list[GraphNode] = []
+    for node in graph.nodes:
+        if same_as and not same_as.keys().isdisjoint(node.inputs):
+            node = replace(node, inputs=tuple(same_as.get(name, name) for name in node.inputs))
+        if node.spec.kind not in _WEIGHTED:
+            twins = readers.setdefault(node.inputs, [])
+            twin = next((other for other in twins if other.spec == node.spec), None)
+            if twin is not None:
+                same_as[node.name] = twin.name
+                continue
+            twins.append(node)
+        kept.append(node)
+    return kept
+
+
+def _move_sums(nodes: list[GraphNode]) -> list[GraphNode]:
+    """Move sums into convolutions; the convolution then runs where the sum did."""
+    readers = _count_readers(nodes)
+    made = {node.name: node for node in nodes}
+    moved: dict[str, GraphNode] = {}  # sum -> the convolution that takes it
+    taken: set[str] = set()
+    for node in nodes:
+        if node.spec.kind is not OperatorKind.ADD or len(set(node.inputs)) != _SUM_INPUTS:
+            continue
+        for name in reversed(node.inputs):
+            producer = made.get(name)
+            if producer is None or readers[name] > 1 or not _can_add(producer.spec):
+                continue
+            (other,) = set(node.inputs) - {name}
+            spec = replace(producer.spec, residual=True)
+            moved[node.name] = replace(producer, spec=spec, inputs=(*producer.inputs, other))
+            taken.add(name)
+            break
+    kept = [moved.get(node.name, node) for node in nodes if node.name not in taken]
+    return _renamed(kept, {name: conv.name for name, conv in moved.items()})
+
+
+def _move_relus_back(nodes: list[GraphNode]) -> list[GraphNode]:
+    """Move each ReLU into the convolution before it where nothing else reads that convolution."""
+    readers = _count_readers(nodes)
+    made = {node.name: node for node in nodes}
+    moved = {
+        node.name: node.inputs[0]
+        for node in nodes
+        if node.spec.kind is OperatorKind.RELU
+        and readers[node.inputs[0]] == 1
+        and node.inputs[0] in made
+        and _can_activate(made[node.inputs[0]].spec)
+    }
+    rectified = set(moved.values())
+    kept = [
+        replace(node, spec=replace(node.spec, activation=Activation.RELU))
+        if node.name in rectified
+        else node
+        for node in nodes
+        if node.name not in moved
+    ]
+    return _renamed(kept, moved)
+
+
+def _move_relus_ahead(nodes: list[GraphNode]) -> list[GraphNode]:
+    """Move each ReLU into its readers where all of them are convolutions."""
+    moved = {
+        node.name: node.inputs[0]
+        for node in nodes[:-1]
+        if node.spec.kind is OperatorKind.RELU
+        and all(_only_loads(reader, node.name) for reader in nodes if node.name in reader.inputs)
+    }
+    kept = [
+        replace(node, spec=replace(node.spec, relu_input=True))
+        if node.inputs[0] in moved and node.spec.kind is OperatorKind.CONV
+        else node
+        for node in nodes
+        if node.name not in moved
+    ]
+    return _renamed(kept, moved)
+
+
+def _only_loads(reader: GraphNode, name: str) -> bool:
+    """Return whether `reader` is a convolution that reads the tensor as its input only."""
+    return (
+        reader.spec.kind is OperatorKind.CONV
+        and reader.inputs[0] == name
+        and name not in reader.inputs[1:]
+    )
+
+
+def _can_add(spec: OperatorSpec) -> bool:
+    return (
+        _can_activate(spec)
+        and spec.kind is OperatorKind.CONV
+        and not spec.is_depthwise
+        and not spec.residual
+        and spec.pattern is not SparsityPattern.POSITIONS
+    )
+
+
+def _can_activate(spec: OperatorSpec) -> bool:
+    return spec.kind in _WEIGHTED and spec.activation is Activation.NONE
+
+
+def _count_readers(nodes: Iterable[GraphNode]) -> Counter[str]:
+    return Counter(name for node in nodes for name in node.inputs)
+
+
+def _renamed(nodes: list[GraphNode], names: dict[str, str]) -> list[GraphNode]:
+    """Return the nodes with inputs renamed, as often as names lead on to other names."""
+
+    def final(name: str) -> str:
+        while name in names:
+            name = names[name]
+        return name
+
+    return [replace(node, inputs=tuple(final(name) for name in node.inputs)) for node in nodes]
