@@ -72,6 +72,20 @@ bench: $(READY) ## benchmarks: error of the latency table on held-out networks
 .PHONY: bench-kernels
 bench-kernels: $(READY) ## benchmark: the operator library against dense ONNX Runtime
 	@$(BIN)/python -m benchmarks.kernels
+	@$(BIN)/python -m benchmarks.empty_node
+	@$(BIN)/python -m benchmarks.networks
+	@$(BIN)/python -m benchmarks.two_threads
+
+RIVAL := local/deepsparse
+.PHONY: bench-deepsparse
+bench-deepsparse: $(READY) $(RIVAL)/.ready ## benchmark: whole networks against DeepSparse 1.8
+	@$(BIN)/python -m benchmarks.deepsparse
+
+# For evaluation only, which is what its licence allows; nothing else of ours ever imports it.
+$(RIVAL)/.ready:
+	@$(PYTHON) -m venv $(RIVAL)
+	@$(RIVAL)/bin/pip install --quiet --only-binary :all: deepsparse==1.8.0 "numpy<2"
+	@touch $@
 
 SANITIZED := build/sanitize
 .PHONY: sanitize

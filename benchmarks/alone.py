@@ -13,6 +13,7 @@ from pathlib import Path
 
 import onnxruntime
 
+from benchmarks.rounds import Answer
 from latency.kernels import register
 from latency.profiler.device import current_target
 from latency.profiler.session import random_feed, session_options
@@ -41,14 +42,14 @@ def main() -> None:
     outputs = session.run(None, feed)[0].reshape(-1)[:SHOWN_OUTPUTS]
     _times_ns(lambda: session.run(None, feed), WARMUP_NS)
     times = _times_ns(lambda: session.run(None, feed), TIMED_NS)
-    result = {
-        "median_ms": statistics.median(times) / NS_PER_MS,
-        "fastest_ms": min(times) / NS_PER_MS,
-        "runs": len(times),
-        "peak_kib": peak_kib(),
-        "outputs": outputs.tolist(),
-    }
-    print(json.dumps(result))
+    answer = Answer(
+        median_ms=statistics.median(times) / NS_PER_MS,
+        fastest_ms=min(times) / NS_PER_MS,
+        runs=len(times),
+        peak_kib=peak_kib(),
+        outputs=outputs.tolist(),
+    )
+    print(json.dumps(answer))
 
 
 def peak_kib(status: Path = Path("/proc/self/status")) -> int:

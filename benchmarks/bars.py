@@ -64,6 +64,12 @@ OPERATORS: dict[tuple[str, str, int], Bar] = {
     ("3x3", "block", 95): Bar(bar=13.0, stretch=14.5),
 }
 
+# (network, percent removed) -> bar over DeepSparse 1.8 with the mask that suits it best.
+DEEPSPARSE: dict[tuple[str, int], Bar] = {
+    ("mobilenet-v2", 95): Bar(bar=3.0, stretch=3.5),
+    ("mobilenet-v2", 90): Bar(bar=3.2, stretch=3.6),
+}
+
 LAYERS = "layers"
 TWO_THREADS: dict[str, Bar] = {
     LAYERS: Bar(bar=1.75, stretch=1.9),

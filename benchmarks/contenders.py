@@ -17,6 +17,7 @@ from onnxruntime.quantization import (
 
 from benchmarks.rounds import Contender
 from latency.graph import INPUT, GraphNode, NetworkGraph
+from latency.library_form import library_form
 from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
 from latency.operator import Activation, OperatorKind, OperatorSpec, SparsityPattern
@@ -115,18 +116,13 @@ class Workshop:
 
     def _sparse_path(self, form: Sparse) -> Path:
         sparse = with_sparsity(self._graph, form.pattern, 1.0 - form.percent / 100)
-        return self._write(form.label.replace(" ", "-"), library_graph(sparse))
+        return self._write(form.label.replace(" ", "-"), library_form(sparse))
 
     def _write(self, name: str, graph: NetworkGraph) -> Path:
         path = self._folder / f"{name}.onnx"
         if not path.exists():
-            onnx.save(build_model(graph, random_weights(SEED), library=True), path)
+            onnx.save(build_model(graph, random_weights(SEED)), path)
         return path
-
-
-def library_graph(graph: NetworkGraph) -> NetworkGraph:
-    """Return the graph as the operator library runs it."""
-    return graph
 
 
 class _Noise(CalibrationDataReader):  # type: ignore[misc] # the base has no types
@@ -155,8 +151,8 @@ def chain(spec: OperatorSpec, links: int) -> NetworkGraph:
 
 def chain_model(spec: OperatorSpec, links: int) -> bytes:
     """Return a chain in the operator library as an ONNX file."""
-    graph = library_graph(chain(spec, links))
-    model: bytes = build_model(graph, random_weights(SEED), library=True).SerializeToString()
+    graph = library_form(chain(spec, links))
+    model: bytes = build_model(graph, random_weights(SEED)).SerializeToString()
     return model
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -29,11 +30,22 @@ class Contender:
     model: Path
     library: bool = False
     threads: int = 1
+    program: tuple[str, ...] = (sys.executable, "-m", "benchmarks.alone")
 
     def command(self) -> list[str]:
         """Return what a fresh process runs."""
-        words = [sys.executable, "-m", "benchmarks.alone", str(self.model)]
-        return [*words, "--threads", str(self.threads), *(["--library"] if self.library else [])]
+        words = [*self.program, str(self.model), "--threads", str(self.threads)]
+        return [*words, "--library"] if self.library else words
+
+
+class Answer(TypedDict):
+    """What a process prints as JSON when it is done."""
+
+    median_ms: float  # of one run
+    fastest_ms: float
+    runs: int
+    peak_kib: int  # resident memory of the process
+    outputs: list[float]  # the first of the network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +86,7 @@ def run_in_turns(contenders: Sequence[Contender], rounds: int) -> dict[str, Outc
     Raises:
         SystemExit: a process failed; the message has its last words.
     """
-    answers: dict[str, list[dict[str, list[float] | float | int]]] = {
-        contender.label: [] for contender in contenders
-    }
+    answers: dict[str, list[Answer]] = {contender.label: [] for contender in contenders}
     for _ in range(rounds):
         with measuring():
             for contender in contenders:
@@ -84,7 +94,7 @@ def run_in_turns(contenders: Sequence[Contender], rounds: int) -> dict[str, Outc
     return {label: _outcome(label, found) for label, found in answers.items()}
 
 
-def answer_of(label: str, command: Sequence[str]) -> dict[str, list[float] | float | int]:
+def answer_of(label: str, command: Sequence[str]) -> Answer:
     """Return the JSON that a process prints as its last line.
 
     Raises:
@@ -93,7 +103,7 @@ def answer_of(label: str, command: Sequence[str]) -> dict[str, list[float] | flo
     done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE_S, check=False)
     if done.returncode:
         raise SystemExit(f"{label}: ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    answer: dict[str, list[float] | float | int] = json.loads(done.stdout.splitlines()[-1])
+    answer: Answer = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
@@ -106,7 +116,7 @@ def ratio(slower: Outcome, faster: Outcome) -> Ratio:
     return Ratio(value=float(np.median(quotients)), low=float(low), high=float(high))
 
 
-def _outcome(label: str, answers: Sequence[dict[str, list[float] | float | int]]) -> Outcome:
+def _outcome(label: str, answers: Sequence[Answer]) -> Outcome:
     return Outcome(
         label=label,
         median_ms=tuple(answer["median_ms"] for answer in answers),
