@@ -83,6 +83,8 @@ bench-deepsparse: $(READY) $(RIVAL)/.ready ## benchmark: whole networks against 
 
 # For evaluation only, which is what its licence allows; nothing else of ours ever imports it.
 $(RIVAL)/.ready:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 12))' \
+	  || { echo "DeepSparse 1.8 needs Python 3.11: say which with PYTHON=..."; exit 1; }
 	@$(PYTHON) -m venv $(RIVAL)
 	@$(RIVAL)/bin/pip install --quiet --only-binary :all: deepsparse==1.8.0 "numpy<2"
 	@touch $@
