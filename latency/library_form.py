@@ -43,11 +43,15 @@ def row_spec(spec: OperatorSpec) -> OperatorSpec:
     """Return the operator whose row prices this one.
 
     The library clamps the results of every convolution and linear layer, with infinite bounds
-    where there is no activation, so ReLU and ReLU6 cost what no activation does.
+    where there is no activation, so ReLU and ReLU6 cost what no activation does. Zeros of a
+    depthwise convolution are multiplied like other weights. With every weight kept, a pattern is
+    none.
     """
-    if spec.regime is Regime.LIBRARY and spec.activation in _CLAMPED:
-        return replace(spec, activation=Activation.NONE)
-    return spec
+    if spec.regime is Regime.STOCK:
+        return spec
+    if spec.activation in _CLAMPED:
+        spec = replace(spec, activation=Activation.NONE)
+    return spec.dense() if spec.density == 1.0 or spec.is_depthwise else spec
 
 
 def without_duplicates(graph: NetworkGraph) -> list[GraphNode]:

@@ -54,6 +54,9 @@ class Rivals:
         return self.dense_parent is not None or self.without_library
 
 
+NO_RIVALS = Rivals()
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkMeasurement:
     """Whole-network latency. Each process is a fresh one, interleaved with the reference model."""

@@ -13,7 +13,13 @@ from enum import StrEnum
 from typing import Any
 
 from latency.graph import NetworkGraph
-from latency.measurement import Conditions, NetworkMeasurement, OperatorMeasurement, Rivals
+from latency.measurement import (
+    NO_RIVALS,
+    Conditions,
+    NetworkMeasurement,
+    OperatorMeasurement,
+    Rivals,
+)
 from latency.operator import OperatorSpec
 from latency.target import Target
 
@@ -87,7 +93,7 @@ class VerifyWork:
     artifact_sha256: str = ""
     graph: NetworkGraph | None = None
     processes: int = 5
-    rivals: Rivals = Rivals()
+    rivals: Rivals = NO_RIVALS
 
 
 @dataclass(frozen=True, kw_only=True)

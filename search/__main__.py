@@ -122,11 +122,10 @@ def _check_task(request: "SearchRequest", dataset: "Dataset") -> None:
 
 def _refuse_infeasible(request: "SearchRequest", table: "LatencyTable", dataset: "Dataset") -> None:
     """Refuse a budget that not even the cheapest network meets, before any training."""
-    from latency.estimate.lookup_table import TableEstimator
     from search.finalize.repair import BudgetInfeasibleError
     from search.space.prices import smallest_genotype
 
-    estimator = TableEstimator(table)
+    estimator = request.space(dataset.task).estimator(table)
     _, smallest = smallest_genotype(estimator, request.channels, request.cells, dataset.task)
     budget_ms = request.budget_ms * request.tighten
     if smallest.high_ms > budget_ms:

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 
 from latency.operator import SparsityPattern
+from search.space.planned_space import PlannedSpace
+from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 
 DATASET_FORMATS = ("digits", "image-folder", "cifar10-binary", "cifar10-python", "npz")
@@ -56,7 +58,7 @@ class SearchRequest:
     cells: int  # of the exported network
     density: float  # fraction of weights that the exported network keeps
     budget_ms: float  # latency of one image on the target
-    pattern: SparsityPattern = SparsityPattern.UNSTRUCTURED
+    pattern: SparsityPattern = SparsityPattern.BLOCK
     seed: int = 0
     recipe: str = "quick"  # one of RECIPE_NAMES
     task: TaskShape | None = None  # what the data set must turn out to be; None: not known yet
@@ -80,6 +82,15 @@ class SearchRequest:
             raise ValueError(
                 f"search: unknown recipe {self.recipe!r}; allowed: {list(RECIPE_NAMES)}"
             )
+
+    def space(self, task: TaskShape) -> PlannedSpace:
+        """Return the networks that this search can find for a task."""
+        return PlannedSpace(
+            channels=self.channels,
+            cells=self.cells,
+            task=task,
+            sparsity=Sparsity(pattern=self.pattern, density=self.density),
+        )
 
 
 def _check_range(name: str, value: int, lowest: int, highest: int) -> None:

@@ -70,8 +70,9 @@ def run_derive(
         "repaired": False,
         "prediction": None,
     }
+    estimator = None
     if table is not None:
-        estimator = TableEstimator(table)
+        estimator = request.space(dataset.task).estimator(table)
         fitted, repaired = fit_to_budget(genotype, alphas, dataset.task, estimator, budget_ms)
         genotype = fitted.genotype
         result["repaired"] = repaired
@@ -79,7 +80,8 @@ def run_derive(
         result["width_distortion"] = fitted.distortion
         result["width_distortion_bound"] = fitted.lower_bound
     result["genotype"] = genotype.to_dict()
-    result["graph"] = build_graph(genotype, dataset.task).to_dict()
+    graph = build_graph(genotype, dataset.task)
+    result["graph"] = (graph if estimator is None else estimator.fastest_form(graph)).to_dict()
     result["widths"] = {
         choice.layer: choice.density
         for choice in genotype.layers
@@ -216,6 +218,8 @@ def _export_result(exported: ExportResult) -> dict[str, Any]:
         "removed_channels": exported.removed_channels,
         "genotype": exported.genotype.to_dict(),
         "graph": exported.graph.to_dict(),
+        "regime": exported.graph.regime.value,
+        "dense_parent": exported.dense_parent.to_dict(),
     }
 
 

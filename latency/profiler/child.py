@@ -56,13 +56,13 @@ class MeasuringChild:
 def _network(request: ChildRequest) -> ChildAnswer:
     """Time a whole network as a user runs it: one run a sample, interleaved with the reference."""
     model = _model_of(request)
-    networks = {"network_ns": runner(open_session(model, request.target))}
+    networks = {"network": runner(open_session(model, request.target))}
     if request.rivals.dense_parent is not None:
         dense = _random_model(request.rivals.dense_parent)
-        networks["dense_parent_ns"] = runner(open_session(dense, request.target))
+        networks["dense parent"] = runner(open_session(dense, request.target))
     if request.rivals.without_library:
         stock = replace(request.target, operator_library=STOCK_LIBRARY)
-        networks["without_library_ns"] = runner(open_session(model, stock))
+        networks["without library"] = runner(open_session(model, stock))
     reference = runner(open_session(reference_model(), request.target))
     settings = TimingSettings(
         rounds=request.rounds,
@@ -73,7 +73,12 @@ def _network(request: ChildRequest) -> ChildAnswer:
     with measuring():
         timed, beside = time_in_turns(list(networks.values()), reference, settings)
     samples = {name: found.samples_ns for name, found in zip(networks, timed, strict=True)}
-    return ChildAnswer(**samples, reference_ns=beside.samples_ns)
+    return ChildAnswer(
+        network_ns=samples["network"],
+        reference_ns=beside.samples_ns,
+        dense_parent_ns=samples.get("dense parent", ()),
+        without_library_ns=samples.get("without library", ()),
+    )
 
 
 def _fastest(request: ChildRequest) -> float:

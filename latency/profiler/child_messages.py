@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from latency.graph import NetworkGraph
-from latency.measurement import OperatorMeasurement, Rivals
+from latency.measurement import NO_RIVALS, OperatorMeasurement, Rivals
 from latency.operator import OperatorSpec
 from latency.target import Target
 
@@ -21,7 +21,7 @@ class ChildRequest:
     operator: OperatorSpec | None = None
     graph: NetworkGraph | None = None
     model_path: str = ""
-    rivals: Rivals = Rivals()
+    rivals: Rivals = NO_RIVALS
 
 
 @dataclass(frozen=True, kw_only=True)

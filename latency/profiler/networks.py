@@ -5,14 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from latency.graph import NetworkGraph
-from latency.measurement import NetworkMeasurement, Rivals
+from latency.measurement import NO_RIVALS, NetworkMeasurement, Rivals
 from latency.profiler.child_messages import ChildAnswer, ChildRequest
 from latency.profiler.process import ChildDiedError, ChildProcess, ShouldStop
 from latency.profiler.stability import QuietRule
 from latency.target import Target
 
 NETWORK_ROUNDS = 200
-_NO_RIVALS = Rivals()
 _PATIENCE = 2  # at most this times the processes asked for
 
 
@@ -35,7 +34,7 @@ class NetworkProfiler:
         model: NetworkGraph | Path,
         name: str,
         processes: int,
-        rivals: Rivals = _NO_RIVALS,
+        rivals: Rivals = NO_RIVALS,
     ) -> NetworkMeasurement:
         """Return the samples of a graph with random weights, or of an ONNX file.
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from latency.estimate.lookup_table import TableEstimator
 from latency.table import LatencyTable
 from search.data.batches import Examples, seeded_generator, split_examples
 from search.data.dataset import Dataset
@@ -61,8 +60,10 @@ def expected_latency(
     request: SearchRequest, table: LatencyTable, task: TaskShape
 ) -> ExpectedLatency:
     """Return the latency term for the network that `request` exports, priced from `table`."""
-    prices = operation_prices(TableEstimator(table), request.channels, request.cells, task)
-    return ExpectedLatency(prices, margin=1.0 + _Z_90 * table.calibration.sigma)
+    estimator = request.space(task).estimator(table)
+    prices = operation_prices(estimator, request.channels, request.cells, task)
+    calibration = table.calibration_of(estimator.regime)
+    return ExpectedLatency(prices, margin=1.0 + _Z_90 * calibration.sigma)
 
 
 def _halves(dataset: Dataset, seed: int) -> SearchData:

@@ -11,6 +11,7 @@ from torch import Tensor
 from latency.estimate.estimator import LatencyEstimator
 from latency.graph import GraphNode, NetworkGraph
 from latency.lowering.build import build_model
+from latency.operator import Regime
 from search.export.compact import compact
 from search.export.fold import fold_weights, weight_source
 from search.export.parity import max_difference
@@ -28,7 +29,8 @@ class ExportResult:
 
     model: bytes  # ONNX
     genotype: Genotype  # with the density of every layer
-    graph: NetworkGraph  # as exported, after compaction
+    graph: NetworkGraph  # as exported: after compaction, in the regime in which it is fastest
+    dense_parent: NetworkGraph  # the same network with every weight kept, for stock runtimes
     sha256: str  # of `model`, hex
     max_abs_difference: float  # of the logits, ONNX Runtime against PyTorch
     density_per_layer: dict[str, float]  # by module path, fraction of weights kept in training
@@ -44,27 +46,32 @@ def export_network(
     metadata: dict[str, str] | None = None,
     estimator: LatencyEstimator | None = None,
 ) -> ExportResult:
-    """Return the ONNX model of a trained network: folded, compacted, sparse where that is smaller.
+    """Return the ONNX model of a trained network: folded, compacted, in its fastest form.
 
     Args:
         network: trained, its masks final.
         images: (N, C, H, W), on which ONNX Runtime is compared with PyTorch.
         metadata: more text for the model's metadata properties.
-        estimator: chooses widths in compaction; None removes every dead channel.
+        estimator: chooses the regime, and widths in compaction; without one, the model is for
+            stock runtimes and every dead channel is removed.
 
     Raises:
         ParityError: the model does not compute what the network does.
     """
-    full = build_graph(network.genotype, network.task)
-    graph, weights = compact(full, fold_weights(network, full), estimator)
     genotype = sparse_genotype(network)
+    full = build_graph(genotype, network.task)
+    graph, weights = compact(full, fold_weights(network, full), estimator)
+    if estimator is not None:
+        graph = estimator.fastest_form(graph)
     densities = layer_densities(network)
     properties = {
         **(metadata or {}),
         "edgewright.genotype": genotype.to_json(),
         "edgewright.density_per_layer": json.dumps(densities, sort_keys=True),
     }
-    proto = build_model(graph, weight_source(weights), properties, sparse_initializers=True)
+    # In the regime of the library zeros are not stored in any case.
+    stock = graph.regime is Regime.STOCK
+    proto = build_model(graph, weight_source(weights), properties, sparse_initializers=stock)
     onnx.checker.check_model(proto)
     model = proto.SerializeToString(deterministic=True)
     total = sum(_free_weights(node) for node in graph.nodes)
@@ -73,6 +80,7 @@ def export_network(
         model=model,
         genotype=genotype,
         graph=graph,
+        dense_parent=build_graph(network.genotype, network.task),
         sha256=hashlib.sha256(model).hexdigest(),
         max_abs_difference=max_difference(model, network, images),
         density_per_layer=densities,

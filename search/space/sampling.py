@@ -1,11 +1,14 @@
 """Genotypes and operators of the space as sets: random ones, all operators, calibration sets."""
 
 import hashlib
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import product
 
 import numpy as np
 
+from latency.graph import NetworkGraph
+from latency.library_form import library_form, row_spec
 from latency.operator import OperatorSpec, SparsityPattern
 from search.space.dass_cells import (
     SEPARABLE,
@@ -15,8 +18,12 @@ from search.space.dass_cells import (
 )
 from search.space.genotype import EDGES, NODES, Edge, Genotype, LayerChoice
 from search.space.primitives import OPERATIONS
+from search.space.sparsity import Sparsity, sparse_spec
 from search.space.task import TaskShape
 
+# At which densities rows are measured; between them cost is a line in the number of weights.
+ROW_DENSITIES = (0.05, 0.2, 0.5, 1.0)
+_RANDOM_NETWORKS = 48  # that are asked for operators of their own
 CHOICES = tuple(name for name in OPERATIONS if name != "none")
 WEIGHTED = tuple(name for name in CHOICES if "conv" in name)
 _LIGHT = tuple(name for name in CHOICES if name not in WEIGHTED)
@@ -63,14 +70,40 @@ def space_operators(channels: int, cells: int, task: TaskShape) -> tuple[Operato
     meet the ReLU that stands alone because its source is also read without it.
     """
     found: dict[OperatorSpec, None] = {}
+    for graph in _typical_graphs(channels, cells, task):
+        found.update(dict.fromkeys(graph.operators))
+    return tuple(found)
+
+
+@lru_cache(maxsize=16)
+def library_operators(
+    channels: int, cells: int, task: TaskShape, pattern: SparsityPattern
+) -> tuple[OperatorSpec, ...]:
+    """Return the rows that price the networks of the space in the regime of the library.
+
+    Every operator that `library_form` makes of a network, at every density of ROW_DENSITIES; what
+    only rare networks contain may be missing, and is estimated from the rows of its kind.
+    """
+    rng = np.random.default_rng(0)
+    rare = (
+        build_graph(random_genotype(rng, channels, cells, weighted=0.3).with_layers(()), task)
+        for _ in range(_RANDOM_NETWORKS)
+    )
+    found: dict[OperatorSpec, None] = {}
+    for graph in (*_typical_graphs(channels, cells, task), *rare):
+        for spec, density in product(library_form(graph).operators, ROW_DENSITIES):
+            found[row_spec(sparse_spec(spec, Sparsity(pattern=pattern, density=density)))] = None
+    return tuple(found)
+
+
+def _typical_graphs(channels: int, cells: int, task: TaskShape) -> Iterator[NetworkGraph]:
+    """Yield networks of one operation and of two on the same inputs, in every width, and others."""
     for first, second in product(CHOICES, repeat=2):
         cell = _alternating_cell(first, second)
         genotype = Genotype(normal=cell, reduce=cell, channels=channels, cells=cells)
         for width in WIDTH_STEPS if first == second else (1.0,):
             widths = dict.fromkeys(separable_edges(genotype), width)
-            graph = build_graph(with_widths(genotype, widths), task)
-            found.update(dict.fromkeys(graph.operators))
-    return tuple(found)
+            yield build_graph(with_widths(genotype, widths), task)
 
 
 def calibration_genotypes(channels: int, cells: int, seed: int, count: int) -> tuple[Genotype, ...]:

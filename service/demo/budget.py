@@ -4,11 +4,10 @@ import math
 from dataclasses import dataclass
 
 from latency import codec
-from latency.estimate.lookup_table import TableEstimator
 from latency.table import LatencyTable, TableRow
 from latency.target import Target
+from search.space.planned_space import PlannedSpace
 from search.space.prices import largest_genotype, smallest_genotype
-from search.space.task import TaskShape
 from service.profiling.schemas import TableDetailRead
 
 FRACTION = 0.35
@@ -24,13 +23,12 @@ class BudgetChoice:
     budget_ms: float
 
 
-def choose_budget(
-    table: TableDetailRead, channels: int, cells: int, task: TaskShape
-) -> BudgetChoice:
+def choose_budget(table: TableDetailRead, space: PlannedSpace) -> BudgetChoice:
     """Return the budget that lies FRACTION of the way from the smallest to the largest network."""
-    estimator = TableEstimator(_as_table(table))
-    smallest = smallest_genotype(estimator, channels, cells, task)[1].high_ms
-    largest = largest_genotype(estimator, channels, cells, task)[1].latency_ms
+    estimator = space.estimator(_as_table(table))
+    size = (space.channels, space.cells, space.task)
+    smallest = smallest_genotype(estimator, *size)[1].high_ms
+    largest = largest_genotype(estimator, *size)[1].latency_ms
     budget = smallest + FRACTION * (largest - smallest)
     return BudgetChoice(
         smallest_ms=smallest, largest_ms=largest, budget_ms=_round_up(budget, _DIGITS)
@@ -54,6 +52,8 @@ def _as_table(read: TableDetailRead) -> LatencyTable:
         ),
         calibration=read.calibration,
         error=read.error,
+        library=read.library_calibration,
+        library_error=read.library_error,
     )
 
 

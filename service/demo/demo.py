@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from latency.operator import SparsityPattern
+from search.space.planned_space import PlannedSpace
+from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 from service.client import ApiError, Client
 from service.client.errors import BudgetInfeasibleError
@@ -24,6 +27,8 @@ from service.lifecycle import FINAL_JOB_STATES, JobState
 DATASET = "digits"
 CHANNELS = 16
 CELLS = 5
+PATTERN = SparsityPattern.BLOCK
+DENSITY = 0.25
 JOB_NAME = "edgewright demo"
 _SAMPLES = 8
 
@@ -65,18 +70,22 @@ def _run_loop(order: DemoOrder, client: Client, say: Say) -> DemoResult:
     with running_agent(client, order.data_dir) as device:
         say(f"device     {device.name}: {device.target.label()}")
         space = {"dataset": DATASET, "channels": CHANNELS, "cells": CELLS}
-        profile = _profile(client, device.id, space, say)
+        profile = _profile(client, device.id, space | {"pattern": PATTERN.value}, say)
         table = client.table(str((profile.result or {})["table_id"]))
         budget_ms = order.budget_ms
         if budget_ms is None:
-            task = _task(client)
-            choice = choose_budget(table, CHANNELS, CELLS, task)
+            choice = choose_budget(table, _planned_space(_task(client)))
             budget_ms = choice.budget_ms
             say(
                 f"budget     {budget_ms:g} ms: {FRACTION:.0%} of the way from the smallest network "
                 f"({choice.smallest_ms:.3f} ms) to the largest ({choice.largest_ms:.3f} ms)"
             )
-        wanted = space | {"budget_ms": budget_ms, "recipe": order.recipe}
+        wanted = space | {
+            "budget_ms": budget_ms,
+            "recipe": order.recipe,
+            "pattern": PATTERN.value,
+            "density": DENSITY,
+        }
         job = _search(client, device.id, wanted, say)
         folder = order.out / job.id
         files = client.pull(job.id, folder)
@@ -140,6 +149,11 @@ def _task(client: Client) -> TaskShape:
     return TaskShape(
         image_channels=found.image_channels, image_size=found.image_size, classes=found.classes
     )
+
+
+def _planned_space(task: TaskShape) -> PlannedSpace:
+    sparsity = Sparsity(pattern=PATTERN, density=DENSITY)
+    return PlannedSpace(channels=CHANNELS, cells=CELLS, task=task, sparsity=sparsity)
 
 
 def _classify(model: Path) -> dict[str, list[int]]:

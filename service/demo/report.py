@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from latency.table import PublishedError
 from service.artifacts.schemas import ArtifactRead
 from service.devices.schemas import DeviceRead
 from service.jobs.schemas import JobRead
@@ -33,7 +34,9 @@ def report_lines(result: DemoResult, seconds: float, peak_bytes: int | None) -> 
     yield ""
     yield f"device     {result.device.name}: {result.device.target.label()}"
     yield f"table      version {result.table.version}, {result.table.operators} operators measured"
-    yield f"           {_error_text(result.table)}"
+    yield f"           stock: {_error_text(result.table.error)}"
+    if result.table.library_calibration is not None:
+        yield f"           operator library: {_error_text(result.table.library_error)}"
     yield f"budget     {certificate['budget_ms']:g} ms for one image"
     yield from _genotype_lines(certificate["genotype"])
     yield (
@@ -46,6 +49,7 @@ def report_lines(result: DemoResult, seconds: float, peak_bytes: int | None) -> 
         f"(90 %: {predicted['low_ms']:.4f} to {predicted['high_ms']:.4f})"
     )
     yield f"measured   {certificate['measured']['latency_ms']:.4f} ms, median of fresh processes"
+    yield from _comparison_lines(certificate)
     yield f"verdict    {certificate['verdict']}"
     yield f"samples    labels    {_digits(result.samples['labels'])}"
     yield f"           predicted {_digits(result.samples['predicted'])} (plain ONNX Runtime)"
@@ -56,8 +60,26 @@ def report_lines(result: DemoResult, seconds: float, peak_bytes: int | None) -> 
     yield f"took       {seconds:.0f} s; peak memory of all processes together {memory}"
 
 
-def _error_text(table: TableDetailRead) -> str:
-    error = table.error
+def _comparison_lines(certificate: dict[str, Any]) -> Iterator[str]:
+    """Yield the regime, and how much faster the file is than its rivals, timed in turns."""
+    library = certificate["operator_library"]
+    runs = (
+        f"operator library {library}" if certificate["regime"] == "library" else "stock operators"
+    )
+    yield f"runs on    {runs}"
+    names = {"dense_parent": "its dense parent", "without_library": "itself without the library"}
+    for key, name in names.items():
+        if key not in certificate["compared"]:
+            continue
+        rival = certificate["compared"][key]
+        faster = rival["speed_up"]
+        yield (
+            f"           {faster['ratio']:.2f} times as fast as {name}, {rival['latency_ms']:.4f} ms "
+            f"(95 %: {faster['low']:.2f} to {faster['high']:.2f})"
+        )
+
+
+def _error_text(error: PublishedError | None) -> str:
     if error is None:
         return "not judged on held-out networks"
     return (

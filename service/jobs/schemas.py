@@ -8,6 +8,7 @@ from pydantic import Field
 from search.requests import MAX_CELLS, MAX_CHANNELS, MAX_SEED, MIN_CELLS, MIN_CHANNELS
 from service.artifacts.schemas import ArtifactRead
 from service.lifecycle import JobKind, JobState
+from service.profiling.schemas import DEFAULT_PATTERN, Pattern
 from service.shapes import ReadShape, RequestShape, Sha256, ShortName
 
 Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
@@ -27,7 +28,7 @@ class SearchCreate(RequestShape):
     channels: Channels = 16
     cells: Cells = 5
     density: Annotated[float, Field(gt=0, le=1, description="fraction of weights kept")] = 0.25
-    pattern: Literal["unstructured", "block"] = "unstructured"
+    pattern: Pattern = DEFAULT_PATTERN
     recipe: Literal["tiny", "quick", "standard"] = "quick"
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     priority: Priority = DEFAULT_PRIORITY
@@ -41,6 +42,7 @@ class ProfileCreate(RequestShape):
     dataset: Annotated[ShortName, Field(description="gives image size and classes")] = "digits"
     channels: Channels = 16
     cells: Cells = 5
+    pattern: Annotated[Pattern, Field(description="whose densities are measured")] = DEFAULT_PATTERN
     priority: Priority = DEFAULT_PRIORITY
 
 

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from latency.operator import SparsityPattern
 from search.requests import SearchRequest
 from search.space.dass_cells import plan_cells
+from search.space.planned_space import PlannedSpace
+from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 from service.artifacts.schemas import ArtifactRead
 from service.artifacts.use_cases import artifacts_of_job, get_artifact
@@ -189,8 +191,14 @@ def _refuse_impossible_budget(
     if row is None:
         return
     table = load_table(session, row.id)
-    if covers_space(table, order.channels, order.cells, task):
-        check_budget(table, order.channels, order.cells, task, order.budget_ms, device=device.name)
+    space = PlannedSpace(
+        channels=order.channels,
+        cells=order.cells,
+        task=task,
+        sparsity=Sparsity(pattern=SparsityPattern(order.pattern), density=order.density),
+    )
+    if covers_space(table, space):
+        check_budget(table, space, order.budget_ms, device=device.name)
 
 
 def _store(

@@ -5,8 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from latency import codec
+from latency.operator import SparsityPattern
 from latency.table import TableRow
 from search.space.genotype import Genotype
+from search.space.planned_space import PlannedSpace
+from search.space.sparsity import Sparsity
 from service.access.policy import Operator
 from service.context import Context
 from service.datasets.use_cases import find_dataset
@@ -26,7 +29,7 @@ from service.shapes import Identifier, Limit, Offset, ShortName
 
 router = APIRouter(prefix="/v1", tags=["profiling"])
 
-_PLANNED_NETWORKS = 10  # that a profile measures: six to calibrate, four held out
+_PLANNED_NETWORKS = 10  # of each regime that a profile measures: six to calibrate, four held out
 
 
 @router.post("/plans")
@@ -35,14 +38,13 @@ def plan_profile(context: Context, _principal: Operator, order: PlanCreate) -> P
     with context.database.reading() as session:
         device = find_device(session, order.device)
         task = find_dataset(session, order.dataset).task
-        found = questions.plan_profile(
-            session,
-            device,
+        space = PlannedSpace(
             channels=order.channels,
             cells=order.cells,
             task=task,
-            networks=_PLANNED_NETWORKS,
+            sparsity=Sparsity(pattern=SparsityPattern(order.pattern), density=1.0),
         )
+        found = questions.plan_profile(session, device, space, networks=_PLANNED_NETWORKS)
     missing = [spec.label() for spec in found.plan.operators]
     return PlanRead(
         device_id=device.id,
@@ -78,6 +80,7 @@ def predict_latency(
         measured=prediction.measured,
         interpolated=prediction.interpolated,
         estimated=prediction.estimated,
+        regime=prediction.regime,
     )
 
 

@@ -1,17 +1,15 @@
 """Questions that a table answers without a device: how long to measure, how fast is a network."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from sqlalchemy.orm import Session
 
 from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
-from latency.operator import OperatorSpec
 from latency.plan import Plan, missing_operators
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
-from search.space.sampling import space_operators
+from search.space.planned_space import PlannedSpace
 from search.space.task import TaskShape
 from service.devices.use_cases import Device
 from service.errors import ConflictError, invalid_field, public_message
@@ -37,21 +35,28 @@ class TablePrediction:
 
 
 def plan_profile(
-    session: Session, device: Device, *, channels: int, cells: int, task: TaskShape, networks: int
+    session: Session, device: Device, space: PlannedSpace, *, networks: int
 ) -> PlannedProfile:
     """Return the missing measurements of a space, and the time that they will take.
+
+    Args:
+        session: to read from.
+        device: whose table is planned.
+        space: what the table has to price.
+        networks: whole networks of each regime that a profile times.
 
     Raises:
         InvalidValueError: there is no such space.
     """
+    target = device.target
     try:
-        wanted = _operators_of(channels, cells, task)
+        wanted = space.operators(target)
     except ValueError as error:
         raise invalid_field("/channels", public_message(error)) from error
     known = use_cases.known_operator_keys(session, device.target_fingerprint)
     plan = Plan(
         operators=missing_operators(wanted, known),
-        networks=networks,
+        networks=networks * (2 if target.has_library else 1),
         costs=use_cases.measuring_costs(session, device.target_fingerprint),
     )
     return PlannedProfile(device=device, operators=len(wanted), plan=plan)
@@ -78,9 +83,3 @@ def predict_latency(
         raise invalid_field("/genotype", public_message(error)) from error
     prediction = TableEstimator(use_cases.load_table(session, row.id)).predict(graph)
     return TablePrediction(table_id=row.id, table_version=row.version, prediction=prediction)
-
-
-@lru_cache(maxsize=32)
-def _operators_of(channels: int, cells: int, task: TaskShape) -> tuple[OperatorSpec, ...]:
-    """Return the operators of a space; without the cache a deep space costs seconds each time."""
-    return space_operators(channels, cells, task)

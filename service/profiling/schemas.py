@@ -1,11 +1,11 @@
 """JSON shapes of plans, tables and predictions."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from latency.operator import OperatorSpec, SparsityPattern
+from latency.operator import OperatorSpec, Regime, SparsityPattern
 from latency.table import Calibration, PublishedError
 from search.requests import MAX_CELLS, MAX_CHANNELS, MIN_CELLS, MIN_CHANNELS
 from search.space.genotype import EDGES, NODES
@@ -14,6 +14,8 @@ from service.shapes import PRINTABLE, ReadShape, RequestShape, ShortName
 Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
 Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
 Operation = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=PRINTABLE)]
+Pattern = Literal["unstructured", "block"]
+DEFAULT_PATTERN: Pattern = "block"
 EdgeShape = tuple[Operation, Annotated[int, Field(ge=0, le=NODES)]]
 CellShape = Annotated[list[EdgeShape], Field(min_length=EDGES, max_length=EDGES)]
 ConcatShape = Annotated[
@@ -28,6 +30,7 @@ class PlanCreate(RequestShape):
     dataset: Annotated[ShortName, Field(description="gives image size and classes")] = "digits"
     channels: Channels = 16
     cells: Cells = 5
+    pattern: Pattern = DEFAULT_PATTERN
 
 
 class PlanRead(ReadShape):
@@ -64,6 +67,8 @@ class TableRead(ReadShape):
     operators: int
     calibration: Calibration
     error: PublishedError | None
+    library_calibration: Calibration | None = None  # of networks run by the operator library
+    library_error: PublishedError | None = None
     networks: dict[str, list[str]]
     created_at: datetime
 
@@ -114,3 +119,4 @@ class PredictionRead(ReadShape):
     measured: int  # operators with a row of their own
     interpolated: int
     estimated: int
+    regime: Regime  # in which the network is that fast

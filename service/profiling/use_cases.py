@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -10,7 +11,7 @@ from latency import codec
 from latency.estimate.calibrate import fit_calibration, published_error, widened
 from latency.measurement import ChainSamples, NetworkMeasurement
 from latency.messages import ProfileWork, WorkKind
-from latency.operator import OperatorSpec
+from latency.operator import OperatorSpec, Regime
 from latency.plan import MeasuringCosts, Plan
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
 from latency.target import Target
@@ -57,15 +58,15 @@ def build_table(
         raise NotFoundError("Nothing was measured on this target yet.")
     newest = repository.newest_table(session, fingerprint)
     rows = table_rows(_raw(row) for row in measurements)
+    target = codec.from_plain(found.target, Target)
     table = LatencyTable(
-        target=codec.from_plain(found.target, Target),
+        target=target,
         version=1 if newest is None else newest.version + 1,
         rows=rows,
         calibration=fit_calibration(rows, calibration),
+        library=fit_calibration(rows, calibration, Regime.LIBRARY) if target.has_library else None,
     )
-    error = published_error(table, held_out)
-    calibration_of_table = widened(table, held_out)
-    if not _is_usable(table.calibration):
+    if not all(_is_usable(fitted) for fitted in (table.calibration, table.library) if fitted):
         raise ConflictError(
             "These measurements make no table: whole networks do not follow from their operators.",
             code="measurements-unusable",
@@ -75,8 +76,14 @@ def build_table(
         target_fingerprint=fingerprint,
         version=table.version,
         operators=len(rows),
-        calibration=codec.to_plain(calibration_of_table),
-        error=None if error is None else codec.to_plain(error),
+        calibration=codec.to_plain(widened(table, held_out)),
+        error=_plain(published_error(table, held_out)),
+        library_calibration=_plain(
+            widened(table, held_out, Regime.LIBRARY) if table.library else None
+        ),
+        library_error=_plain(
+            published_error(table, held_out, Regime.LIBRARY) if table.library else None
+        ),
         networks={
             "calibration": [measured.name for measured in calibration],
             "held_out": [measured.name for measured in held_out],
@@ -104,7 +111,11 @@ def load_table(session: Session, table_id: str) -> LatencyTable:
         version=row.version,
         rows=table_rows(_raw(found) for found in repository.table_measurements(session, row.id)),
         calibration=codec.from_plain(row.calibration, Calibration),
-        error=None if row.error is None else codec.from_plain(row.error, PublishedError),
+        error=_error(row.error),
+        library=None
+        if row.library_calibration is None
+        else codec.from_plain(row.library_calibration, Calibration),
+        library_error=_error(row.library_error),
     )
 
 
@@ -156,6 +167,14 @@ def measuring_costs(session: Session, fingerprint: str) -> MeasuringCosts:
     return MeasuringCosts(
         operator_s=default.operator_s * factor, process_s=default.process_s * factor
     )
+
+
+def _plain(value: Calibration | PublishedError | None) -> Any:
+    return None if value is None else codec.to_plain(value)
+
+
+def _error(plain: Any) -> PublishedError | None:
+    return None if plain is None else codec.from_plain(plain, PublishedError)
 
 
 def _is_usable(calibration: Calibration) -> bool:

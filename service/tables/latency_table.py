@@ -18,6 +18,8 @@ class LatencyTableRow(Row):
     operators: Mapped[int]  # number of rows of the table
     calibration: Mapped[Json]  # latency.table.Calibration as plain values
     error: Mapped[Json | None]  # latency.table.PublishedError as plain values
+    library_calibration: Mapped[Json | None]  # of networks executed by the operator library
+    library_error: Mapped[Json | None]
     networks: Mapped[Json]  # names of the networks: {"calibration": [...], "held_out": [...]}
     created_at: Mapped[Time]
 

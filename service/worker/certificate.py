@@ -1,7 +1,8 @@
 """The certificate of a search: what was promised, what was measured, and on what."""
 
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -9,8 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from latency import codec
+from latency.estimate.ratio import speed_up
 from latency.measurement import NetworkMeasurement
 from latency.messages import WorkKind
+from latency.units import ns_to_ms
 from service.devices.use_cases import Device, get_device
 from service.jobs.use_cases import get_job
 from service.lifecycle import WorkState
@@ -38,6 +41,7 @@ class CertificateFacts:
     exported: dict[str, Any]
     measurements: dict[str, NetworkMeasurement]  # by name, in the order in which they were made
     model_measurement: str  # the name of the one that counts
+    comparison: str  # ... and of the one in turns with the network's rivals
 
     @property
     def genotype(self) -> dict[str, Any]:
@@ -60,6 +64,7 @@ class CertificateFacts:
             exported=read_result(flow, number, "export"),
             measurements={found.name: found for found in measured},
             model_measurement=f"round-{number}-model",
+            comparison=comparison_name(number),
         )
 
 
@@ -76,17 +81,22 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
         "met": met,
         "verdict": _verdict(measured["latency_ms"], budget_ms),
         "measured": measured,
+        "regime": facts.exported["regime"],
+        "operator_library": facts.device.target.operator_library,
+        "compared": _compared(facts.measurements[facts.comparison]),
         "predicted": facts.exported["prediction"],
         "predicted_before_training": facts.derived["prediction"],
         "other_measurements": {
             name: summary(found)
             for name, found in facts.measurements.items()
-            if name != facts.model_measurement
+            if name not in (facts.model_measurement, facts.comparison)
         },
         "accuracy": facts.trained["accuracy"],
         "test_images": facts.trained["test_images"],
         "training": _without(facts.trained, "accuracy", "test_images"),
-        "export": _without(facts.exported, "graph", "path", "genotype", "prediction"),
+        "export": _without(
+            facts.exported, "graph", "dense_parent", "path", "genotype", "prediction"
+        ),
         "genotype": facts.genotype,
         "table": {
             "id": facts.table.id,
@@ -94,6 +104,8 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
             "operators": facts.table.operators,
             "calibration": facts.table.calibration,
             "published_error": facts.table.error,
+            "library_calibration": facts.table.library_calibration,
+            "library_published_error": facts.table.library_error,
         },
         "device": {
             "id": facts.device.id,
@@ -104,6 +116,31 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
         "request": facts.job.request,
         "seed": facts.job.request["seed"],
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+    }
+
+
+def comparison_name(number: int) -> str:
+    """Return the name of the measurement of the file of a round beside its rivals."""
+    return f"round-{number}-comparison"
+
+
+def _compared(measured: NetworkMeasurement) -> dict[str, Any]:
+    """Return latencies taken in turns in the same processes, and how much faster the file is."""
+    rivals = {
+        "dense_parent": measured.dense_parent_ns,
+        "without_library": measured.without_library_ns,
+    }
+    return {"latency_ms": ns_to_ms(measured.median_ns)} | {
+        name: _rival(measured, samples) for name, samples in rivals.items() if samples
+    }
+
+
+def _rival(measured: NetworkMeasurement, samples: tuple[tuple[int, ...], ...]) -> dict[str, Any]:
+    medians = [float(statistics.median(process)) for process in samples]
+    faster = speed_up(measured.processes_ns, samples)
+    return {
+        "latency_ms": ns_to_ms(statistics.median(medians)),
+        "speed_up": None if faster is None else asdict(faster),
     }
 
 

@@ -3,6 +3,7 @@
 table of the device -> can the budget be met? -> search
   -> up to three rounds: derive -> measure with random weights -> over budget: tighten
      -> train -> export -> measure the file itself -> over budget: tighten
+  -> the file beside its dense parent, in the same processes
   -> certificate
 """
 
@@ -36,6 +37,7 @@ async def search_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
         if tighter is None:
             break
         tighten = tighter
+    await wait_for_device(flow, await flow.step(steps.ask_for_comparison, last))
     await flow.step(steps.finish, last)
 
 

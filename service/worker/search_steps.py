@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 from latency.graph import NetworkGraph
+from latency.measurement import Rivals
 from latency.messages import VerifyWork
+from latency.operator import Regime
 from latency.units import ns_to_ms
 from service.artifacts.use_cases import attach_artifact, record_artifact
 from service.datasets.use_cases import find_dataset
@@ -14,11 +16,13 @@ from service.jobs.journal import NOTE_EVENT, move, record
 from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
 from service.profiling.use_cases import load_table
-from service.worker.certificate import CertificateFacts, certificate
+from service.worker.certificate import CertificateFacts, certificate, comparison_name
 from service.worker.device_work import ask_device, measured_network
 from service.worker.flow import Flow
+from service.worker.planning import planned_space
 from service.worker.stage_results import read_request, read_result, round_folder
 
+_COMPARED_PROCESSES = 7
 _MARGIN = 0.99  # the next round aims this much below what the measurement asks for
 _MEDIA_TYPES = {
     "model.onnx": "application/octet-stream",
@@ -37,9 +41,7 @@ def check_feasible(flow: Flow) -> int:
         device = get_device(session, str(job.device_id))
         check_budget(
             load_table(session, str(job.table_id)),
-            job.request["channels"],
-            job.request["cells"],
-            find_dataset(session, job.request["dataset"]).task,
+            planned_space(job.request, find_dataset(session, job.request["dataset"]).task),
             job.request["budget_ms"],
             device=device.name,
         )
@@ -65,6 +67,26 @@ def ask_for_model(flow: Flow, number: int) -> str:
         now = flow.context.clock()
         record_artifact(session, stored, media_type=_MEDIA_TYPES["model.onnx"], now=now)
         work = VerifyWork(name=f"round-{number}-model", artifact_sha256=stored.sha256)
+        return ask_device(flow, session, job, work)
+
+
+def ask_for_comparison(flow: Flow, number: int) -> str:
+    """Step: ask the device to time the file in turns with its dense parent, for the speed-up.
+
+    What the file itself takes was measured before, alone: neighbours cost it some of the caches.
+    """
+    exported = read_result(flow, number, "export")
+    rivals = Rivals(
+        dense_parent=NetworkGraph.from_dict(exported["dense_parent"]),
+        without_library=exported["regime"] == Regime.LIBRARY,
+    )
+    with flow.job() as (session, job):
+        work = VerifyWork(
+            name=comparison_name(number),
+            artifact_sha256=exported["sha256"],
+            processes=_COMPARED_PROCESSES,
+            rivals=rivals,
+        )
         return ask_device(flow, session, job, work)
 
 
@@ -98,8 +120,8 @@ def _tighter(flow: Flow, number: int, latency_ms: float, budget_ms: float) -> fl
     with flow.context.database.reading() as session:
         job = get_job(session, flow.job_id)
         table = load_table(session, str(job.table_id))
-        task = find_dataset(session, job.request["dataset"]).task
-    smallest_ms = smallest_budget_ms(table, job.request["channels"], job.request["cells"], task)
+        space = planned_space(job.request, find_dataset(session, job.request["dataset"]).task)
+    smallest_ms = smallest_budget_ms(table, space)
     return factor if factor * budget_ms >= smallest_ms else None
 
 

@@ -2,12 +2,9 @@
 
 from typing import Any
 
-from latency.messages import NamedGraph, ProfileWork
+from latency.messages import ProfileWork
 from latency.plan import missing_operators
-from latency.table import LatencyTable
-from search.space.dass_cells import build_graph
-from search.space.sampling import calibration_genotypes, held_out_genotypes, space_operators
-from search.space.task import TaskShape
+from latency.table import Calibration, LatencyTable
 from service.datasets.use_cases import Dataset, find_dataset
 from service.devices.use_cases import get_device
 from service.devices.work import network_results
@@ -23,14 +20,10 @@ from service.profiling.use_cases import (
 from service.tables.job import JobRow
 from service.worker.device_work import ask_device, wait_for_device
 from service.worker.flow import Flow, JobFailedError
+from service.worker.planning import CALIBRATION, HELD_OUT, planned_networks, planned_space
 
-CALIBRATION = "calibration"
-HELD_OUT = "held-out"
-_CALIBRATION_NETWORKS = 6
-_HELD_OUT_NETWORKS = 4
 _LEAST_NETWORKS = 4  # of the calibration
 _MOST_SLOPE = 5.0  # on machines that we know it is 0.9 to 1.15
-_NETWORK_SEED = 20_260_101  # any constant: which networks a table is calibrated and judged on
 
 
 async def ensure_table(flow: Flow) -> str:
@@ -47,15 +40,14 @@ def plan_profile(flow: Flow) -> dict[str, Any]:
     with flow.context.database.reading() as session:
         request = get_job(session, flow.job_id).request
         task = find_dataset(session, request["dataset"]).task
+        target = get_device(session, str(get_job(session, flow.job_id).device_id)).target
     # Before the transaction: large spaces take seconds, and on SQLite everybody waits for a writer.
-    channels, cells = int(request["channels"]), int(request["cells"])
-    wanted, networks = space_operators(channels, cells, task), _networks(channels, cells, task)
+    space = planned_space(request, task)
+    wanted, networks = space.operators(target), planned_networks(space, target)
     with flow.job() as (session, job):
         device = get_device(session, str(job.device_id))
         newest = latest_table(session, device.id)
-        if newest is not None and covers_space(
-            load_table(session, newest.id), channels, cells, task
-        ):
+        if newest is not None and covers_space(load_table(session, newest.id), space):
             job.table_id = newest.id
             message = f"table version {newest.version} of the device covers the space"
             record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())
@@ -102,27 +94,22 @@ def publish_table(flow: Flow, unit_id: str) -> str:
 
 
 def _check_table(table: LatencyTable, job: JobRow, dataset: Dataset) -> None:
-    slope, networks = table.calibration.slope, table.calibration.networks
-    channels, cells = int(job.request["channels"]), int(job.request["cells"])
-    problem = ""
-    if not covers_space(table, channels, cells, dataset.task):
-        problem = "some operators of the space could not be measured"
-    elif networks < _LEAST_NETWORKS:
-        problem = f"only {networks} whole networks could be measured"
-    elif not 1 / _MOST_SLOPE <= slope <= _MOST_SLOPE:
-        problem = f"whole networks take {slope:.3g} times the sum of their operators"
+    problems = [_problem_of(table.calibration)]
+    if table.target.has_library:
+        problems.append(_problem_of(table.library or Calibration()))
+    if not covers_space(table, planned_space(job.request, dataset.task)):
+        problems.append("some operators of the space could not be measured")
+    problem = next(filter(None, problems), "")
     if problem:
         message = f"The measurements make no table: {problem}."
         raise JobFailedError({"code": "measurements-unusable", "message": message})
 
 
-def _networks(channels: int, cells: int, task: TaskShape) -> tuple[NamedGraph, ...]:
-    sets = {
-        CALIBRATION: calibration_genotypes(channels, cells, _NETWORK_SEED, _CALIBRATION_NETWORKS),
-        HELD_OUT: held_out_genotypes(channels, cells, _NETWORK_SEED, _HELD_OUT_NETWORKS),
-    }
-    return tuple(
-        NamedGraph(name=f"{kind}-{number}", graph=build_graph(genotype, task))
-        for kind, genotypes in sets.items()
-        for number, genotype in enumerate(genotypes)
-    )
+def _problem_of(calibration: Calibration) -> str:
+    """Return what is wrong with the whole networks of one regime, or nothing."""
+    slope, networks = calibration.slope, calibration.networks
+    if networks < _LEAST_NETWORKS:
+        return f"only {networks} whole networks could be measured"
+    if not 1 / _MOST_SLOPE <= slope <= _MOST_SLOPE:
+        return f"whole networks take {slope:.3g} times the sum of their operators"
+    return ""

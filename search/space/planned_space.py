@@ -1,0 +1,49 @@
+"""PlannedSpace: the networks that a job can find, and what a target has to know about them."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from latency.estimate.lookup_table import TableEstimator
+from latency.operator import OperatorSpec
+from latency.table import LatencyTable
+from latency.target import Target
+from search.space.dass_cells import build_graph
+from search.space.sampling import library_operators, random_genotype, space_operators
+from search.space.sparsity import PlannedEstimator, Sparsity
+from search.space.task import TaskShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedSpace:
+    """The space of DASS at one size, for one task, with the sparsity that is planned."""
+
+    channels: int
+    cells: int
+    task: TaskShape
+    sparsity: Sparsity
+
+    def operators(self, target: Target) -> tuple[OperatorSpec, ...]:
+        """Return the operators that the table of a target needs to price every network."""
+        return _operators(self, with_library=target.has_library)
+
+    def estimator(self, table: LatencyTable) -> PlannedEstimator:
+        """Return what prices the networks of the space, sparse as planned, from a table.
+
+        Raises:
+            ValueError: the table has no rows.
+        """
+        genotype = random_genotype(np.random.default_rng(0), self.channels, self.cells)
+        probe = build_graph(genotype.with_layers(()), self.task)
+        return PlannedEstimator(TableEstimator(table), self.sparsity, probe)
+
+
+@lru_cache(maxsize=32)
+def _operators(space: PlannedSpace, *, with_library: bool) -> tuple[OperatorSpec, ...]:
+    """Without the cache a deep space costs seconds each time."""
+    size = (space.channels, space.cells, space.task)
+    stock = space_operators(*size)
+    if not with_library:
+        return stock
+    return stock + library_operators(*size, space.sparsity.pattern)

@@ -1,0 +1,97 @@
+"""What a network costs once it is sparse: the sparsity that a search plans for, before any mask."""
+
+from dataclasses import dataclass, replace
+
+from latency.estimate.estimator import LatencyEstimator, Prediction, Price, PriceSource
+from latency.graph import INPUT, GraphNode, NetworkGraph
+from latency.operator import OperatorKind, OperatorSpec, Regime, SparsityPattern
+from latency.table import LatencyTable
+from search.space.dass_cells import MERGED_KERNEL
+
+_MERGED_SHARE = 0.25  # of the places of a merged factorized reduce are weights of the network
+_FUSED = (OperatorKind.RELU, OperatorKind.ADD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sparsity:
+    """The pattern, and the fraction of weights that every sparse layer is planned to keep."""
+
+    pattern: SparsityPattern
+    density: float
+
+
+def with_sparsity(graph: NetworkGraph, sparsity: Sparsity) -> NetworkGraph:
+    """Return the graph with every full convolution but the stem, and the classifier, made sparse.
+
+    Depthwise convolutions and whatever reads the image stay dense: they hold few weights, and what
+    is lost there is lost for good.
+    """
+    return replace(graph, nodes=tuple(_sparse_node(node, sparsity) for node in graph.nodes))
+
+
+def sparse_spec(spec: OperatorSpec, sparsity: Sparsity) -> OperatorSpec:
+    """Return a full convolution or linear layer with the planned sparsity; others unchanged.
+
+    A merged factorized reduce keeps a quarter of the density, because three quarters of its
+    places are no weights of the network.
+    """
+    full = spec.kind is OperatorKind.CONV and spec.groups == 1
+    if spec.pattern is not SparsityPattern.DENSE or not (full or spec.kind is OperatorKind.LINEAR):
+        return spec
+    share = _MERGED_SHARE if spec.kernel == MERGED_KERNEL else 1.0
+    return replace(spec, pattern=sparsity.pattern, density=share * sparsity.density)
+
+
+class PlannedEstimator:
+    """An estimator that prices dense networks as they will be when they are sparse.
+
+    `regime` is the one in which operators are priced.
+
+    Layers that already have a pattern keep it. In stock runtimes zeros are worth nothing, and
+    every price is that of the dense operator.
+
+    Args:
+        estimator: of the target.
+        sparsity: what is planned.
+        probe: a typical network of the space; in the regime in which it is fastest, operators
+            are priced. Whole networks are always predicted in their own fastest regime.
+    """
+
+    def __init__(
+        self, estimator: LatencyEstimator, sparsity: Sparsity, probe: NetworkGraph
+    ) -> None:
+        self._estimator = estimator
+        self._sparsity = sparsity
+        self.regime = self.predict(probe).regime
+
+    @property
+    def table(self) -> LatencyTable:
+        """The table version that every answer rests on."""
+        return self._estimator.table
+
+    def price(self, spec: OperatorSpec) -> Price:
+        """Return the marginal cost of one operator of a network that is sparse as planned.
+
+        ReLUs and sums cost nothing where the library fuses them.
+        """
+        if self.regime is Regime.STOCK:
+            return self._estimator.price(spec)
+        if spec.kind in _FUSED:
+            return Price(ns=0.0, spread_ns=0.0, source=PriceSource.MEASURED)
+        return self._estimator.price(
+            replace(sparse_spec(spec, self._sparsity), regime=Regime.LIBRARY)
+        )
+
+    def predict(self, graph: NetworkGraph) -> Prediction:
+        """Return the latency of a network that is sparse as planned, in its fastest regime."""
+        return self._estimator.predict(with_sparsity(graph, self._sparsity))
+
+    def fastest_form(self, graph: NetworkGraph) -> NetworkGraph:
+        """Return the sparse network in the regime in which it is fastest."""
+        return self._estimator.fastest_form(with_sparsity(graph, self._sparsity))
+
+
+def _sparse_node(node: GraphNode, sparsity: Sparsity) -> GraphNode:
+    if INPUT in node.inputs:
+        return node
+    return replace(node, spec=sparse_spec(node.spec, sparsity))
