@@ -15,6 +15,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from benchmarks.dense_form import split_reduces
 from benchmarks.rounds import Contender
 from latency.graph import INPUT, GraphNode, NetworkGraph
 from latency.library_form import library_form
@@ -112,7 +113,10 @@ class Workshop:
         return Contender(label=EMPTY, model=self._write("empty", graph), threads=threads)
 
     def _dense_path(self) -> Path:
-        return self._write(DENSE, self._graph)
+        path = self._folder / f"{DENSE}.onnx"
+        if not path.exists():
+            onnx.save(split_reduces(build_model(self._graph, random_weights(SEED))), path)
+        return path
 
     def _sparse_path(self, form: Sparse) -> Path:
         sparse = with_sparsity(self._graph, form.pattern, 1.0 - form.percent / 100)
