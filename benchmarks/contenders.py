@@ -1,6 +1,6 @@
 """The model files that are compared: one network in dense, sparse and int8 form."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -58,6 +58,12 @@ def networks() -> dict[str, Callable[[], NetworkGraph]]:
         return lambda: build_graph(published_genotype(percentage), task)
 
     return {**BUILTIN, **{f"dass-{percent}": published(percent) for percent in PERCENTAGES}}
+
+
+def choose(names: Iterable[str], only: str) -> list[str]:
+    """Return the name that `only` is, or else all names that have it in them."""
+    names = list(names)
+    return [only] if only in names else [name for name in names if only in name]
 
 
 def layer_chains() -> dict[str, NetworkGraph]:

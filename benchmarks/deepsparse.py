@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 
 from benchmarks.bars import DEEPSPARSE, Verdict, print_verdicts
-from benchmarks.contenders import DENSE, SEED, Sparse, Workshop, networks
+from benchmarks.contenders import DENSE, SEED, Sparse, Workshop, choose, networks
 from benchmarks.rounds import Contender, Outcome, ratio, run_in_turns
 from latency.graph import NetworkGraph
 from latency.lowering.build import build_model
@@ -40,7 +40,7 @@ AGREEMENT = 1e-3
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="mobilenet-v2", help="networks with this in their name")
+    parser.add_argument("--only", default="", help="one network, or all with this in their name")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=OUTPUT)
@@ -50,12 +50,11 @@ def main() -> None:
     label = current_target(options.threads).label()
     print(label)
     found, verdicts = {}, []
-    for name, graph in networks().items():
-        if options.only in name:
-            outcomes = _measure(graph(), options.threads, options.rounds)
-            _check_answers(name, outcomes)
-            verdicts += _report(name, outcomes)
-            found[name] = {form: asdict(outcome) for form, outcome in outcomes.items()}
+    for name in choose(networks(), options.only):
+        outcomes = _measure(networks()[name](), options.threads, options.rounds)
+        _check_answers(name, outcomes)
+        verdicts += _report(name, outcomes)
+        found[name] = {form: asdict(outcome) for form, outcome in outcomes.items()}
     print_verdicts(verdicts)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps({"target": label, "networks": found}, indent=1))

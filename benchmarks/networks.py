@@ -26,6 +26,7 @@ from benchmarks.contenders import (
     SPARSITIES,
     Sparse,
     Workshop,
+    choose,
     networks,
 )
 from benchmarks.plot import Point, plot_speed_up
@@ -59,7 +60,7 @@ class Result:
 def main() -> None:
     """Measure, print, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="only networks whose name has this in it")
+    parser.add_argument("--only", default="", help="one network, or all with this in their name")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--unstructured", action="store_true", help="this pattern too")
@@ -74,8 +75,10 @@ def main() -> None:
     if options.unstructured:
         patterns.append(SparsityPattern.UNSTRUCTURED)
     forms = [Sparse(pattern=p, percent=percent) for p in patterns for percent in SPARSITIES]
-    chosen = [name for name in networks() if options.only in name]
-    results = [_measure(name, forms, options.threads, options.rounds) for name in chosen]
+    results = [
+        _measure(name, forms, options.threads, options.rounds)
+        for name in choose(networks(), options.only)
+    ]
     verdicts = [verdict for result in results for verdict in _verdicts(result)]
     print_verdicts(verdicts)
     _write(options.output, target.label(), results, verdicts)

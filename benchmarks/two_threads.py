@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.bars import LAYERS, TWO_THREADS, Verdict, print_verdicts
-from benchmarks.contenders import Sparse, Workshop, layer_chains, networks
+from benchmarks.contenders import Sparse, Workshop, choose, layer_chains, networks
 from benchmarks.rounds import Outcome, Ratio, ratio, run_in_turns
 from latency.graph import NetworkGraph
 from latency.operator import SparsityPattern
@@ -42,17 +42,14 @@ class Pair:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="only models whose name has this in it")
+    parser.add_argument("--only", default="", help="one model, or all with this in their name")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
     label = current_target(2).label()
     print(f"{label}\n\n{'model':20}{'one, ms':>9}{'two, ms':>9}{'ratio':>19}  processes of two, ms")
-    pairs = [
-        _measure(name, graph, percent, options.rounds)
-        for name, graph, percent in _models()
-        if options.only in name
-    ]
+    models = {name: (graph, percent) for name, graph, percent in _models()}
+    pairs = [_measure(name, *models[name], options.rounds) for name in choose(models, options.only)]
     verdicts = _verdicts(pairs)
     print_verdicts(verdicts)
     options.output.parent.mkdir(parents=True, exist_ok=True)
