@@ -42,6 +42,10 @@ class PublishedError:
     spearman: float  # rank correlation; NaN is never stored: 0.0 with fewer than 3 networks
     worst: float  # largest absolute percentage error, as a fraction
 
+    def label(self) -> str:
+        """Return a short text for people."""
+        return f"mean error {self.mape:.1%}, worst {self.worst:.1%}, on {self.networks} networks"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyTable:

@@ -9,6 +9,7 @@ import onnx
 from onnx import helper
 
 from latency.kernels.library import DOMAIN
+from latency.lowering.window_fallbacks import WINDOW_OP_TYPES, window_fallback
 
 FUNCTION_OPSET = 20  # of the standard operators inside the functions
 
@@ -17,6 +18,8 @@ _ATTRIBUTES = ["weight_shape", "strides", "pads", "dilations"]
 
 def fallback_function(op_type: str) -> onnx.FunctionProto:
     """Return the operator in standard operators, for any pattern and shape."""
+    if op_type in WINDOW_OP_TYPES:
+        return window_fallback(op_type)
     relu = op_type.endswith("Relu")
     linear = "linear" if relu else "y"
     nodes = [

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from service.cli.shared import Cells, Channels, DatasetName, Device, Wait, client, follow
+from service.cli.shared import (
+    DEFAULT_PATTERN,
+    Cells,
+    Channels,
+    DatasetName,
+    Device,
+    Pattern,
+    Wait,
+    client,
+    follow,
+)
 
 app = typer.Typer()
 
@@ -22,11 +32,17 @@ def devices() -> None:
 
 @app.command()
 def plan(
-    device: Device, dataset: DatasetName = "digits", channels: Channels = 16, cells: Cells = 5
+    device: Device,
+    dataset: DatasetName = "digits",
+    channels: Channels = 16,
+    cells: Cells = 5,
+    pattern: Pattern = DEFAULT_PATTERN,
 ) -> None:
     """Say what a device still has to measure for a space, and for how many minutes."""
     with client() as api_client:
-        found = api_client.plan(device, dataset=dataset, channels=channels, cells=cells)
+        found = api_client.plan(
+            device, dataset=dataset, channels=channels, cells=cells, pattern=pattern
+        )
         if not found.missing:
             typer.echo(f"nothing to measure: all {found.operators} operators are known")
             return
@@ -44,11 +60,14 @@ def profile(
     dataset: DatasetName = "digits",
     channels: Channels = 16,
     cells: Cells = 5,
+    pattern: Pattern = DEFAULT_PATTERN,
     wait: Wait = True,
 ) -> None:
     """Measure what the table of a device lacks for a space."""
     with client() as api_client:
-        job = api_client.profile(device, dataset=dataset, channels=channels, cells=cells)
+        job = api_client.profile(
+            device, dataset=dataset, channels=channels, cells=cells, pattern=pattern
+        )
         follow(api_client, job.id, wait=wait)
 
 

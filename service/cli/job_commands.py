@@ -5,7 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.shared import Cells, Channels, DatasetName, Device, Wait, client, follow
+from service.cli.shared import (
+    DEFAULT_PATTERN,
+    Cells,
+    Channels,
+    DatasetName,
+    Device,
+    Pattern,
+    Wait,
+    client,
+    follow,
+)
 
 app = typer.Typer()
 jobs_app = typer.Typer(help="Jobs: list, show, watch, cancel, resume.", no_args_is_help=True)
@@ -20,7 +30,7 @@ def search(
     channels: Channels = 16,
     cells: Cells = 5,
     density: Annotated[float, typer.Option(help="Fraction of weights kept.")] = 0.25,
-    pattern: Annotated[str, typer.Option(help="unstructured or block.")] = "unstructured",
+    pattern: Pattern = DEFAULT_PATTERN,
     recipe: Annotated[str, typer.Option(help="tiny, quick or standard.")] = "quick",
     seed: int = 0,
     wait: Wait = True,

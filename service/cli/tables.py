@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from latency.table import PublishedError
 from service.devices.schemas import DeviceRead
 from service.jobs.schemas import JobRead
 from service.profiling.schemas import TableRead
@@ -21,13 +22,17 @@ def table_lines(tables: Sequence[TableRead]) -> Iterator[str]:
     if not tables:
         yield "no tables; make one with `edgewright profile`"
     for table in tables:
-        error = "not judged on held-out networks"
-        if table.error is not None:
-            error = (
-                f"error {table.error.mape:.1%} on {table.error.networks} held-out networks, "
-                f"worst {table.error.worst:.1%}"
-            )
-        yield f"{table.id}  version {table.version}  {table.operators} operators  {error}"
+        regimes = [f"stock: {_judged(table.error)}"]
+        if table.library_calibration is not None:
+            regimes.append(f"operator library: {_judged(table.library_error)}")
+        yield (
+            f"{table.id}  version {table.version}  {table.operators} operators  "
+            f"{'; '.join(regimes)}"
+        )
+
+
+def _judged(error: PublishedError | None) -> str:
+    return "not judged on held-out networks" if error is None else error.label()
 
 
 def job_lines(jobs: Sequence[JobRead]) -> Iterator[str]:

@@ -80,12 +80,7 @@ def _comparison_lines(certificate: dict[str, Any]) -> Iterator[str]:
 
 
 def _error_text(error: PublishedError | None) -> str:
-    if error is None:
-        return "not judged on held-out networks"
-    return (
-        f"error on {error.networks} held-out networks: mean {error.mape:.1%}, "
-        f"worst {error.worst:.1%}"
-    )
+    return "not judged on held-out networks" if error is None else error.label()
 
 
 def _genotype_lines(genotype: dict[str, Any]) -> Iterator[str]:

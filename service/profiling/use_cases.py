@@ -76,14 +76,7 @@ def build_table(
         target_fingerprint=fingerprint,
         version=table.version,
         operators=len(rows),
-        calibration=codec.to_plain(widened(table, held_out)),
-        error=_plain(published_error(table, held_out)),
-        library_calibration=_plain(
-            widened(table, held_out, Regime.LIBRARY) if table.library else None
-        ),
-        library_error=_plain(
-            published_error(table, held_out, Regime.LIBRARY) if table.library else None
-        ),
+        **_judged(table, held_out),
         networks={
             "calibration": [measured.name for measured in calibration],
             "held_out": [measured.name for measured in held_out],
@@ -167,6 +160,21 @@ def measuring_costs(session: Session, fingerprint: str) -> MeasuringCosts:
     return MeasuringCosts(
         operator_s=default.operator_s * factor, process_s=default.process_s * factor
     )
+
+
+def _judged(table: LatencyTable, held_out: Sequence[NetworkMeasurement]) -> dict[str, Any]:
+    """Return calibration and error of each regime, as columns of a version."""
+    library = table.library is not None
+    return {
+        "calibration": codec.to_plain(widened(table, held_out)),
+        "error": _plain(published_error(table, held_out)),
+        "library_calibration": _plain(widened(table, held_out, Regime.LIBRARY))
+        if library
+        else None,
+        "library_error": _plain(published_error(table, held_out, Regime.LIBRARY))
+        if library
+        else None,
+    }
 
 
 def _plain(value: Calibration | PublishedError | None) -> Any:

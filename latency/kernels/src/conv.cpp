@@ -1,50 +1,24 @@
 #include "conv.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "layer.h"
+#include "parallel.h"
 #include "plan.h"
 
 namespace edgewright {
 namespace {
 
 constexpr int64_t kMaxImageSize = 1 << 24;
-constexpr size_t kMaxBatches = 32;     // pieces that a parallel loop is cut into
 constexpr size_t kManyTiles = 8;       // from here on threads take whole tiles
 constexpr size_t kPrepareChunk = 16;   // planes that are prepared as one piece of work
-constexpr std::align_val_t kAlignment{64};
-
-// Memory of a thread that grows and stays: a tile prepared before is still in its cache.
-class Scratch {
- public:
-  Scratch() = default;
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { ::operator delete(data_, kAlignment); }
-
-  float* reserve(size_t count) {
-    if (count > size_) {
-      ::operator delete(std::exchange(data_, nullptr), kAlignment);
-      size_ = 0;
-      data_ = static_cast<float*>(::operator new(count * sizeof(float), kAlignment));
-      size_ = count;
-    }
-    return data_;
-  }
-
- private:
-  float* data_ = nullptr;
-  size_t size_ = 0;
-};
 
 thread_local Scratch scratch;
 
@@ -62,31 +36,6 @@ struct Call {
   size_t output_plane() const { return size_t{plan.out_height} * plan.out_width; }
   size_t output_image() const { return layer.out_channels * output_plane(); }
 };
-
-template <typename Body>
-struct Loop {
-  const Body& body;
-  std::atomic<bool> failed{false};
-
-  static void step(void* self, size_t index) {
-    auto& loop = *static_cast<Loop*>(self);
-    try {
-      loop.body(index);
-    } catch (...) {  // nothing may be thrown through the runtime's C interface
-      loop.failed = true;
-    }
-  }
-};
-
-// Calls body(0) ... body(total - 1) on the threads of the session.
-template <typename Body>
-void parallel_for(const OrtKernelContext* context, size_t total, const Body& body) {
-  if (total == 1) return body(0);
-  Loop<Body> loop{body};
-  check(api().KernelContext_ParallelFor(context, Loop<Body>::step, total,
-                                        std::min(total, kMaxBatches), &loop));
-  if (loop.failed) throw std::runtime_error("out of memory in a parallel loop");
-}
 
 int64_t ceil_div(int64_t a, int64_t b) { return a <= 0 ? 0 : (a + b - 1) / b; }
 

@@ -1,58 +1,9 @@
 // Compiled once per instruction set, with EDGEWRIGHT_SET naming it and the flags that enable it.
 #include "kernel.h"
-
-#if defined(__AVX512F__)
-#define EDGEWRIGHT_PIN(x) asm("" : "+v"(x))
-#elif defined(__x86_64__)
-#define EDGEWRIGHT_PIN(x) asm("" : "+x"(x))
-#elif defined(__aarch64__)
-#define EDGEWRIGHT_PIN(x) asm("" : "+w"(x))
-#else
-#define EDGEWRIGHT_PIN(x)
-#endif
+#include "vector.h"
 
 namespace edgewright {
 namespace {
-
-// Accumulators (rows x vectors), one loaded vector per column and a weight must fit the registers.
-#if defined(__AVX512F__)
-constexpr int kLanes = 16;
-constexpr int kSingle = 12;
-constexpr int kBlock = 6;
-constexpr int kTail = 5;
-#elif defined(__AVX2__)
-constexpr int kLanes = 8;
-constexpr int kSingle = 8;
-constexpr int kBlock = 3;
-constexpr int kTail = 2;
-#elif defined(__aarch64__)
-constexpr int kLanes = 4;
-constexpr int kSingle = 12;
-constexpr int kBlock = 6;
-constexpr int kTail = 0;  // a vector has four lanes: a tail would save nothing
-#else
-constexpr int kLanes = 4;
-constexpr int kSingle = 6;
-constexpr int kBlock = 2;
-constexpr int kTail = 0;
-#endif
-
-template <int Lanes>
-struct Vector {
-  typedef float type __attribute__((vector_size(Lanes * sizeof(float))));
-  typedef float unaligned __attribute__((vector_size(Lanes * sizeof(float)), aligned(4),
-                                         may_alias));
-};
-
-template <int Lanes>
-inline typename Vector<Lanes>::type load(const float* from) {
-  return *reinterpret_cast<const typename Vector<Lanes>::unaligned*>(from);
-}
-
-template <int Lanes>
-inline void store(float* to, typename Vector<Lanes>::type value) {
-  *reinterpret_cast<typename Vector<Lanes>::unaligned*>(to) = value;
-}
 
 // Single pixels behind the vectors of a panel: the four rows of a block are the lanes.
 template <int Pixels>

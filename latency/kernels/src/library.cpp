@@ -5,8 +5,10 @@
 #include <string>
 
 #include "conv.h"
+#include "depthwise.h"
 #include "operator.h"
 #include "ort_api.h"
+#include "pool.h"
 
 namespace edgewright {
 
@@ -49,6 +51,9 @@ OrtCustomOpDomain* make_domain() {
   OrtCustomOpDomain* domain = nullptr;
   check(api().CreateCustomOpDomain(kDomain, &domain));
   add_operators(domain, conv_operators(chosen_set()));
+  const WindowSet& windows = window_set(chosen_set().name);
+  add_operators(domain, depthwise_operators(windows));
+  add_operators(domain, pool_operators(windows));
   return domain;
 }
 

@@ -36,6 +36,7 @@ bool load_api(const OrtApiBase* base) {
   assign(functions.GetDimensionsCount, table, 61);
   assign(functions.GetDimensions, table, 62);
   assign(functions.GetTensorTypeAndShape, table, 65);
+  assign(functions.KernelInfoGetAttribute_int64, table, 86);
   assign(functions.KernelContext_GetInput, table, 90);
   assign(functions.KernelContext_GetOutput, table, 91);
   assign(functions.ReleaseStatus, table, 93);
@@ -100,6 +101,16 @@ std::vector<int64_t> attribute(const OrtKernelInfo* info, const char* name, size
   std::vector<int64_t> values(count);
   check(api().KernelInfoGetAttributeArray_int64(info, name, values.data(), &size));
   return values;
+}
+
+int64_t whole_number(const OrtKernelInfo* info, const char* name) {
+  int64_t value = 0;
+  try {
+    check(api().KernelInfoGetAttribute_int64(info, name, &value));
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(std::string(name) + ": " + error.what());
+  }
+  return value;
 }
 
 std::string node_name(const OrtKernelInfo* info) {

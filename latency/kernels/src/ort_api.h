@@ -80,6 +80,7 @@ struct Api {
   OrtStatus* (*KernelInfo_GetNodeName)(const OrtKernelInfo*, char* text, size_t* size);
   OrtStatus* (*KernelInfoGetConstantInput_tensor)(const OrtKernelInfo*, size_t index,
                                                   int* is_constant, const OrtValue**);
+  OrtStatus* (*KernelInfoGetAttribute_int64)(const OrtKernelInfo*, const char* name, int64_t*);
   OrtStatus* (*KernelContext_GetInput)(const OrtKernelContext*, size_t index, const OrtValue**);
   OrtStatus* (*KernelContext_GetOutput)(OrtKernelContext*, size_t index, const int64_t* dims,
                                         size_t num_dims, OrtValue**);
@@ -106,6 +107,9 @@ Tensor constant_input(const OrtKernelInfo* info, size_t index, const char* name,
 
 // Throws std::invalid_argument when the attribute is missing or has another number of values.
 std::vector<int64_t> attribute(const OrtKernelInfo* info, const char* name, size_t count);
+
+// Throws std::invalid_argument when the attribute is missing or is no single whole number.
+int64_t whole_number(const OrtKernelInfo* info, const char* name);
 
 std::string node_name(const OrtKernelInfo* info);
 

@@ -12,7 +12,8 @@ from onnx import helper, numpy_helper
 from latency.kernels import register
 from latency.kernels.library import DOMAIN
 from latency.lowering.build import IR_VERSION, OPSET
-from latency.lowering.library import compress, fallback_function, opset_imports
+from latency.lowering.fallbacks import fallback_function
+from latency.lowering.library import compress, opset_imports
 from latency.lowering.patterns import random_mask
 from latency.operator import Activation, SparsityPattern
 

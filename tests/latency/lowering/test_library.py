@@ -1,31 +1,82 @@
-"""Sparse convolutions become nodes of the operator library, and nothing else does."""
+"""Networks in the regime of the library compute what stock ones do, with and without it."""
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from latency.graph import INPUT, GraphNode, NetworkGraph
+from latency.graph import INPUT, OUTPUT, GraphNode, NetworkGraph
 from latency.kernels import library_path, register
 from latency.kernels.library import DOMAIN
+from latency.library_form import library_form
 from latency.lowering.build import build_model
-from latency.lowering.library import compress, is_supported, lower_to_library
+from latency.lowering.library import compress, fastest_rows, lower_to_library
 from latency.lowering.operators import Wiring
-from latency.lowering.weights import random_weights
-from latency.operator import BLOCK_ROWS, OperatorKind, OperatorSpec, SparsityPattern
-from tests.latency.samples import RELU, conv, depthwise, plain
+from latency.lowering.weights import Weights, WeightSource, random_weights
+from latency.operator import (
+    BLOCK_ROWS,
+    Activation,
+    OperatorKind,
+    OperatorSpec,
+    Regime,
+    SparsityPattern,
+)
+from tests.latency.samples import RELU, conv, depthwise, linear, node, plain, pool, small_network
 
 BLOCK = SparsityPattern.BLOCK
 UNSTRUCTURED = SparsityPattern.UNSTRUCTURED
+POSITIONS = SparsityPattern.POSITIONS
+WIRING = Wiring(name="n", inputs=("x",), output="y", flat_input=False)
+CHANNELS, SIZE = 8, 6
 
 
-def network(*specs: OperatorSpec) -> NetworkGraph:
-    nodes: list[GraphNode] = []
-    for index, spec in enumerate(specs):
-        source = nodes[-1].name if nodes else INPUT
-        nodes.append(GraphNode(name=f"n{index}", spec=spec, inputs=(source,)))
-    return NetworkGraph(input_shape=specs[0].in_shape, nodes=tuple(nodes))
+def in_library(spec: OperatorSpec, **changes: Any) -> OperatorSpec:
+    return replace(spec, regime=Regime.LIBRARY, **changes)
+
+
+def one_operator(spec: OperatorSpec) -> NetworkGraph:
+    inputs = (INPUT,) * spec.num_tensors
+    return NetworkGraph(input_shape=spec.in_shape, nodes=(node("n0", spec, *inputs),))
+
+
+def output(
+    model: onnx.ModelProto, image: npt.NDArray[np.float32], *, library: bool
+) -> npt.NDArray[np.float32]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if library:
+        assert register(options)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return np.asarray(session.run(None, {INPUT: image})[0])
+
+
+def ways() -> list[bool]:
+    """With the library and without it; a machine without a compiler has one of them."""
+    return [False, True] if library_path() else [False]
+
+
+def image_for(graph: NetworkGraph) -> npt.NDArray[np.float32]:
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((1, *graph.input_shape), dtype=np.float32)
+
+
+def assert_same(graph: NetworkGraph, form: NetworkGraph, weights: WeightSource) -> None:
+    image = image_for(graph)
+    wanted = output(build_model(graph, weights), image, library=False)
+    ours = build_model(form, weights)
+    onnx.checker.check_model(ours)
+    for library in ways():
+        got = output(ours, image, library=library)
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("rows", [1, BLOCK_ROWS])
@@ -44,76 +95,158 @@ def test_compress_keeps_every_value(rows: int, out_channels: int) -> None:
     assert not back[out_channels:].any()
 
 
-def test_only_sparse_convolutions_without_groups_are_supported() -> None:
-    assert is_supported(conv(8, 8, pattern=BLOCK, density=0.5))
-    assert is_supported(conv(8, 8, pattern=UNSTRUCTURED, density=0.5))
-    assert not is_supported(conv(8, 8))
-    assert not is_supported(depthwise(8))
-    assert not is_supported(plain(OperatorKind.MAX_POOL, 8))
+def weight_of(spec: OperatorSpec) -> npt.NDArray[np.float32]:
+    return random_weights(0)(node("n", spec, INPUT))["weight"]
 
 
-def test_unsupported_operator_is_refused() -> None:
-    wiring = Wiring(name="n", inputs=("x",), output="y", flat_input=False)
-    with pytest.raises(ValueError, match="no operator for 'conv 8->8"):
-        lower_to_library(conv(8, 8), wiring, {})
+def test_rows_follow_from_the_zeros_and_not_from_the_name_of_the_pattern() -> None:
+    assert fastest_rows(*_with_weight(conv(64, 64, pattern=BLOCK, density=0.1))) == BLOCK_ROWS
+    assert fastest_rows(*_with_weight(conv(64, 64, pattern=UNSTRUCTURED, density=0.1))) == 1
+    assert (
+        fastest_rows(*_with_weight(conv(64, 64, pattern=UNSTRUCTURED, density=0.9))) == BLOCK_ROWS
+    )
+    assert fastest_rows(*_with_weight(conv(64, 64))) == BLOCK_ROWS
+    assert fastest_rows(*_with_weight(conv(16, 24, groups=4))) == 1  # six channels a group
+    assert fastest_rows(*_with_weight(conv(16, 16, groups=4))) == BLOCK_ROWS
+
+
+def _with_weight(spec: OperatorSpec) -> tuple[OperatorSpec, npt.NDArray[np.float32]]:
+    return spec, weight_of(spec)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_refused(bad: float) -> None:
-    spec = conv(8, 8, pattern=BLOCK, density=0.5)
-    wiring = Wiring(name="n", inputs=("x",), output="y", flat_input=False)
-    weights = {
+    weights: Weights = {
         "weight": np.full((8, 8, 1, 1), bad, dtype=np.float32),
         "bias": np.zeros(8, dtype=np.float32),
     }
-    with pytest.raises(ValueError, match="'n' has values that are not finite"):
-        lower_to_library(spec, wiring, weights)
+    spec = in_library(conv(8, 8, pattern=BLOCK, density=0.5))
+    with pytest.raises(ValueError, match="weight of 'n' has values that are not finite"):
+        lower_to_library(spec, WIRING, weights)
 
 
-def test_network_runs_with_and_without_library_as_the_stock_one_does() -> None:
-    graph = network(
-        conv(3, 16, 12, kernel=3, padding=1, activation=RELU),
-        conv(16, 24, 12, pattern=BLOCK, density=0.25, activation=RELU),
-        conv(24, 10, 12, kernel=5, padding=4, dilation=2, stride=2, pattern=UNSTRUCTURED, density=0.1),
-        plain(OperatorKind.GLOBAL_AVG_POOL, 10, 6),
-    )  # fmt: skip
-    stock = build_model(graph, random_weights(3))
-    ours = build_model(graph, random_weights(3), library=True)
-    onnx.checker.check_model(ours)
-    assert [node.op_type for node in ours.graph.node if node.domain == DOMAIN] == [
-        "SparseConvRelu",
-        "SparseConv",
-    ]
-    assert len(ours.functions) == 2
-    image = np.random.default_rng(0).standard_normal((1, 3, 12, 12), dtype=np.float32)
-    wanted = output(stock, image, library=False)
-    ways = [False, True] if library_path() else [False]
-    for library in ways:
-        np.testing.assert_allclose(output(ours, image, library=library), wanted, atol=1e-5)
+def test_flat_inputs_are_refused_where_an_image_is_needed() -> None:
+    spec = in_library(pool(OperatorKind.MAX_POOL, 8))
+    flat = replace(WIRING, flat_input=True)
+    with pytest.raises(ValueError, match=r"'n' \(max-pool\) cannot read a flat tensor"):
+        lower_to_library(spec, flat, {})
 
 
-def output(model: onnx.ModelProto, image: np.ndarray, *, library: bool) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    if library:
-        register(options)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return np.asarray(session.run(None, {INPUT: image})[0])
+def test_type_of_a_node_says_what_it_does() -> None:
+    spec = in_library(conv(8, 8), relu_input=True, residual=True, activation=Activation.SILU)
+    model = build_model(one_operator(spec), random_weights(0))
+    (only,) = model.graph.node
+    assert (only.domain, only.op_type) == (DOMAIN, "ReluSparseConvAddSilu")
+    assert list(only.input) == [INPUT, "n0.values", "n0.indices", "n0.bias", INPUT]
+    assert [function.name for function in model.functions] == [only.op_type]
+
+
+def test_values_take_the_place_of_the_weight() -> None:
+    graph = one_operator(in_library(conv(8, 10, pattern=BLOCK, density=0.25)))
+    model = build_model(graph, random_weights(0))
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    assert arrays["n0.values"].shape == (round(0.25 * 8 * 3), BLOCK_ROWS)
+    assert sorted(arrays) == ["n0.bias", "n0.indices", "n0.values"]
 
 
 def test_stock_models_know_nothing_of_the_library() -> None:
-    graph = network(conv(8, 8, pattern=BLOCK, density=0.25))
-    model = build_model(graph, random_weights(0))
+    model = build_model(one_operator(conv(8, 8, pattern=BLOCK, density=0.25)), random_weights(0))
     assert not model.functions
     assert [entry.domain for entry in model.opset_import] == [""]
 
 
-def test_values_take_the_place_of_the_weight() -> None:
-    graph = network(conv(8, 10, pattern=BLOCK, density=0.25))
-    model = build_model(graph, random_weights(0), library=True)
-    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    groups = round(0.25 * 8 * 3)
-    assert arrays["n0.values"].shape == (groups, BLOCK_ROWS)
-    assert arrays["n0.indices"].shape == (groups,)
-    assert sorted(arrays) == ["n0.bias", "n0.indices", "n0.values"]
+OPERATORS = [
+    conv(8, 12, SIZE, pattern=BLOCK, density=0.3),
+    conv(8, 7, SIZE, kernel=3, padding=1, pattern=UNSTRUCTURED, density=0.2),
+    conv(8, 8, SIZE, kernel=5, padding=4, dilation=2, stride=2),
+    conv(8, 16, SIZE, groups=2, kernel=3, padding=1),
+    conv(3, 8, 9, kernel=7, stride=2, padding=3),
+    depthwise(8, SIZE),
+    depthwise(8, SIZE, kernel=5, stride=2),
+    replace(depthwise(8, SIZE), dilation=2, padding=2),
+]
+
+
+@pytest.mark.parametrize("activation", Activation)
+@pytest.mark.parametrize("spec", OPERATORS, ids=OperatorSpec.label)
+def test_every_convolution_computes_what_stock_operators_do(
+    spec: OperatorSpec, activation: Activation
+) -> None:
+    graph = one_operator(replace(spec, activation=activation))
+    assert_same(graph, library_form(graph), random_weights(1))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pool(OperatorKind.MAX_POOL, 8, SIZE),
+        pool(OperatorKind.AVG_POOL, 8, SIZE, stride=2),
+        plain(OperatorKind.GLOBAL_AVG_POOL, 8, SIZE),
+        replace(linear(8, 10), pattern=UNSTRUCTURED, density=0.4),
+        replace(linear(8, 10), activation=RELU),
+        plain(OperatorKind.RELU, 8, SIZE),
+    ],
+    ids=OperatorSpec.label,
+)
+def test_every_other_operator_computes_what_stock_operators_do(spec: OperatorSpec) -> None:
+    graph = one_operator(spec)
+    assert_same(graph, library_form(graph), random_weights(1))
+
+
+def test_positions_that_are_not_computed_are_the_constant_of_their_channel() -> None:
+    spec = in_library(
+        conv(8, 6, 10, kernel=3, padding=1, activation=RELU, pattern=POSITIONS, density=0.5)
+    )
+    source = random_weights(2)
+    dense = {name: source(node("n0", spec, INPUT))[name] for name in ("weight", "bias")}
+    full = one_operator(replace(spec, pattern=SparsityPattern.DENSE, density=1.0, regime=Regime.STOCK))
+    image = image_for(full)
+    wanted = output(build_model(full, lambda _: dense), image, library=False).reshape(6, 100)
+    weights = source(node("n0", spec, INPUT))
+    left_out = np.setdiff1d(np.arange(7), weights["positions"])
+    assert len(weights["positions"]) == spec.kept_runs == 4
+    for run in left_out:
+        wanted[:, 16 * run : 16 * (run + 1)] = weights["fill"][:, None]
+    model = build_model(one_operator(spec), source)
+    for library in ways():
+        got = output(model, image, library=library)
+        np.testing.assert_allclose(got.reshape(6, 100), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_small_network_is_the_same_in_both_regimes() -> None:
+    graph = small_network()
+    form = library_form(graph)
+    assert_same(graph, form, random_weights(3))
+    outside = {entry.op_type for entry in build_model(form, random_weights(3)).graph.node
+               if entry.domain != DOMAIN}  # fmt: skip
+    assert outside == {"Concat", "Flatten", "Gemm"}
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> NetworkGraph:
+    """Any wiring of operators that keep the shape, as cells have them."""
+    choices = [
+        conv(CHANNELS, CHANNELS, SIZE, pattern=BLOCK, density=0.4),
+        conv(CHANNELS, CHANNELS, SIZE, kernel=3, padding=1, activation=RELU),
+        depthwise(CHANNELS, SIZE),
+        pool(OperatorKind.MAX_POOL, CHANNELS, SIZE),
+        pool(OperatorKind.AVG_POOL, CHANNELS, SIZE),
+        plain(OperatorKind.RELU, CHANNELS, SIZE),
+        plain(OperatorKind.ADD, CHANNELS, SIZE, inputs=2),
+    ]
+    names = [INPUT]
+    nodes: list[GraphNode] = []
+    for index in range(draw(st.integers(1, 8))):
+        spec = draw(st.sampled_from(choices))
+        inputs = [draw(st.sampled_from(names)) for _ in range(spec.inputs)]
+        nodes.append(node(f"n{index}", spec, *inputs))
+        names.append(f"n{index}")
+    pair = [names[-1], draw(st.sampled_from(names))]
+    nodes.append(node(OUTPUT, plain(OperatorKind.CONCAT, CHANNELS, SIZE, inputs=2), *pair))
+    return NetworkGraph(input_shape=(CHANNELS, SIZE, SIZE), nodes=tuple(nodes))
+
+
+@given(graphs())
+@settings(max_examples=60, deadline=None)
+def test_any_wiring_is_the_same_in_both_regimes(graph: NetworkGraph) -> None:
+    assert_same(graph, library_form(graph), random_weights(4))

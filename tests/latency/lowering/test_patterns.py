@@ -68,5 +68,5 @@ def test_a_density_out_of_range_is_refused(density: float) -> None:
 
 
 def test_channel_sparsity_has_no_mask() -> None:
-    with pytest.raises(ValueError, match="removes channels"):
+    with pytest.raises(ValueError, match="no mask of weights"):
         project(np.ones((2, 2)), SparsityPattern.CHANNEL, 0.5)

@@ -19,6 +19,7 @@ from search.requests import DatasetRef, SearchRequest
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
 from search.space.prices import largest_genotype, smallest_genotype
+from search.space.sparsity import Sparsity, with_sparsity
 from search.stages import run_derive, run_export, run_train
 from tests.search.space.tables import formula_estimator, formula_table
 
@@ -61,7 +62,8 @@ def test_derived_network_is_within_the_budget(tmp_path: Path) -> None:
     assert result["prediction"]["high_ms"] <= REQUEST.budget_ms
     genotype = Genotype.from_dict(result["genotype"])
     graph = NetworkGraph.from_dict(result["graph"])
-    assert graph == build_graph(genotype, DIGITS_8.task)
+    sparsity = Sparsity(pattern=REQUEST.pattern, density=REQUEST.density)
+    assert graph == with_sparsity(build_graph(genotype, DIGITS_8.task), sparsity)
     assert result["prediction"]["latency_ms"] == ESTIMATOR.predict(graph).latency_ms
 
 

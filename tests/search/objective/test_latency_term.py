@@ -45,7 +45,7 @@ def test_cold_expectation_is_the_price_of_the_derived_network(seed: int) -> None
     prices = random_prices(seed)
     alphas = random_alphas(seed, 1.0)
     genotype = derive_genotype(*(a.double().numpy() for a in alphas), channels=4, cells=3)
-    expected = ExpectedLatency(prices)(alphas[0], alphas[1], 1e-5)
+    expected = ExpectedLatency(prices)(alphas[0], alphas[1], 1e-7)
     assert float(expected) == pytest.approx(prices.latency_ns(genotype) / 1e6, rel=1e-4)
 
 

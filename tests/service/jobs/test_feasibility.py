@@ -8,10 +8,13 @@ from fastapi.testclient import TestClient
 
 from latency.estimate.lookup_table import TableEstimator
 from latency.messages import ProfileWork
-from latency.table import LatencyTable, TableRow
+from latency.operator import SparsityPattern
+from latency.table import Calibration, LatencyTable, TableRow
 from search.space.dass_cells import build_graph
+from search.space.planned_space import PlannedSpace
 from search.space.prices import smallest_genotype
 from search.space.sampling import space_operators
+from search.space.sparsity import Sparsity
 from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import request_profile
@@ -23,7 +26,13 @@ from tests.service.fakes import HeldClock, RecordingQueue
 from tests.service.samples import STARTED, add_job, chunk_of, target
 
 CHANNELS, CELLS = 4, 3
-SPACE = (CHANNELS, CELLS, DIGITS_TASK)
+SIZE = (CHANNELS, CELLS, DIGITS_TASK)
+SPACE = PlannedSpace(
+    channels=CHANNELS,
+    cells=CELLS,
+    task=DIGITS_TASK,
+    sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=0.25),
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +47,7 @@ def table() -> LatencyTable:
             method="chain",
             measured_at=STARTED,
         )
-        for spec in space_operators(*SPACE)
+        for spec in space_operators(*SIZE)
     )
     return LatencyTable(target=target(), version=1, rows=rows)
 
@@ -46,19 +55,33 @@ def table() -> LatencyTable:
 def test_the_smallest_budget_is_the_bound_between_refused_and_allowed(
     table: LatencyTable,
 ) -> None:
-    smallest = smallest_budget_ms(table, *SPACE)
-    check_budget(table, *SPACE, smallest, device="board")
+    smallest = smallest_budget_ms(table, SPACE)
+    check_budget(table, SPACE, smallest, device="board")
     with pytest.raises(BudgetInfeasibleError) as refused:
-        check_budget(table, *SPACE, smallest * 0.999, device="board")
+        check_budget(table, SPACE, smallest * 0.999, device="board")
     assert refused.value.extra["smallest_feasible_ms"] == smallest
-    genotype, prediction = smallest_genotype(TableEstimator(table), *SPACE)
+    genotype, prediction = smallest_genotype(TableEstimator(table), *SIZE)
     assert prediction.high_ms == smallest
     assert TableEstimator(table).predict(build_graph(genotype, DIGITS_TASK)) == prediction
 
 
 def test_a_table_that_lacks_one_operator_does_not_cover_the_space(table: LatencyTable) -> None:
-    assert covers_space(table, *SPACE)
-    assert not covers_space(dataclasses.replace(table, rows=table.rows[1:]), *SPACE)
+    assert covers_space(table, SPACE)
+    assert not covers_space(dataclasses.replace(table, rows=table.rows[1:]), SPACE)
+
+
+def test_a_target_with_the_library_needs_rows_of_both_regimes(table: LatencyTable) -> None:
+    with_library = dataclasses.replace(table.target, operator_library="1+test")
+    wanted = SPACE.operators(with_library)
+    assert set(SPACE.operators(table.target)) < set(wanted)
+    row = table.rows[0]
+    rows = tuple(dataclasses.replace(row, spec=spec) for spec in wanted)
+    stock = dataclasses.replace(table, target=with_library)
+    both = dataclasses.replace(stock, rows=rows, library=Calibration())
+    assert covers_space(both, SPACE)
+    assert not covers_space(stock, SPACE)
+    assert not covers_space(dataclasses.replace(both, library=None), SPACE)
+    assert not covers_space(dataclasses.replace(both, rows=rows[:-1]), SPACE)
 
 
 def test_the_api_refuses_with_the_nearest_budget_and_stores_nothing(
@@ -69,7 +92,7 @@ def test_the_api_refuses_with_the_nearest_budget_and_stores_nothing(
     job_queue: RecordingQueue,
 ) -> None:
     board = enrol(app, admin)
-    work = ProfileWork(operators=space_operators(*SPACE))
+    work = ProfileWork(operators=space_operators(*SIZE))
     with database.transaction() as session:
         request_profile(session, board.device_id, add_job(session, clock()), work, now=clock())
     lease = board.work()

@@ -1,0 +1,111 @@
+// The inner loops of depthwise convolution and pooling, per instruction set.
+//
+// Included by files that are compiled for different instruction sets: no standard library code
+// may be instantiated here (kernel.h).
+//
+// The fast loop computes a block: up to eight rows of one strip, as many columns as a vector has
+// lanes. It goes down the rows of the input column of the window by column of the window, so that
+// a loaded vector serves all rows of the window while the sums stay in registers. Rows outside of
+// the image are replaced by a neutral row, lanes outside of it are cut off by a mask.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "activation_kind.h"
+
+namespace edgewright {
+
+enum class WindowOp { kConvolve, kMaximum, kSum };
+
+constexpr uint32_t kMaxBlockRows = 8;
+constexpr uint32_t kMaxFastKernel = 5;
+constexpr uint32_t kMaxInputRows = 2 * (kMaxBlockRows - 1) + kMaxFastKernel;
+
+// What happens to values on their way in and out.
+struct WindowStyle {
+  float floor;     // inputs are clamped from below: 0 for ReLU on load, else -infinity
+  float lowest;    // results are clamped to [lowest, highest]
+  float highest;
+  ActivationKind curve;  // kSilu or kHardSwish, else kNone
+};
+
+struct WindowBlock {
+  const float* rows[kMaxInputRows];  // at the first column of the padded input
+  const float* weights;              // [column of the window][row of the window]
+  float bias;
+  const WindowStyle* style;
+  uint32_t dilation;                 // elements from one column of the window to the next
+  float* output;                     // the first row
+  size_t output_step;                // elements from one row of the block to the next
+  uint32_t count;                    // rows that exist
+  // A vector may run over the end of its row, into the next one, which is written later; but
+  // never past this address.
+  const float* limit;
+  const float* row_scale;            // of sums, per row
+};
+
+struct WindowStrip {
+  uint32_t column;       // the first one of the output
+  uint32_t input;        // ... and of the padded input
+  uint32_t width;        // columns that exist
+  const int32_t* masks;  // per column of the window and lane: all ones where it is in the image
+  const float* scale;    // of sums, per lane
+};
+
+// A block of any window; the input is a prepared plane, so that no tap is outside of it.
+struct WindowPlane {
+  const float* input;
+  size_t input_step;        // elements from one row of outputs to the next
+  const uint32_t* offsets;  // per tap
+  const float* weights;     // per tap
+  size_t taps;
+  float bias;
+  const WindowStyle* style;
+  float* output;
+  uint32_t height;
+  uint32_t width;
+  const float* row_scale;     // of sums, per row
+  const float* column_scale;  // ... and per column, padded to whole vectors
+};
+
+// One view of the padded input: every stride-th column, from `start` on.
+struct WindowView {
+  float* target;
+  const float* source;
+  int64_t height;    // of the image
+  int64_t width;
+  int64_t rows;      // of the view
+  int64_t columns;
+  int64_t top;       // of the view, in rows of the image
+  int64_t left;
+  int64_t stride;
+  float neutral;     // what padding is
+  float floor;
+};
+
+using BlockFunction = void (*)(const WindowBlock&, const WindowStrip&);
+
+struct BlockKey {
+  WindowOp op;
+  uint32_t lanes;
+  uint32_t kernel;
+  uint32_t row_stride;     // rows of the input from one row of the block to the next
+  uint32_t column_stride;
+  uint32_t rows;
+  bool general;  // with masks and floor
+};
+
+struct WindowSet {
+  const char* name;
+  uint32_t lanes;
+  BlockFunction (*find)(const BlockKey&);  // null: there is none
+  void (*any_window)(WindowOp op, const WindowPlane&);
+  void (*prepare)(const WindowView&);
+  float (*sum)(const float* data, size_t count);
+};
+
+// The set of this name, which is that of an InstructionSet.
+const WindowSet& window_set(const char* name);
+
+}  // namespace edgewright
