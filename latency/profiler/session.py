@@ -30,10 +30,11 @@ def open_session(
     available = onnxruntime.get_available_providers()
     if target.execution_provider not in available:
         raise ValueError(f"no provider {target.execution_provider!r}; this runtime has {available}")
+    options = _with_library(session_options(target), target)
     try:
         return onnxruntime.InferenceSession(
             model,
-            sess_options=_with_library(session_options(target), target),
+            sess_options=options,
             providers=[target.execution_provider],
             disabled_optimizers=_NOT_IN_MICRO_MODELS if micro_model else None,
         )

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from latency.graph import INPUT, OUTPUT, GraphNode, NetworkGraph
-from latency.operator import Activation, OperatorKind, OperatorSpec
+from latency.operator import Activation, OperatorKind, OperatorSpec, Regime, SparsityPattern
 from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import DeviceFacts, Target
 
@@ -80,6 +80,36 @@ def one_of_each() -> tuple[OperatorSpec, ...]:
         plain(OperatorKind.ADD, 16, inputs=2),
         plain(OperatorKind.ADD, 16, inputs=3),
         plain(OperatorKind.CONCAT, 16, inputs=4),
+    )
+
+
+def library_operators() -> tuple[OperatorSpec, ...]:
+    """Operators in the regime of the library, with everything that they can fuse."""
+    sparse: dict[str, Any] = {"pattern": SparsityPattern.BLOCK, "density": 0.25}
+    specs = (
+        conv(3, 16, 12, kernel=3, padding=1, activation=RELU),
+        conv(16, 24, **sparse),
+        conv(16, 24, pattern=SparsityPattern.UNSTRUCTURED, density=0.1, activation=RELU),
+        conv(16, 16, kernel=3, padding=1, activation=Activation.SILU, **sparse),
+        depthwise(16),
+        depthwise(16, kernel=5, stride=2),
+        replace(linear(32, 10), **sparse),
+        linear(32, 10),
+        plain(OperatorKind.RELU, 16),
+        pool(OperatorKind.MAX_POOL, 16),
+        pool(OperatorKind.AVG_POOL, 16, stride=2),
+        plain(OperatorKind.GLOBAL_AVG_POOL, 16),
+        plain(OperatorKind.ADD, 16, inputs=2),
+        plain(OperatorKind.CONCAT, 16, inputs=4),
+    )
+    in_library = tuple(replace(spec, regime=Regime.LIBRARY) for spec in specs)
+    wide = in_library[1]
+    return (
+        *in_library,
+        replace(wide, relu_input=True),
+        replace(wide, residual=True),
+        replace(in_library[4], relu_input=True),
+        replace(wide, pattern=SparsityPattern.POSITIONS, density=0.5),
     )
 
 

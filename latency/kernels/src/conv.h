@@ -8,7 +8,7 @@
 
 namespace edgewright {
 
-// SparseConv and SparseConvRelu.
+// SparseConv, SparseConvPositions and SparseGemm with all of their prefixes and suffixes.
 std::vector<OperatorDefinition> conv_operators(const InstructionSet& set);
 
 }  // namespace edgewright

@@ -17,6 +17,7 @@ enum class Form {
   kFlat,       // the vectors are neighbours
   kFlatPlus1,  // ... and so are one or four pixels behind them, their tail
   kFlatPlus4,
+  kGaps,  // neighbours in the input, with lanes between rows that the output does not have
 };
 
 // Adjacent output channels that share their taps: taps[begin, end) of the layer.
@@ -31,6 +32,14 @@ struct Block {
 struct Panel {
   uint32_t input[kMaxVectors];   // where each vector starts in a plane of the prepared input
   uint32_t output[kMaxVectors];  // ... and in a plane of the output
+  uint32_t picks;                // kGaps: where the panel's indices start in Work::picks
+};
+
+// What happens to a sum before it is stored.
+struct Epilogue {
+  float lowest;  // results are clamped: from 0 for ReLU, from -infinity for none
+  float highest;
+  void (*activate)(float* values, size_t count);  // what is more than a clamp, or null
 };
 
 struct Work {
@@ -41,10 +50,14 @@ struct Work {
   const float* bias;        // per output channel, padded to whole blocks
   const Panel* panels;
   size_t num_panels;
+  // kGaps: for each vector of a panel, which lanes of the vector before it and of itself are
+  // stored. The last one is stored where all of its lanes are pixels, so nothing else is touched.
+  const int32_t* picks;
   const float* input;
+  const float* residual;  // added to the sums, lies like the output; or null
   float* output;
   size_t output_plane;  // elements from one output channel to the next
-  float lowest;         // results are clamped from below: 0 for ReLU, -infinity for none
+  Epilogue epilogue;
 };
 
 // Rows of `before` zeros, `count` elements that are `stride` apart in the source, `after` zeros.
@@ -57,13 +70,14 @@ struct RowCopy {
   size_t count;
   size_t after;
   size_t stride;
+  bool relu;
 };
 
 using KernelFunction = void (*)(const Work&);
 
 struct InstructionSet {
   const char* name;
-  uint32_t lanes;  // floats of a vector; panels with vectors of 4 and 1 lanes exist too
+  uint32_t lanes;  // floats of a vector; panels with vectors of 4 lanes and single pixels exist too
   // Vectors of a panel, at most, for unstructured weights and for blocks of four rows.
   uint32_t max_vectors_single;
   uint32_t max_vectors_block;
@@ -71,6 +85,8 @@ struct InstructionSet {
   // Returns the kernel for panels of `vectors` vectors of `lanes` floats, or null.
   KernelFunction (*find)(uint32_t lanes, uint32_t rows, uint32_t vectors, Form form);
   void (*copy_rows)(const RowCopy&);
+  void (*silu)(float* values, size_t count);
+  void (*hard_swish)(float* values, size_t count);
 };
 
 }  // namespace edgewright

@@ -2,17 +2,23 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace edgewright {
 namespace {
 
 constexpr size_t kCacheLineFloats = 16;
 constexpr size_t kConflictFloats = 256;      // planes this far apart fight for one cache set
-constexpr size_t kGroupBytes = 64 * 1024;    // input that a group of panels may read
 constexpr size_t kWholeBytes = 768 * 1024;   // a prepared image up to this size is one tile
 constexpr size_t kTileBytes = 256 * 1024;    // ... and larger ones are cut into tiles of this
+constexpr size_t kCopiesBytes = 256 * 1024;  // copies for joined rows, at most
+// What preparing costs, in multiplications of one vector; measured on a Zen 4 with AVX-512.
+constexpr size_t kCyclesOfPlane = 60;
+constexpr size_t kCyclesOfVector = 10;
 constexpr size_t kItems = 8;                 // pieces of work, at least, so that threads balance
 
 uint32_t out_size(const Layer& layer, int axis, uint64_t size) {
@@ -49,131 +55,145 @@ Axis copies(uint32_t taps, uint32_t dilation) {
   return axis;
 }
 
-uint32_t lanes_for(const InstructionSet& set, size_t pixels) {
-  if (pixels >= set.lanes) return set.lanes;
-  return pixels >= 4 ? 4 : 1;
-}
-
-// Rows are worth vectors of their own when few lanes are lost at their ends.
-bool rows_are_wide(const InstructionSet& set, uint32_t width) {
-  const uint32_t vectors = (width + set.lanes - 1) / set.lanes;
-  return width >= set.lanes && width * 8 >= vectors * set.lanes * 7;
-}
-
-struct Run {
-  size_t length;         // output pixels whose inputs are neighbours
-  size_t count;          // runs of a tile
-  size_t input_stride;   // elements from one run to the next in a prepared plane
-};
-
-struct Place {
-  size_t input;
-  size_t output;
-};
-
-// Vectors that cover the runs; the last one of a run overlaps its neighbour instead of reading
-// or writing past the end.
-std::vector<Place> cover(const Run& run, uint32_t lanes) {
-  std::vector<Place> places;
-  for (size_t i = 0; i < run.count; ++i) {
-    for (size_t start = 0; start < run.length; start += lanes) {
-      const size_t inside = std::min(start, run.length - lanes);
-      places.push_back({i * run.input_stride + inside, i * run.length + inside});
-    }
-  }
-  return places;
-}
-
-Form form_of(const Place* places, size_t count, uint32_t lanes) {
-  for (size_t i = 1; i < count; ++i) {
-    if (places[i].input != places[0].input + i * lanes) return Form::kScattered;
-    if (places[i].output != places[0].output + i * lanes) return Form::kScattered;
-  }
-  return Form::kFlat;
-}
-
-// The form of the last panel when one or four pixels are left over behind whole vectors.
-Form tail_form(const Layer& layer, const InstructionSet& set, const Run& run) {
-  const bool possible =
-      run.count == 1 && run.length > set.lanes && layer.rows > 1 && set.max_vectors_tail > 0;
-  const size_t left = run.length % set.lanes;
-  if (possible && left == 1) return Form::kFlatPlus1;
-  if (possible && left == 4) return Form::kFlatPlus4;
-  return Form::kFlat;
-}
-
-Panels make_panels(const Layer& layer, const InstructionSet& set, const Run& run) {
-  const uint32_t lanes = lanes_for(set, run.length);
-  const Form last_form = tail_form(layer, set, run);
-  const bool has_tail = last_form != Form::kFlat;
-  const std::vector<Place> places =
-      cover(has_tail ? Run{run.length / lanes * lanes, 1, 0} : run, lanes);
-  const size_t most = layer.rows == 1 ? set.max_vectors_single : set.max_vectors_block;
-  size_t num_panels = (places.size() + most - 1) / most;
-  // The last panel has the fewest vectors.
-  if (has_tail && places.size() / num_panels > set.max_vectors_tail) ++num_panels;
-  const size_t vector_bytes =
-      size_t{layer.in_channels} * layer.window.size[0] * lanes * sizeof(float);
-
-  Panels result;
-  const Place* next = places.data();
-  for (size_t i = 0; i < num_panels; ++i) {
-    const size_t vectors = places.size() / num_panels + (i < places.size() % num_panels ? 1 : 0);
-    const bool last = i + 1 == num_panels;
-    const Form form = last && has_tail ? last_form : form_of(next, vectors, lanes);
-    const KernelFunction kernel =
-        set.find(lanes, layer.rows, static_cast<uint32_t>(vectors), form);
-    if (kernel == nullptr) throw std::logic_error("no kernel for this panel");
-    Panel panel{};
-    for (size_t v = 0; v < vectors; ++v, ++next) {
-      panel.input[v] = static_cast<uint32_t>(next->input);
-      panel.output[v] = static_cast<uint32_t>(next->output);
-    }
-    result.panels.push_back(panel);
-    const size_t limit = std::max<size_t>(1, kGroupBytes / (vectors * vector_bytes));
-    if (result.groups.empty() || result.groups.back().kernel != kernel ||
-        result.groups.back().count >= limit) {
-      result.groups.push_back({kernel, i, 0});
-    }
-    ++result.groups.back().count;
-  }
-  return result;
-}
-
 size_t padded_plane(size_t elements) {
   const size_t lines = (elements + kCacheLineFloats - 1) / kCacheLineFloats;
   const size_t plane = lines * kCacheLineFloats;
   return plane % kConflictFloats == 0 ? plane + kCacheLineFloats : plane;
 }
 
-// Sets the views, the tiles and the size of a plane.
-void lay_out(const Layer& layer, const InstructionSet& set, Plan& plan) {
+// How the rows of a prepared plane lie, and how vectors cover them.
+enum class Rows {
+  kJoined,    // they follow each other without padding, so vectors run on over their ends
+  kSeparate,  // vectors of each row for itself: nothing is lost where rows are whole vectors
+  kGaps,      // vectors run on over the padding between rows too, and drop it
+};
+
+struct Layout {
+  Rows rows;
+  Axis x;
+  uint32_t row_stride;
+};
+
+// Zeros at the end of each row that may as well be those at the beginning of the next.
+uint32_t shared_padding(const Window& window, const Axis& axis, uint32_t length, uint32_t image) {
+  int64_t shared = axis.max_shift;
+  for (const uint32_t start : axis.starts) {
+    const int64_t origin = int64_t{start} - window.padding[1];
+    const Inside inside = inside_of(origin, window.stride[1], length, image);
+    shared = std::min({shared, inside.first, length - inside.end});
+  }
+  return static_cast<uint32_t>(shared);
+}
+
+// Gaps waste lanes; joined rows need a copy of the image for each tap of a row, which pays only
+// while the copies fit the second cache beside everything else.
+bool joined_is_cheaper(const Layer& layer, const InstructionSet& set, const Plan& plan,
+                       const Layout& gaps) {
   const Window& window = layer.window;
-  const bool wide = rows_are_wide(set, plan.out_width);
-  plan.y = phases(window.size[0], window.dilation[0], window.stride[0]);
-  plan.x = wide ? phases(window.size[1], window.dilation[1], window.stride[1])
-                : copies(window.size[1], window.dilation[1]);
-  plan.row_stride = plan.out_width + plan.x.max_shift;
+  const size_t pixels = size_t{plan.out_height} * plan.out_width;
+  const size_t elements = size_t{plan.out_height - 1} * gaps.row_stride + plan.out_width;
+  const size_t vectors = (pixels + set.lanes - 1) / set.lanes;
+  const size_t wasted = (elements + set.lanes - 1) / set.lanes - vectors;
+  const size_t planes = size_t{layer.in_channels} * plan.y.starts.size();
+  const size_t views = window.size[1];
+  const size_t rows = plan.out_height + plan.y.max_shift;
+  if (planes * views * rows * plan.out_width * sizeof(float) > kCopiesBytes) return false;
+  const size_t extra = planes * (views - gaps.x.starts.size());
+  return wasted * layer.rows * layer.taps.size() >
+         extra * (kCyclesOfPlane + kCyclesOfVector * vectors);
+}
+
+Layout layout_for(const Layer& layer, const InstructionSet& set, const Plan& plan) {
+  const Window& window = layer.window;
+  const Layout joined{Rows::kJoined, copies(window.size[1], window.dilation[1]), plan.out_width};
+  Axis axis = phases(window.size[1], window.dilation[1], window.stride[1]);
+  if (axis.max_shift == 0 || layer.positions) return joined;
+  const uint32_t length = plan.out_width + axis.max_shift;
+  const uint32_t shared = shared_padding(window, axis, length, plan.width);
+  const bool whole = plan.out_width % set.lanes == 0;
+  const Layout gaps{whole ? Rows::kSeparate : Rows::kGaps, std::move(axis), length - shared};
+  if (!whole && joined_is_cheaper(layer, set, plan, gaps)) return joined;
+  return gaps;
+}
+
+// Rows of a tile: the whole image when that fits the second cache.
+size_t rows_of_tile(const Layer& layer, const Plan& plan) {
   const size_t row_bytes = sizeof(float) * plan.row_stride * layer.in_channels *
                            plan.y.starts.size() * plan.x.starts.size();
-  size_t rows = plan.out_height;
-  if ((rows + plan.y.max_shift) * row_bytes > kWholeBytes) {
-    const size_t fitting = kTileBytes / row_bytes;
-    const size_t wanted = fitting > plan.y.max_shift ? fitting - plan.y.max_shift : 1;
-    const size_t tiles = (rows + wanted - 1) / wanted;
-    rows = (rows + tiles - 1) / tiles;
+  const size_t rows = plan.out_height;
+  if ((rows + plan.y.max_shift) * row_bytes <= kWholeBytes) return rows;
+  const size_t fitting = kTileBytes / row_bytes;
+  size_t wanted = fitting > plan.y.max_shift ? fitting - plan.y.max_shift : 1;
+  if (layer.positions) {  // tiles begin with a run
+    const size_t whole_runs = kRunPixels / std::gcd<size_t>(kRunPixels, plan.out_width);
+    wanted = (wanted + whole_runs - 1) / whole_runs * whole_runs;
+    return std::min(wanted, rows);
   }
+  const size_t tiles = (rows + wanted - 1) / wanted;
+  return (rows + tiles - 1) / tiles;
+}
+
+std::optional<Panels> panels_of_rows(const Layer& layer, const InstructionSet& set,
+                                     const Plan& plan, Rows kind, size_t rows) {
+  const Run run{plan.out_width, rows, plan.row_stride};
+  if (kind == Rows::kGaps) return make_panels_with_gaps(layer, set, run);
+  if (kind == Rows::kSeparate) return make_panels(layer, set, run);
+  return make_panels(layer, set, Run{rows * plan.out_width, 1, 0});
+}
+
+std::vector<Panels> panels_of_positions(const Layer& layer, const InstructionSet& set,
+                                        const Plan& plan) {
+  const std::vector<uint32_t>& runs = layer.positions->runs;
+  const size_t pixels = size_t{plan.out_height} * plan.out_width;
+  const size_t total = (pixels + kRunPixels - 1) / kRunPixels;
+  if (!runs.empty() && runs.back() >= total) {
+    throw std::invalid_argument("positions must be below " + std::to_string(total) +
+                                " for this image, got " + std::to_string(runs.back()));
+  }
+  std::vector<Panels> tiles;
+  auto next = runs.begin();
+  const size_t tile_pixels = size_t{plan.tile_rows} * plan.out_width;
+  for (size_t begin = 0; begin < pixels; begin += tile_pixels) {
+    const size_t end = std::min(begin + tile_pixels, pixels);
+    std::vector<size_t> inside;
+    for (; next != runs.end() && *next * size_t{kRunPixels} < end; ++next) {
+      inside.push_back(*next - begin / kRunPixels);
+    }
+    tiles.push_back(make_panels_of_positions(layer, set, inside, end - begin));
+  }
+  return tiles;
+}
+
+// Sets the tiles and the size of a plane; false when this way does not fit so few pixels.
+bool lay_out_tiles(const Layer& layer, const InstructionSet& set, Layout layout, Plan& plan) {
+  plan.x = std::move(layout.x);
+  plan.row_stride = layout.row_stride;
+  const size_t rows = rows_of_tile(layer, plan);
   plan.tile_rows = static_cast<uint32_t>(rows);
   plan.num_tiles = static_cast<uint32_t>((plan.out_height + rows - 1) / rows);
-  plan.plane = padded_plane((rows + plan.y.max_shift) * plan.row_stride);
-
+  // Vectors that run on over gaps may read past the last row, by less than one of them.
+  const size_t slack = layout.rows == Rows::kGaps ? set.lanes + plan.x.max_shift : 0;
+  plan.plane = padded_plane((rows + plan.y.max_shift) * plan.row_stride + slack);
+  if (layer.positions) {
+    plan.tiles = panels_of_positions(layer, set, plan);
+    return true;
+  }
   const size_t last_rows = plan.out_height - (plan.num_tiles - 1) * rows;
-  const auto run = [&](size_t tile_rows) {
-    return wide ? Run{plan.out_width, tile_rows, plan.row_stride}
-                : Run{tile_rows * plan.out_width, 1, 0};
-  };
-  plan.full_tile = make_panels(layer, set, run(rows));
-  plan.last_tile = make_panels(layer, set, run(last_rows));
+  auto full = panels_of_rows(layer, set, plan, layout.rows, rows);
+  auto last = panels_of_rows(layer, set, plan, layout.rows, last_rows);
+  if (!full || !last) return false;
+  plan.tiles.clear();
+  if (plan.num_tiles > 1) plan.tiles.push_back(std::move(*full));
+  plan.tiles.push_back(std::move(*last));
+  return true;
+}
+
+void lay_out(const Layer& layer, const InstructionSet& set, Plan& plan) {
+  const Window& window = layer.window;
+  plan.y = phases(window.size[0], window.dilation[0], window.stride[0]);
+  if (lay_out_tiles(layer, set, layout_for(layer, set, plan), plan)) return;
+  const Layout joined{Rows::kJoined, copies(window.size[1], window.dilation[1]), plan.out_width};
+  lay_out_tiles(layer, set, joined, plan);
 }
 
 void lay_out_direct(const Layer& layer, const InstructionSet& set, Plan& plan) {
@@ -182,7 +202,9 @@ void lay_out_direct(const Layer& layer, const InstructionSet& set, Plan& plan) {
   plan.row_stride = plan.width;
   plan.tile_rows = plan.out_height;
   plan.num_tiles = 1;
-  plan.full_tile = plan.last_tile = make_panels(layer, set, Run{plan.plane, 1, 0});
+  plan.tiles = layer.positions
+                   ? panels_of_positions(layer, set, plan)
+                   : std::vector<Panels>{make_panels(layer, set, Run{plan.plane, 1, 0})};
 }
 
 std::vector<uint32_t> tap_offsets(const Layer& layer, const Plan& plan) {
@@ -203,7 +225,14 @@ void check_size(uint64_t a, uint64_t b, uint64_t c) {
   if (a > most / b || a * b > most / c) throw std::invalid_argument("the image is too large");
 }
 
+int64_t ceil_div(int64_t a, int64_t b) { return a <= 0 ? 0 : (a + b - 1) / b; }
+
 }  // namespace
+
+Inside inside_of(int64_t origin, int64_t stride, int64_t length, int64_t image) {
+  const int64_t first = std::min(ceil_div(-origin, stride), length);
+  return {first, std::max(first, std::min(ceil_div(image - origin, stride), length))};
+}
 
 Plan make_plan(const Layer& layer, const InstructionSet& set, uint32_t height, uint32_t width) {
   const Window& window = layer.window;
@@ -212,7 +241,7 @@ Plan make_plan(const Layer& layer, const InstructionSet& set, uint32_t height, u
   plan.width = width;
   plan.out_height = out_size(layer, 0, height);
   plan.out_width = out_size(layer, 1, width);
-  plan.direct = window.size == std::array<uint32_t, 2>{1, 1} &&
+  plan.direct = !layer.relu_input && window.size == std::array<uint32_t, 2>{1, 1} &&
                 window.stride == std::array<uint32_t, 2>{1, 1} &&
                 window.padding == std::array<uint32_t, 4>{0, 0, 0, 0};
   check_size(layer.out_channels, plan.out_height, plan.out_width);
@@ -228,7 +257,7 @@ Plan make_plan(const Layer& layer, const InstructionSet& set, uint32_t height, u
     lay_out(layer, set, plan);
   }
   plan.offsets = tap_offsets(layer, plan);
-  const size_t groups = plan.full_tile.groups.size();
+  const size_t groups = std::max<size_t>(1, plan.tiles.front().groups.size());
   const size_t parts = std::min((kItems + groups - 1) / groups, layer.blocks.size());
   plan.parts = split_blocks(layer, parts);
   return plan;

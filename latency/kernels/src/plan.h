@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "layer.h"
+#include "panels.h"
 
 namespace edgewright {
 
@@ -17,17 +18,14 @@ struct Axis {
   uint32_t max_shift = 0;
 };
 
-// Neighbouring panels that one kernel computes block by block; together they fit the first cache.
-struct Group {
-  KernelFunction kernel;
-  size_t first;
-  size_t count;
+// Elements [first, end) of a view's axis that lie inside of the image; the others are padding.
+struct Inside {
+  int64_t first;
+  int64_t end;
 };
 
-struct Panels {
-  std::vector<Panel> panels;
-  std::vector<Group> groups;
-};
+// `origin`: where the view's first element lies, in coordinates of the image.
+Inside inside_of(int64_t origin, int64_t stride, int64_t length, int64_t image);
 
 struct Plan {
   uint32_t height;  // of the input, pixels
@@ -42,11 +40,13 @@ struct Plan {
   uint32_t tile_rows;   // output rows of a tile; the last tile may have fewer
   uint32_t num_tiles;
   std::vector<uint32_t> offsets;  // per tap
-  Panels full_tile;
-  Panels last_tile;
-  std::vector<size_t> parts;  // boundaries of runs of blocks that threads share out
+  std::vector<Panels> tiles;      // one for each tile with positions, else a full and the last one
+  std::vector<size_t> parts;      // boundaries of runs of blocks that threads share out
 
   size_t num_parts() const { return parts.size() - 1; }
+  const Panels& panels_of(size_t tile) const {
+    return tiles[tiles.size() == num_tiles ? tile : tile + 1 == num_tiles ? 1 : 0];
+  }
   size_t scratch_size(const Layer& layer) const {
     return direct ? 0 : y.starts.size() * x.starts.size() * layer.in_channels * plane;
   }

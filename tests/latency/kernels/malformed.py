@@ -15,7 +15,13 @@ HUGE = 2**62
 
 
 def attributes() -> dict[str, Any]:
-    return {"weight_shape": [8, 4, 3, 3], "strides": [1, 1], "dilations": [1, 1], "pads": [1] * 4}
+    return {
+        "weight_shape": [8, 4, 3, 3],
+        "strides": [1, 1],
+        "dilations": [1, 1],
+        "pads": [1] * 4,
+        "group": 1,
+    }
 
 
 def tensors() -> Tensors:
@@ -70,6 +76,13 @@ CASES = {
     "padding negative": Case("pads must be", {"pads": [1, 1, 1, -1]}),
     "padding absurd": Case("pads must be", {"pads": [HUGE] * 4}),
     "two pads": Case("pads must have 4", {"pads": [1, 1]}),
+    "group zero": Case("group must be", {"group": 0}),
+    "group negative": Case("group must be", {"group": -HUGE}),
+    "group that divides nothing": Case("group must divide", {"group": 3}),
+    "group that cuts blocks": Case("output channels of a group", {"group": 4}),
+    "channels of all groups": Case("input channels of all", {"weight_shape": [8, 65536, 1, 1], "group": 2}),
+    "group missing": Case("group", without="group"),
+    "group list": Case("group", {"group": [1, 2]}),
     "strides missing": Case("strides", without="strides"),
     "weight shape missing": Case("weight_shape", without="weight_shape"),
     "strides float": Case("strides", {"strides": [1.0, 1.0]}),
@@ -80,7 +93,7 @@ CASES = {
 def build(case: Case) -> bytes:
     merged = attributes() | case.attributes
     merged.pop(case.without, None)
-    return one_node_model("SparseConv", merged, tensors() | case.tensors, (1, 4, 9, 9))
+    return one_node_model("SparseConv", merged, tensors() | case.tensors, {"x": (1, 4, 9, 9)})
 
 
 def random_case(rng: np.random.Generator) -> Case:
@@ -88,6 +101,8 @@ def random_case(rng: np.random.Generator) -> Case:
     numbers = [-HUGE, -1, 0, 1, 2, 3, 65536, 65537, 2**31, 2**32 + 1, HUGE]
     if rng.random() < 0.5:
         name = str(rng.choice(list(attributes())))
+        if name == "group":
+            return Case("", {name: int(rng.choice(numbers))})
         values = [int(rng.choice(numbers)) for _ in attributes()[name]]
         return Case("", {name: values[: int(rng.integers(1, 5))]})
     name = str(rng.choice(list(tensors())))

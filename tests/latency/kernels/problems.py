@@ -1,4 +1,4 @@
-"""Sparse convolutions to test with: random ones, their models, and what they must compute."""
+"""Operators of the conv family to test with: random ones, and their models."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,13 @@ from latency.kernels.library import DOMAIN
 from latency.lowering.build import IR_VERSION, OPSET
 from latency.lowering.fallbacks import fallback_function
 from latency.lowering.library import compress, opset_imports
+from latency.lowering.op_types import OpType
 from latency.lowering.patterns import random_mask
-from latency.operator import Activation, SparsityPattern
+from latency.operator import SparsityPattern
 
 Array = npt.NDArray[np.float32]
 NODE = "the-node"
+RUN_PIXELS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,11 @@ class Problem:
     batch: int = 1
     rows: int = 4  # 1: unstructured, 4: block
     density: float = 0.3  # 0: no weight at all
-    relu: bool = False
+    group: int = 1  # must divide the channels
+    relu_input: bool = False
+    residual: bool = False
+    activation: str = ""  # suffix of the op type
+    computed: float | None = None  # fraction of runs of pixels; None: a plain convolution
     seed: int = 0
 
     @property
@@ -48,13 +54,18 @@ class Problem:
         return height, width
 
     @property
-    def op_type(self) -> str:
-        return "SparseConvRelu" if self.relu else "SparseConv"
+    def op_type(self) -> OpType:
+        return OpType(
+            base="SparseConv" if self.computed is None else "SparseConvPositions",
+            relu_input=self.relu_input,
+            residual=self.residual,
+            activation=self.activation,
+        )
 
     def weights(self) -> tuple[Array, Array]:
         """Return weight, zero where it is pruned, and bias."""
         rng = np.random.default_rng(self.seed)
-        shape = (self.out_channels, self.in_channels, *self.kernel)
+        shape = (self.out_channels, self.in_channels // self.group, *self.kernel)
         weight = rng.standard_normal(shape, dtype=np.float32)
         pattern = SparsityPattern.UNSTRUCTURED if self.rows == 1 else SparsityPattern.BLOCK
         if self.density > 0:
@@ -63,65 +74,75 @@ class Problem:
             weight *= 0
         return weight, rng.standard_normal(self.out_channels, dtype=np.float32)
 
-    def image(self) -> Array:
+    def positions(self) -> tuple[npt.NDArray[np.int32], Array]:
+        """Return the runs that are computed and the constants of all other pixels."""
+        rng = np.random.default_rng(self.seed + 2)
+        runs = -(-int(np.prod(self.out_size)) // RUN_PIXELS)
+        chosen = np.flatnonzero(rng.random(runs) < (self.computed or 0.0))
+        return chosen.astype(np.int32), rng.standard_normal(self.out_channels, dtype=np.float32)
+
+    def feed(self) -> dict[str, Array]:
+        """Return the inputs of a run."""
         rng = np.random.default_rng(self.seed + 1)
         shape = (self.batch, self.in_channels, *self.size)
-        return rng.standard_normal(shape, dtype=np.float32)
-
-
-def expected(problem: Problem, image: Array) -> Array:
-    """Return the output, summed over the weights that are kept: plain, in double precision."""
-    weight, bias = problem.weights()
-    top, left, bottom, right = problem.pads
-    padded = np.pad(image.astype(np.float64), ((0, 0), (0, 0), (top, bottom), (left, right)))
-    height, width = problem.out_size
-    shape = (len(image), problem.out_channels, height, width)
-    output = np.broadcast_to(bias[:, None, None].astype(np.float64), shape).copy()
-    with np.errstate(invalid="ignore", over="ignore"):
-        for out, channel, ky, kx in np.argwhere(weight):
-            y, x = ky * problem.dilations[0], kx * problem.dilations[1]
-            seen = padded[:, channel, y :: problem.strides[0], x :: problem.strides[1]]
-            output[:, out] += weight[out, channel, ky, kx] * seen[:, :height, :width]
-    return np.asarray(np.maximum(output, 0.0) if problem.relu else output, dtype=np.float32)
+        feed = {"x": rng.standard_normal(shape, dtype=np.float32)}
+        if self.residual:
+            out_shape = (self.batch, self.out_channels, *self.out_size)
+            feed["residual"] = rng.standard_normal(out_shape, dtype=np.float32)
+        return feed
 
 
 def node_model(problem: Problem, *, fallback: bool = False, dynamic: bool = False) -> bytes:
     """Return the model of one node, with or without the function that makes it run anywhere."""
     weight, bias = problem.weights()
     values, indices = compress(weight, problem.rows)
-    return one_node_model(
-        problem.op_type,
-        {
-            "weight_shape": weight.shape,
-            "strides": problem.strides,
-            "dilations": problem.dilations,
-            "pads": problem.pads,
-        },
-        {"values": values, "indices": indices, "bias": bias},
-        ("batch", problem.in_channels, "height", "width")
-        if dynamic
-        else (problem.batch, problem.in_channels, *problem.size),
-        [fallback_function(Activation.RELU if problem.relu else Activation.NONE)]
-        if fallback
-        else [],
-    )
+    tensors: dict[str, npt.NDArray[np.generic]] = {
+        "values": values, "indices": indices, "bias": bias,
+    }  # fmt: skip
+    attributes: dict[str, Any] = {
+        "weight_shape": weight.shape,
+        "strides": problem.strides,
+        "dilations": problem.dilations,
+        "pads": problem.pads,
+    }
+    if problem.computed is None:
+        attributes["group"] = problem.group
+    else:
+        tensors["positions"], tensors["fill"] = problem.positions()
+    shapes: dict[str, tuple[int | str, ...]] = {
+        name: array.shape for name, array in problem.feed().items()
+    }
+    if dynamic:
+        shapes = {name: ("n", shape[1], name + "h", name + "w") for name, shape in shapes.items()}
+    op_type = problem.op_type.name
+    functions = [fallback_function(op_type)] if fallback else []
+    return one_node_model(op_type, attributes, tensors, shapes, functions)
 
 
 def one_node_model(
     op_type: str,
     attributes: dict[str, Any],
     tensors: dict[str, npt.NDArray[np.generic]],
-    input_shape: tuple[int | str, ...],
+    shapes: dict[str, tuple[int | str, ...]],
     functions: list[onnx.FunctionProto] | None = None,
 ) -> bytes:
-    """Return a model of one node of the library, whatever its attributes and tensors are."""
-    node = helper.make_node(op_type, ["x", *tensors], ["y"], name=NODE, domain=DOMAIN, **attributes)
+    """Return a model of one node of the library, whatever its attributes and tensors are.
+
+    `shapes`: of the inputs that are no initialisers; the first comes first, others last.
+    """
+    first, *others = shapes
+    node = helper.make_node(
+        op_type, [first, *tensors, *others], ["y"], name=NODE, domain=DOMAIN, **attributes
+    )
     float32 = onnx.TensorProto.FLOAT
     graph = helper.make_graph(
         [node],
         "graph",
-        [helper.make_tensor_value_info("x", float32, list(input_shape))],
-        [helper.make_tensor_value_info("y", float32, ["n", "c", "h", "w"])],
+        [
+            helper.make_tensor_value_info(name, float32, list(shape))
+            for name, shape in shapes.items()
+        ],
+        [helper.make_tensor_value_info("y", float32, [None] * len(shapes[first]))],
         initializer=[numpy_helper.from_array(array, name) for name, array in tensors.items()],
     )
     model = helper.make_model(
@@ -150,10 +171,10 @@ def open_session(
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def run(problem: Problem, image: Array, *, threads: int = 1) -> Array:
+def run(problem: Problem, feed: dict[str, Array], *, threads: int = 1) -> Array:
     """Return what the library computes."""
     session = open_session(node_model(problem), threads=threads)
-    return np.asarray(session.run(None, {"x": image})[0])
+    return np.asarray(session.run(None, feed)[0])
 
 
 def assert_close(got: Array, wanted: Array) -> None:

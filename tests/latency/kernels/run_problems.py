@@ -5,12 +5,15 @@ import sys
 
 import numpy as np
 
-from tests.latency.kernels.problems import Problem, assert_close, expected, run
+from latency.lowering.op_types import ACTIVATION_SUFFIXES
+from tests.latency.kernels.problems import Problem, assert_close, run
+from tests.latency.kernels.reference import expected
 
 
 def random_problem(rng: np.random.Generator) -> Problem:
     kernel = int(rng.choice([1, 3, 5]))
     pads = tuple(int(pad) for pad in rng.integers(kernel // 2, kernel + 1, size=4))
+    computed = None if rng.integers(4) else 0.5
     return Problem(
         out_channels=int(rng.integers(1, 12)),
         in_channels=int(rng.integers(1, 6)),
@@ -21,7 +24,10 @@ def random_problem(rng: np.random.Generator) -> Problem:
         batch=int(rng.integers(1, 3)),
         rows=int(rng.choice([1, 4])),
         density=float(rng.choice([0.05, 0.3, 1.0])),
-        relu=bool(rng.integers(2)),
+        relu_input=bool(rng.integers(2)),
+        residual=computed is None and bool(rng.integers(2)),
+        activation=str(rng.choice(ACTIVATION_SUFFIXES)),
+        computed=computed,
         seed=int(rng.integers(1000)),
     )
 
@@ -31,8 +37,8 @@ def main(count: int = 60) -> None:
     rng = np.random.default_rng(0)
     for _ in range(count):
         problem = random_problem(rng)
-        image = problem.image()
-        assert_close(run(problem, image, threads=2), expected(problem, image))
+        feed = problem.feed()
+        assert_close(run(problem, feed, threads=2), expected(problem, feed))
     sys.stdout.write(f"{count} problems\n")
 
 

@@ -104,7 +104,7 @@ def test_activations_are_accurate_everywhere(name: str, kernel: int) -> None:
         problem.op_type,
         problem.attributes,
         {"weight": weight, "bias": np.zeros(1, dtype=np.float32)},
-        (1, 1, 64, 63),
+        {"x": (1, 1, 64, 63)},
     )
     image = np.linspace(-85, 120, 64 * 63, dtype=np.float32).reshape(1, 1, 64, 63)
     got = np.asarray(open_session(model).run(None, {"x": image})[0])
@@ -119,7 +119,7 @@ def test_curves_of_extreme_values(name: str) -> None:
         problem.op_type,
         problem.attributes,
         {"weight": np.ones((1, 1, 1, 1), np.float32), "bias": np.zeros(1, np.float32)},
-        (1, 1, 1, 6),
+        {"x": (1, 1, 1, 6)},
     )
     image = np.array([np.nan, np.inf, -np.inf, 1e30, -1e30, 0], np.float32).reshape(1, 1, 1, 6)
     got = np.asarray(open_session(model).run(None, {"x": image})[0]).ravel()
@@ -222,7 +222,7 @@ def test_malformed_nodes_are_refused_by_name(case: str) -> None:
         "DepthwiseConv",
         {name: value for name, value in merged.items() if value is not None},
         {"weight": WEIGHT, "bias": BIAS} | tensors,
-        (1, 4, 9, 9),
+        {"x": (1, 4, 9, 9)},
     )
     with pytest.raises(Exception, match=NODE) as refused:
         open_session(model)
@@ -234,7 +234,7 @@ def test_input_of_other_channels_is_an_error_that_names_the_node() -> None:
         "DepthwiseConv",
         WindowProblem().attributes,
         {"weight": WEIGHT, "bias": BIAS},
-        ("n", "c", "h", "w"),
+        {"x": ("n", "c", "h", "w")},
     )
     with pytest.raises(Exception, match=rf"'{NODE}': input must have shape \(batch, 4"):
         open_session(model).run(None, {"x": np.zeros((1, 5, 9, 9), dtype=np.float32)})

@@ -11,16 +11,16 @@ import pytest
 from tests.latency.kernels.problems import (
     Problem,
     assert_close,
-    expected,
     node_model,
     open_session,
 )
+from tests.latency.kernels.reference import expected
 
 PROBLEMS = [
     Problem(),
-    Problem(out_channels=7, kernel=(3, 3), pads=(1, 1, 1, 1), relu=True),
+    Problem(out_channels=7, kernel=(3, 3), pads=(1, 1, 1, 1), activation="Relu"),
     Problem(kernel=(5, 3), pads=(4, 0, 1, 2), dilations=(2, 1), size=(12, 9), strides=(1, 2)),
-    Problem(out_channels=5, density=0.0, relu=True),
+    Problem(out_channels=5, density=0.0, activation="Relu"),
     Problem(density=1.0, batch=3),
 ]
 
@@ -31,10 +31,10 @@ def test_one_file_runs_both_ways(problem: Problem, rows: int) -> None:
     problem = replace(problem, rows=rows)
     model = node_model(problem, fallback=True)
     onnx.checker.check_model(onnx.load_model_from_string(model))
-    image = problem.image()
+    feed = problem.feed()
     for library in (True, False):
-        output = open_session(model, library=library).run(None, {"x": image})[0]
-        assert_close(np.asarray(output), expected(problem, image))
+        output = open_session(model, library=library).run(None, feed)[0]
+        assert_close(np.asarray(output), expected(problem, feed))
 
 
 def optimized_operators(model: bytes, path: Path) -> list[str]:
@@ -46,10 +46,21 @@ def optimized_operators(model: bytes, path: Path) -> list[str]:
     return [node.op_type for node in onnx.load(path).graph.node]
 
 
-@pytest.mark.parametrize("relu", [False, True])
-def test_fallback_is_folded_to_one_convolution(tmp_path: Path, *, relu: bool) -> None:
-    model = node_model(Problem(out_channels=6, kernel=(3, 3), relu=relu), fallback=True)
-    wanted = ["FusedConv"] if relu else ["Conv"]
+@pytest.mark.parametrize(
+    ("activation", "wanted"),
+    [
+        ("", ["Conv"]),
+        ("Relu", ["FusedConv"]),
+        ("Relu6", ["FusedConv"]),
+        ("Silu", ["Conv", "QuickGelu"]),
+        ("HardSwish", ["Conv", "HardSigmoid", "Mul"]),
+    ],
+)
+def test_fallback_is_folded_to_one_convolution(
+    tmp_path: Path, activation: str, wanted: list[str]
+) -> None:
+    problem = Problem(out_channels=6, kernel=(3, 3), activation=activation)
+    model = node_model(problem, fallback=True)
     assert optimized_operators(model, tmp_path / "optimized.onnx") == wanted
 
 

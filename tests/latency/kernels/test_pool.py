@@ -99,7 +99,11 @@ def test_neighbouring_planes_never_leak(size: int, op_type: str) -> None:
 
 def run_global(image: Array, *, threads: int = 1, library: bool = True) -> Array:
     model = one_node_model(
-        "GlobalAveragePool", {}, {}, ("n", "c", "h", "w"), [window_fallback("GlobalAveragePool")]
+        "GlobalAveragePool",
+        {},
+        {},
+        {"x": ("n", "c", "h", "w")},
+        [window_fallback("GlobalAveragePool")],
     )
     onnx.checker.check_model(onnx.load_model_from_string(model))
     session = open_session(model, threads=threads, library=library)
@@ -170,7 +174,7 @@ def test_malformed_nodes_are_refused_by_name(case: str, op_type: str) -> None:
     merged = WindowProblem(op_type=op_type).attributes | attributes
     present = {name: value for name, value in merged.items() if value is not None}
     with pytest.raises(Exception, match=NODE) as refused:
-        open_session(one_node_model(op_type, present, {}, (1, 4, 9, 9)))
+        open_session(one_node_model(op_type, present, {}, {"x": (1, 4, 9, 9)}))
     assert message in str(refused.value)
 
 

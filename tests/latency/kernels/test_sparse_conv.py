@@ -10,14 +10,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from latency.lowering.op_types import ACTIVATION_SUFFIXES
 from tests.latency.kernels.problems import (
     Problem,
     assert_close,
-    expected,
     node_model,
     open_session,
     run,
 )
+from tests.latency.kernels.reference import expected
 
 sizes = st.integers(1, 36)
 pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -35,7 +36,9 @@ problems = st.builds(
     batch=st.integers(1, 3),
     rows=st.sampled_from([1, 4]),
     density=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
-    relu=st.booleans(),
+    relu_input=st.booleans(),
+    residual=st.booleans(),
+    activation=st.sampled_from(ACTIVATION_SUFFIXES),
     seed=st.integers(0, 1000),
 )
 
@@ -44,17 +47,17 @@ problems = st.builds(
 @given(problem=problems, threads=st.integers(1, 3))
 def test_matches_reference(problem: Problem, threads: int) -> None:
     assume(min(problem.out_size) >= 1)
-    image = problem.image()
-    assert_close(run(problem, image, threads=threads), expected(problem, image))
+    feed = problem.feed()
+    assert_close(run(problem, feed, threads=threads), expected(problem, feed))
 
 
 LARGE = [
-    Problem(out_channels=18, in_channels=9, size=(7, 7), relu=True),
+    Problem(out_channels=18, in_channels=9, size=(7, 7), activation="Relu"),
     Problem(out_channels=9, in_channels=9, size=(10, 10), kernel=(3, 3), pads=(1,) * 4, batch=2),
     Problem(out_channels=9, in_channels=9, size=(9, 13), kernel=(5, 5), pads=(2,) * 4),
     Problem(out_channels=9, in_channels=9, size=(5, 5)),
     Problem(out_channels=9, in_channels=9, size=(17, 1)),
-    Problem(out_channels=70, in_channels=33, size=(14, 14), relu=True, density=0.1),
+    Problem(out_channels=70, in_channels=33, size=(14, 14), activation="Relu", density=0.1),
     Problem(out_channels=18, in_channels=12, size=(60, 61), density=0.2),
     Problem(out_channels=12, in_channels=160, size=(56, 56), kernel=(3, 3), pads=(1,) * 4, density=0.01),
     Problem(out_channels=9, in_channels=200, size=(40, 41), kernel=(3, 3), pads=(1,) * 4, density=0.01, batch=3),
@@ -67,64 +70,72 @@ LARGE = [
 @pytest.mark.parametrize("problem", LARGE, ids=lambda problem: str(problem.size))
 def test_tiles_and_threads(problem: Problem, rows: int) -> None:
     problem = replace(problem, rows=rows)
-    image = problem.image()
-    single = run(problem, image)
-    assert_close(single, expected(problem, image))
-    np.testing.assert_array_equal(run(problem, image, threads=3), single)
+    feed = problem.feed()
+    single = run(problem, feed)
+    assert_close(single, expected(problem, feed))
+    np.testing.assert_array_equal(run(problem, feed, threads=3), single)
 
 
 @pytest.mark.parametrize("rows", [1, 4])
 def test_empty_rows(rows: int) -> None:
-    problem = Problem(out_channels=32, in_channels=3, rows=rows, density=0.05, relu=True)
+    problem = Problem(out_channels=32, in_channels=3, rows=rows, density=0.05, activation="Relu")
     weight, bias = problem.weights()
     empty = ~weight.any(axis=(1, 2, 3))
     assert empty.any()
-    output = run(problem, problem.image())
+    output = run(problem, problem.feed())
     for channel in np.flatnonzero(empty):
         assert (output[:, channel] == max(0.0, bias[channel])).all()
 
 
 @pytest.mark.parametrize("rows", [1, 4])
-@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("relu_input", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATION_SUFFIXES)
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_non_finite_inputs_spread_as_far_as_kept_weights(
-    *, rows: int, relu: bool, kernel: int
+    *, rows: int, relu_input: bool, activation: str, kernel: int
 ) -> None:
     problem = Problem(
-        size=(9, 9), kernel=(kernel, kernel), pads=(kernel // 2,) * 4, rows=rows, relu=relu
+        size=(9, 9),
+        kernel=(kernel, kernel),
+        pads=(kernel // 2,) * 4,
+        rows=rows,
+        relu_input=relu_input,
+        activation=activation,
     )
-    image = problem.image()
+    feed = problem.feed()
+    image = feed["x"]
     image[0, 0, 2, 3], image[0, 1, 4, 4], image[0, 2, 8, 8] = np.nan, np.inf, -np.inf
-    wanted = expected(problem, image)
+    wanted = expected(problem, feed)
     assert not np.isfinite(wanted).all()
     assert np.isfinite(wanted).any()
-    assert_close(run(problem, image), wanted)
+    assert_close(run(problem, feed), wanted)
 
 
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_input_that_is_not_aligned_to_vectors(kernel: int) -> None:
     problem = Problem(size=(11, 13), kernel=(kernel, kernel), pads=(kernel // 2,) * 4)
-    image = problem.image()
+    feed = problem.feed()
+    image = feed["x"]
     for shift in (1, 3, 7):
         memory = np.empty(image.size + 8, dtype=np.float32)
         moved = memory[shift : shift + image.size].reshape(image.shape)
         moved[...] = image
-        assert_close(run(problem, moved), expected(problem, image))
+        assert_close(run(problem, {"x": moved}), expected(problem, feed))
 
 
 def test_no_images() -> None:
     problem = Problem(batch=0, kernel=(3, 3))
-    assert run(problem, problem.image()).shape == (0, 8, 6, 6)
+    assert run(problem, problem.feed()).shape == (0, 8, 6, 6)
 
 
 def test_one_session_serves_many_sizes_from_many_threads() -> None:
-    problem = Problem(kernel=(3, 3), pads=(1, 1, 1, 1), relu=True)
+    problem = Problem(kernel=(3, 3), pads=(1, 1, 1, 1), activation="Relu")
     session = open_session(node_model(problem, dynamic=True), threads=2)
 
     def check(number: int) -> None:
         other = replace(problem, size=(3 + number % 5, 20 + number % 3), batch=1 + number % 2)
-        image = other.image()
-        assert_close(np.asarray(session.run(None, {"x": image})[0]), expected(other, image))
+        feed = other.feed()
+        assert_close(np.asarray(session.run(None, feed)[0]), expected(other, feed))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(check, range(60)))

@@ -111,13 +111,12 @@ def expected_windows(problem: WindowProblem, image: Array) -> Array:
 
 def window_model(problem: WindowProblem, *, fallback: bool = False, dynamic: bool = False) -> bytes:
     """Return the model of one node, with or without the function that makes it run anywhere."""
+    sizes = ("batch", "height", "width") if dynamic else (problem.batch, *problem.size)
     return one_node_model(
         problem.op_type,
         problem.attributes,
         dict(problem.tensors()),
-        ("batch", problem.channels, "height", "width")
-        if dynamic
-        else (problem.batch, problem.channels, *problem.size),
+        {"x": (sizes[0], problem.channels, *sizes[1:])},
         [window_fallback(problem.op_type)] if fallback else [],
     )
 

@@ -1,14 +1,16 @@
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
 from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
-from latency.operator import OperatorKind, OperatorSpec
+from latency.operator import OperatorKind, OperatorSpec, Regime
+from latency.profiler.device import current_target
 from latency.profiler.micro_models import micro_models
-from latency.profiler.session import open_session, session_options
+from latency.profiler.session import open_session, random_feed, session_options
 from tests.latency import samples
 
 RUNTIME_NAMES = {
@@ -22,9 +24,10 @@ RUNTIME_NAMES = {
     OperatorKind.CONCAT: {"Concat"},
 }
 COPIES = 3
+EVERY_ONE = samples.one_of_each() + samples.library_operators()
 
 
-@pytest.mark.parametrize("spec", samples.one_of_each(), ids=OperatorSpec.label)
+@pytest.mark.parametrize("spec", EVERY_ONE, ids=OperatorSpec.label)
 def test_the_models_differ_by_the_copies_and_nothing_else(spec: OperatorSpec) -> None:
     models = micro_models(spec, COPIES)
     long, short = list(models.long.operators), list(models.short.operators)
@@ -56,6 +59,23 @@ def executed(model: bytes, folder: Path) -> list[str]:
     )
     graph = onnx.load(options.optimized_model_filepath).graph
     return [node.op_type for node in graph.node]
+
+
+@pytest.mark.parametrize("spec", samples.library_operators(), ids=OperatorSpec.label)
+def test_models_for_the_library_run_wherever_it_is(spec: OperatorSpec) -> None:
+    models = micro_models(spec, COPIES)
+    for graph in (models.short, models.long):
+        assert graph.regime is Regime.LIBRARY
+        model = build_model(graph, random_weights(0)).SerializeToString()
+        session = open_session(model, current_target(), micro_model=True)
+        (output,) = session.run(None, random_feed(session))
+        assert np.isfinite(output).all()
+
+
+def test_each_copy_adds_a_tensor_of_its_own() -> None:
+    spec = next(spec for spec in samples.library_operators() if spec.residual)
+    nodes = [node for node in micro_models(spec, COPIES).long.nodes if node.spec == spec]
+    assert len({node.inputs[-1] for node in nodes}) == COPIES + 1
 
 
 def test_copies_have_weights_of_their_own() -> None:

@@ -2,18 +2,25 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from latency.kernels.library import library_version
+from latency.library_form import library_form
 from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
-from latency.measurement import NetworkMeasurement, OperatorMeasurement, marginal_cost
+from latency.measurement import NetworkMeasurement, OperatorMeasurement, Rivals, marginal_cost
 from latency.messages import NamedGraph, ProfileWork, VerifyWork
 from latency.operator import OperatorKind
 from latency.profiler.child_messages import ChildRequest
 from latency.profiler.device import current_target
-from latency.profiler.networks import NetworkProfiler, measure_network_processes
+from latency.profiler.networks import (
+    NETWORK_ROUNDS,
+    NetworkProfiler,
+    measure_network_processes,
+)
 from latency.profiler.operators import measure_operator
 from latency.profiler.process import ChildDiedError, ChildProcess, StoppedError
 from latency.profiler.runner import Measurement, run_profile, run_verify
@@ -72,6 +79,45 @@ def test_operators_and_networks_are_reported_once_each() -> None:
     assert (network.name, network.graph, network.error) == ("small", NETWORK, "")
     assert len(network.processes_ns) == len(network.reference_ns) == 2
     assert network.median_ns > 0
+
+
+@pytest.mark.skipif(not TARGET.has_library, reason="the operator library was not built")
+def test_operators_and_networks_of_the_library_are_measured_on_a_target_that_has_it() -> None:
+    operators = samples.library_operators()
+    form = library_form(NETWORK)
+    work = ProfileWork(
+        operators=operators,
+        networks=(NamedGraph(name="form", graph=form),),
+        rounds=3,
+        processes=1,
+    )
+    results: list[Measurement] = []
+    run_profile(work, TARGET, results.append, never)
+    assert [result.error for result in results] == [""] * (len(operators) + 1)
+    assert {m.spec for m in results if isinstance(m, OperatorMeasurement)} == set(operators)
+
+
+def test_another_version_of_the_library_is_refused_and_both_are_named() -> None:
+    other = replace(TARGET, operator_library="1+other")
+    results: list[Measurement] = []
+    run_profile(ProfileWork(operators=(SMALL,)), other, results.append, never)
+    (result,) = results
+    assert result.error.startswith("the target has operator library 1+other, this process has ")
+    assert result.error.endswith(library_version() or "none")
+
+
+def test_a_network_is_timed_in_turns_with_its_rivals(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    model = build_model(library_form(NETWORK), random_weights(1))
+    path.write_bytes(model.SerializeToString())
+    rivals = Rivals(dense_parent=NETWORK, without_library=True)
+    work = VerifyWork(name="compared", artifact_sha256="0" * 64, processes=2, rivals=rivals)
+    result = run_verify(work, path, TARGET)
+    assert result.error == ""
+    taken = (result.processes_ns, result.dense_parent_ns, result.without_library_ns)
+    for processes in taken:
+        assert [len(samples) for samples in processes] == [NETWORK_ROUNDS] * 2
+    assert len(set(taken)) == 3
 
 
 def test_an_operator_can_be_measured_in_this_process() -> None:
