@@ -92,6 +92,6 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
         stretch = "" if verdict.stretch is None else f"{verdict.stretch:.2f}"
         bar = f"{'<=' if verdict.at_most else ''}{verdict.bar:.2f}"
         print(
-            f"{verdict.what:52}{verdict.figure:8.2f}{interval:>15}{bar:>8}{stretch:>9}  "
+            f"{verdict.what:52}{verdict.figure:8.3f}{interval:>15}{bar:>8}{stretch:>9}  "
             f"{verdict.word}"
         )
