@@ -72,6 +72,22 @@ bench: $(READY) ## benchmarks: error of the latency table on held-out networks
 .PHONY: bench-kernels
 bench-kernels: $(READY) ## benchmark: the operator library against dense ONNX Runtime
 	@$(BIN)/python -m benchmarks.kernels
+	@$(BIN)/python -m benchmarks.empty_node
+	@$(BIN)/python -m benchmarks.networks
+	@$(BIN)/python -m benchmarks.two_threads
+
+RIVAL := local/deepsparse
+.PHONY: bench-deepsparse
+bench-deepsparse: $(READY) $(RIVAL)/.ready ## benchmark: whole networks against DeepSparse 1.8
+	@$(BIN)/python -m benchmarks.deepsparse
+
+# For evaluation only, which is what its licence allows; nothing else of ours ever imports it.
+$(RIVAL)/.ready:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 12))' \
+	  || { echo "DeepSparse 1.8 needs Python 3.11: say which with PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv $(RIVAL)
+	@$(RIVAL)/bin/pip install --quiet --only-binary :all: deepsparse==1.8.0 "numpy<2"
+	@touch $@
 
 .PHONY: sanitize
 sanitize: $(READY) ## run the tests of the operator library under address and undefined sanitizers
