@@ -84,7 +84,8 @@ void add_places(const Layer& layer, const InstructionSet& set, const std::vector
       panel.input[v] = static_cast<uint32_t>(next->input);
       panel.output[v] = static_cast<uint32_t>(next->output);
     }
-    add_panel(layer, set.find(lanes, layer.rows, static_cast<uint32_t>(vectors), form), panel,
+    const auto count = static_cast<uint32_t>(vectors);
+    add_panel(layer, set.find({lanes, layer.rows, count, form, layer.relu_direct()}), panel,
               vectors * lanes, result);
   }
 }
@@ -158,8 +159,9 @@ std::optional<Panels> make_panels_with_gaps(const Layer& layer, const Instructio
     Panel panel{};
     panel.input[0] = static_cast<uint32_t>(start);
     if (!pick_pixels(line, lanes, vectors, panel, result)) return std::nullopt;
-    add_panel(layer, set.find(set.lanes, layer.rows, static_cast<uint32_t>(vectors), Form::kGaps),
-              panel, size, result);
+    const auto count = static_cast<uint32_t>(vectors);
+    add_panel(layer, set.find({set.lanes, layer.rows, count, Form::kGaps, false}), panel, size,
+              result);
     start += size;
   }
   return result;

@@ -241,9 +241,7 @@ Plan make_plan(const Layer& layer, const InstructionSet& set, uint32_t height, u
   plan.width = width;
   plan.out_height = out_size(layer, 0, height);
   plan.out_width = out_size(layer, 1, width);
-  plan.direct = !layer.relu_input && window.size == std::array<uint32_t, 2>{1, 1} &&
-                window.stride == std::array<uint32_t, 2>{1, 1} &&
-                window.padding == std::array<uint32_t, 4>{0, 0, 0, 0};
+  plan.direct = layer.is_direct();
   check_size(layer.out_channels, plan.out_height, plan.out_width);
   check_size(layer.in_channels, height, width);
   // What a prepared image holds, however it is cut into views and rows.

@@ -36,6 +36,7 @@ problems = st.builds(
     batch=st.integers(1, 3),
     rows=st.sampled_from([1, 4]),
     density=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+    group=st.sampled_from([1, 1, 2, 3]),
     relu_input=st.booleans(),
     residual=st.booleans(),
     activation=st.sampled_from(ACTIVATION_SUFFIXES),
@@ -43,9 +44,21 @@ problems = st.builds(
 )
 
 
+def with_groups(problem: Problem) -> Problem:
+    """Multiply the channels by the groups, so that groups are whole blocks."""
+    if problem.group == 1:
+        return problem
+    return replace(
+        problem,
+        in_channels=problem.in_channels * problem.group,
+        out_channels=problem.rows * problem.group * (1 + problem.seed % 2),
+    )
+
+
 @settings(max_examples=200, deadline=None)
 @given(problem=problems, threads=st.integers(1, 3))
 def test_matches_reference(problem: Problem, threads: int) -> None:
+    problem = with_groups(problem)
     assume(min(problem.out_size) >= 1)
     feed = problem.feed()
     assert_close(run(problem, feed, threads=threads), expected(problem, feed))
