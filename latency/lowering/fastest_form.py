@@ -124,9 +124,14 @@ def _compactions(network: ReadNetwork, estimator: TableEstimator | None) -> Iter
 
     A channel that leaves moves all behind it, so blocks of filters may be blocks no longer.
     """
+    seen: list[NetworkGraph] = []
     for group in (1, BLOCK_ROWS, *BALANCED_FILTERS):
-        yield find_patterns(_compacted(network, None, group))
-    if estimator is not None:
+        compacted = _compacted(network, None, group)
+        # Groups that leave the same widths leave the same channels.
+        if compacted.graph not in seen:
+            seen.append(compacted.graph)
+            yield find_patterns(compacted)
+    if estimator is not None and seen[0] != network.graph:
         yield find_patterns(_compacted(network, estimator))
 
 

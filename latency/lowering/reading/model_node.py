@@ -1,5 +1,6 @@
 """One node of an ONNX model with its attributes, and the constants of the model."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from onnx import helper, numpy_helper
 
 Constants = dict[str, npt.NDArray[Any]]  # by tensor name
 
+_MOST_VALUES = 2**28  # of a sparse constant: its file says nothing about what it takes in memory
 _STANDARD = ("", "ai.onnx")
 
 
@@ -57,11 +59,13 @@ class ModelNode:
         """Return the number that a pair repeats.
 
         Raises:
-            ValueError: the two differ.
+            ValueError: the two differ, or are not positive.
         """
         first, second = self.pair(name)
         if first != second:
             raise ValueError(f"{name} must be the same in both directions, got {[first, second]}")
+        if first < 1:
+            raise ValueError(f"{name} must be at least 1, got {first}")
         return first
 
 
@@ -119,6 +123,8 @@ def _dense(sparse: onnx.SparseTensorProto, name: str) -> npt.NDArray[Any]:
     values = _array(sparse.values, name)
     indices = _array(sparse.indices, f"{name} (indices)")
     shape = tuple(sparse.dims)
+    if any(size < 0 for size in shape) or math.prod(shape) > _MOST_VALUES:
+        raise ValueError(f"model: the constant {name!r} must have at most {_MOST_VALUES} values")
     dense = np.zeros(shape, dtype=values.dtype)
     try:
         if indices.ndim == 1:

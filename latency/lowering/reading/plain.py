@@ -147,7 +147,8 @@ def read_reshape(network: ReadingNetwork, node: ModelNode) -> None:
     known = size // max(1, math.prod(each for each in rest if each > 0))
     resolved = [known if each == -1 else each for each in rest]
     ranks = {(size,): FLAT, source.shape: IMAGE}
-    if tuple(resolved) not in ranks or first not in (-1, 0, 1):
+    batch = (-1, 1) if node.attributes.get("allowzero", 0) else (-1, 0, 1)
+    if tuple(resolved) not in ranks or first not in batch:
         raise ValueError(f"it must make (N, {size}) of {source.shape}, got {[first, *rest]}")
     network.alias(node, source, rank=ranks[tuple(resolved)])
 

@@ -1,10 +1,13 @@
 """What cannot be read is refused by a message that names the node and what is allowed."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from latency.library_form import library_form
@@ -12,6 +15,7 @@ from latency.lowering.build import build_model
 from latency.lowering.read_model import read_model
 from latency.lowering.weights import random_weights
 from tests.latency.lowering.models import chain, random
+from tests.latency.lowering.random_networks import random_network
 from tests.latency.samples import small_network
 
 make = helper.make_node
@@ -28,6 +32,7 @@ CONSTANTS: dict[str, Any] = {
     "negative": -np.ones(4, dtype=np.float32),
     "axes": np.array([2]),
     "rows": np.array([1, 8, 32]),
+    "zero_rows": np.array([0, 256]),
     "true": np.array(True),
     "ratio": np.float32(0.5),
     "image": random(1, 4, 8, 8),
@@ -51,6 +56,9 @@ CASES: list[tuple[list[onnx.NodeProto], str]] = [
     ([node("Conv", "x", "w", pads=[1, 0, 1, 0])], r"pads \[1, 0, 1, 0\] is no part of a square"),
     ([node("Conv", "x", "w", pads=[0, 1, 1, 0], dilations=[2, 2])], "is no part of a square"),
     ([node("Conv", "x", "w", pads=[-1, 0, 0, 0])], "pads must be four numbers from 0"),
+    ([node("Conv", "x", "w", strides=[0, 0], auto_pad="SAME_UPPER")], "strides must be at least 1"),
+    ([node("MaxPool", "x", dilations=[0, 0], **PAIR)], "dilations must be at least 1"),
+    ([node("Reshape", "x", "zero_rows", allowzero=1)], r"it must make \(N, 256\)"),
     ([POOLED, node("Conv", "p", "w", pads=[1] * 4)], "behind a global pooling"),
     ([POOLED, node("AveragePool", "p", kernel_shape=[1, 1])], "cannot follow a global pooling"),
     ([node("AveragePool", "x", pads=[1] * 4, count_include_pad=1, **PAIR)], "count_include_pad"),
@@ -148,3 +156,25 @@ def test_sparse_indices_out_of_range_and_weights_over_the_range_are_refused() ->
     norm = node("BatchNormalization", "c", "s", "t", "m", "v")
     with pytest.raises(ValueError, match="has values that are not finite"):
         read_model(chain(make("Conv", ["x", "w"], ["c"]), norm, constants=huge | parts))
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 1_000_000), value=st.sampled_from([-(2**40), -1, 0, 1, 2, 7, 2**40]))
+def test_a_changed_number_is_read_or_refused(*, seed: int, value: int) -> None:
+    """Whatever an attribute or a dimension says, the answer is a network or a ValueError."""
+    model = build_model(random_network(seed % 7), random_weights(0), sparse_initializers=True)
+    graph = model.graph
+    numbers = [
+        attribute.ints
+        for each in graph.node
+        for attribute in each.attribute
+        if attribute.type == onnx.AttributeProto.INTS
+    ]
+    numbers += [tensor.dims for tensor in graph.initializer]
+    numbers += [tensor.dims for tensor in graph.sparse_initializer]
+    numbers += [tensor.indices.dims for tensor in graph.sparse_initializer]
+    rng = np.random.default_rng(seed)
+    chosen = numbers[int(rng.integers(len(numbers)))]
+    chosen[int(rng.integers(len(chosen)))] = value
+    with contextlib.suppress(ValueError):
+        read_model(model)
