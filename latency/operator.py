@@ -354,6 +354,8 @@ def _check_cut(spec: OperatorSpec) -> None:
 
 
 def _check_balanced(spec: OperatorSpec) -> None:
+    if type(spec.block_filters) is not int:
+        raise ValueError(f"operator: block_filters must be a number, got {spec.block_filters!r}")
     if spec.pattern is not SparsityPattern.BALANCED_BLOCK:
         if spec.block_filters != 0:
             raise ValueError("operator: block_filters is for the balanced-block pattern only")

@@ -57,6 +57,8 @@ def test_specs_survive_json(spec: OperatorSpec) -> None:
         ({"cut": (1, 0, True, 0)}, "cut must be four whole numbers"),
         ({"cut": (2, 0, 1, 0), "padding": 2}, "leaves nothing of a kernel of 3"),
         ({"cut": (1, 0, 0, 0), "padding": 0}, "needs more padding than 0"),
+        ({"pattern": "balanced-block", "block_filters": 32.0}, "block_filters must be a number"),
+        ({"block_filters": False}, "block_filters must be a number"),
         ({"block_filters": 32}, "for the balanced-block pattern only"),
         ({"pattern": "balanced-block", "density": 0.5}, r"one of \(32, 64\) and divide"),
         ({"pattern": "balanced-block", "block_filters": 64}, "divide out_channels, got 64"),
