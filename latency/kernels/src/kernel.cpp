@@ -73,25 +73,30 @@ EDGEWRIGHT_INLINE void finish_row(const Work& work, const Panel& panel, size_t r
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) sum[v] = picked[v];
   }
-  if (work.residual != nullptr) {
-#pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) {
-      const size_t place = Flat ? panel.output[0] + v * Lanes : panel.output[v];
-      sum[v] += load<Lanes>(work.residual + row + place);
-    }
-  }
   const V lowest = V{} + work.epilogue.lowest;
-  const V highest = V{} + work.epilogue.highest;
+  if (work.is_plain) {
 #pragma GCC unroll 16
-  for (int v = 0; v < Vectors; ++v) sum[v] = at_most(at_least(sum[v], lowest), highest);
-  if (work.epilogue.activate != nullptr) {
-    // A copy: the accumulators themselves have no address, they are registers.
-    float values[Vectors * Lanes];
+    for (int v = 0; v < Vectors; ++v) sum[v] = at_least(sum[v], lowest);
+  } else {
+    const float* residual = work.residual == nullptr ? nullptr : work.residual + row;
+    if (residual != nullptr) {
 #pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) store<Lanes>(values + v * Lanes, sum[v]);
-    work.epilogue.activate(values, Vectors * Lanes);
+      for (int v = 0; v < Vectors; ++v) {
+        sum[v] += load<Lanes>(residual + (Flat ? panel.output[0] + v * Lanes : panel.output[v]));
+      }
+    }
+    const V highest = V{} + work.epilogue.highest;
 #pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) sum[v] = load<Lanes>(values + v * Lanes);
+    for (int v = 0; v < Vectors; ++v) sum[v] = at_most(at_least(sum[v], lowest), highest);
+    if (work.epilogue.activate != nullptr) {
+      // A copy: the accumulators themselves have no address, they are registers.
+      float values[Vectors * Lanes];
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) store<Lanes>(values + v * Lanes, sum[v]);
+      work.epilogue.activate(values, Vectors * Lanes);
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) sum[v] = load<Lanes>(values + v * Lanes);
+    }
   }
 #pragma GCC unroll 16
   for (int v = 0; v < Vectors; ++v) {

@@ -63,7 +63,7 @@ void multiply(const Call& call, const Tile& tile, size_t group_index, size_t par
                 call.plan.offsets.data(), call.layer.weights.data(), call.layer.bias.data(),
                 tile.panels.panels.data() + group.first, group.count, tile.panels.picks.data(),
                 input, call.residual == nullptr ? nullptr : call.residual + tile.first,
-                call.output + tile.first, call.output_plane(), call.epilogue});
+                call.output + tile.first, call.output_plane(), call.epilogue, call.is_plain()});
 }
 
 void run_direct(const Call& call) {

@@ -1,6 +1,8 @@
 // One run of a convolution: inputs are prepared, tiles multiplied, on the session's own threads.
 #pragma once
 
+#include <cmath>
+
 #include "plan.h"
 
 namespace edgewright {
@@ -20,6 +22,9 @@ struct Call {
     return size_t{layer.in_channels} * plan.height * plan.width;
   }
   size_t output_plane() const { return size_t{plan.out_height} * plan.out_width; }
+  bool is_plain() const {
+    return residual == nullptr && epilogue.activate == nullptr && std::isinf(epilogue.highest);
+  }
   size_t output_image() const { return layer.out_channels * output_plane(); }
 };
 
