@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "plan.h"
+#include "prepare.h"
 
 namespace edgewright {
 
@@ -14,13 +14,10 @@ struct Call {
   const Epilogue& epilogue;
   OrtKernelContext* context;
   size_t batch;
-  const float* input;
+  std::vector<Source> sources;
   const float* residual;  // of the output's shape, or null
   float* output;
 
-  size_t input_image() const {
-    return size_t{layer.in_channels} * plan.height * plan.width;
-  }
   size_t output_plane() const { return size_t{plan.out_height} * plan.out_width; }
   bool is_plain() const {
     return residual == nullptr && epilogue.activate == nullptr && std::isinf(epilogue.highest);
