@@ -188,5 +188,5 @@ def test_padding_that_rows_share_is_within_the_prepared_image(size: int, dilatio
         pads=(pad, pad, pad, pad),
         density=0.5,
     )
-    image = problem.image()
-    assert_close(run(problem, image), expected(problem, image))
+    feed = problem.feed()
+    assert_close(run(problem, feed), expected(problem, feed))
