@@ -89,16 +89,28 @@ $(RIVAL)/.ready:
 	@$(RIVAL)/bin/pip install --quiet --only-binary :all: deepsparse==1.8.0 "numpy<2"
 	@touch $@
 
-SANITIZED := build/sanitize
 .PHONY: sanitize
 sanitize: $(READY) ## run the tests of the operator library under address and undefined sanitizers
-	@$(BIN)/cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-	  -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DEDGEWRIGHT_SANITIZE=ON
-	@$(BIN)/cmake --build $(SANITIZED)
-	@LD_PRELOAD="$$($${CXX:-c++} -print-file-name=libasan.so) $$($${CXX:-c++} -print-file-name=libubsan.so)" \
-	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	  EDGEWRIGHT_KERNELS_LIBRARY=$(SANITIZED)/latency/kernels/src/libedgewright_kernels.so \
-	  $(BIN)/python -m pytest tests/latency/kernels
+	@$(BIN)/python -m platforms.sanitize -m pytest tests/latency/kernels
+
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 0
+.PHONY: fuzz-kernels
+fuzz-kernels: $(READY) ## damaged nodes of every operator, under the sanitizers where there are any
+	@$(BIN)/python -m platforms.sanitize --or-plain -m tests.latency.kernels.fuzz \
+	  --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+
+.PHONY: arm
+arm: $(READY) ## build the operator library for aarch64 and run its tests under emulation
+	@$(BIN)/python -m platforms.arm
+
+.PHONY: wheels
+wheels: $(READY) ## write the source distribution and the wheels of both processors into dist
+	@$(BIN)/python -m platforms.wheels
+
+.PHONY: runtime-versions
+runtime-versions: $(READY) ## run the library and its fallback on every ONNX Runtime from 1.18 on
+	@$(BIN)/python -m platforms.runtime_versions
 
 .PHONY: locks
 locks: ## resolve the locks anew from pyproject.toml (needs the network)
@@ -108,4 +120,4 @@ locks: ## resolve the locks anew from pyproject.toml (needs the network)
 
 .PHONY: clean
 clean: ## remove the environment and the demo's data
-	rm -rf $(VENV) $(VENV)-lock $(DATA) edgewright-out
+	rm -rf $(VENV) $(VENV)-lock $(DATA) edgewright-out build/platforms build/sanitize

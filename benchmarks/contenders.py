@@ -22,9 +22,10 @@ from latency.library_form import library_form
 from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
 from latency.operator import Activation, OperatorKind, OperatorSpec, SparsityPattern
-from search.space.builtin import BUILTIN, CIFAR_CLASSES, CIFAR_SIZE, IMAGE_CHANNELS, with_sparsity
+from search.space.builtin import BUILTIN, CIFAR_CLASSES, CIFAR_SIZE, IMAGE_CHANNELS
 from search.space.dass_cells import build_graph
 from search.space.published import PERCENTAGES, published_genotype
+from search.space.sparsity import Sparsity, with_sparsity
 from search.space.task import TaskShape
 
 DENSE, INT8, FALLBACK, EMPTY = "dense", "int8", "fallback", "empty session"
@@ -125,7 +126,9 @@ class Workshop:
         return path
 
     def _sparse_path(self, form: Sparse) -> Path:
-        sparse = with_sparsity(self._graph, form.pattern, 1.0 - form.percent / 100)
+        sparse = with_sparsity(
+            self._graph, Sparsity(pattern=form.pattern, density=1.0 - form.percent / 100)
+        )
         return self._write(form.label.replace(" ", "-"), library_form(sparse))
 
     def _write(self, name: str, graph: NetworkGraph) -> Path:

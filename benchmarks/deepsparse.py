@@ -25,7 +25,7 @@ from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
 from latency.operator import SparsityPattern
 from latency.profiler.device import current_target
-from search.space.builtin import with_sparsity
+from search.space.sparsity import Sparsity, with_sparsity
 
 OUTPUT = Path("local") / "deepsparse.json"
 PYTHON = Path("local") / "deepsparse" / "bin" / "python"
@@ -73,7 +73,9 @@ def _measure(graph: NetworkGraph, threads: int, rounds: int) -> dict[str, Outcom
             *(
                 _rival(
                     form.label,
-                    with_sparsity(graph, form.pattern, 1.0 - form.percent / 100),
+                    with_sparsity(
+                        graph, Sparsity(pattern=form.pattern, density=1.0 - form.percent / 100)
+                    ),
                     Path(folder),
                     threads,
                 )

@@ -21,7 +21,7 @@ def problems(role: str) -> list[str]:
     locked = pins(ROOT / "locks" / f"{role}.txt")
     everything = pins(ROOT / "locks" / "dev.txt")
     found = []
-    for text in requirements(ROLES[role], dev=role == "dev"):
+    for text in requirements(role):
         wanted = Requirement(text)
         version = locked.get(canonicalize_name(wanted.name))
         if version is None or Version(version) not in wanted.specifier:

@@ -18,17 +18,19 @@ ROLES = {
     "search": ["search"],
     "service": ["service", "client"],
     "dev": ["agent", "search", "service", "client"],
+    "platforms": [],
 }
+GROUPS = ("dev", "platforms")  # roles that need the dependency group of their name too
 
 
-def requirements(extras: list[str], *, dev: bool) -> list[str]:
-    """Return the specifiers of the base, the extras and, on request, the development tools."""
+def requirements(role: str) -> list[str]:
+    """Return the specifiers of the base, of the role's extras and of its tools."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = list(document["project"]["dependencies"])
-    for extra in extras:
+    for extra in ROLES[role]:
         wanted += document["project"]["optional-dependencies"][extra]
-    if dev:
-        wanted += document["dependency-groups"]["dev"] + document["build-system"]["requires"]
+    if role in GROUPS:
+        wanted += document["dependency-groups"][role] + document["build-system"]["requires"]
     return sorted(set(wanted))
 
 
@@ -45,8 +47,8 @@ def resolve(wanted: list[str]) -> list[str]:
 def main() -> None:
     """Write locks/<role>.txt for every role, and locks/pip.txt."""
     head = "# Made by `make locks` from pyproject.toml. Do not edit.\n"
-    for role, extras in ROLES.items():
-        pins = resolve(requirements(extras, dev=role == "dev"))
+    for role in ROLES:
+        pins = resolve(requirements(role))
         (ROOT / "locks" / f"{role}.txt").write_text(head + "\n".join(pins) + "\n")
     (ROOT / "locks" / "pip.txt").write_text(head + "\n".join(resolve(["pip"])) + "\n")
 

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from latency.graph import INPUT, OUTPUT, GraphNode, NetworkGraph
-from latency.operator import Activation, OperatorKind, OperatorSpec, SparsityPattern
-from search.space.dass_cells import MERGED_KERNEL
+from latency.operator import Activation, OperatorKind, OperatorSpec
 
 IMAGE_CHANNELS = 3
 IMAGENET_SIZE, IMAGENET_CLASSES = 224, 1000
@@ -67,30 +66,6 @@ BUILTIN: dict[str, Callable[[], NetworkGraph]] = {
     "resnet-18": resnet18,
     "resnet-18-cifar": lambda: resnet18(cifar=True),
 }
-
-
-def with_sparsity(graph: NetworkGraph, pattern: SparsityPattern, density: float) -> NetworkGraph:
-    """Return the graph with every full convolution but the stem, and the classifier, made sparse.
-
-    Depthwise convolutions and whatever reads the image stay dense: they hold few weights, and what
-    is lost there is lost for good. A merged factorized reduce of a cell keeps a quarter of
-    `density`, because three quarters of its places are no weights of the network.
-
-    Args:
-        graph: a network whose weights are all kept.
-        pattern: of every layer that becomes sparse.
-        density: fraction of the weights that each of these layers keeps.
-    """
-    return replace(graph, nodes=tuple(_sparse(node, pattern, density) for node in graph.nodes))
-
-
-def _sparse(node: GraphNode, pattern: SparsityPattern, density: float) -> GraphNode:
-    spec = node.spec
-    full = spec.kind is OperatorKind.CONV and spec.groups == 1 and INPUT not in node.inputs
-    if not full and spec.kind is not OperatorKind.LINEAR:
-        return node
-    share = 0.25 if spec.kernel == MERGED_KERNEL else 1.0
-    return replace(node, spec=replace(spec, pattern=pattern, density=share * density))
 
 
 class _Network:

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("latency", "search", "service", "migrations", "locks", "benchmarks", "tests")
+FOLDERS = (
+    "latency",
+    "search",
+    "service",
+    "migrations",
+    "locks",
+    "benchmarks",
+    "platforms",
+    "tests",
+)
 MAX_FILE = 400
 MAX_FUNCTION = 60
 

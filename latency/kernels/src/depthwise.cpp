@@ -53,9 +53,8 @@ WindowLayer read_layer(const OrtKernelInfo* info, const WindowStyle& style) {
   const bool clamps = style.floor > -kInfinity;
   const auto channels = static_cast<size_t>(shape[0]);
   const auto* biases = static_cast<const float*>(bias.data);
-  return {{WindowOp::kConvolve, read_window(info, shape[2], shape[3]), clamps},
+  return {{WindowOp::kConvolve, read_window(info, shape[2], shape[3]), clamps, channels},
           style,
-          channels,
           transpose(static_cast<const float*>(weight.data), channels,
                     static_cast<size_t>(shape[2]), static_cast<size_t>(shape[3])),
           std::vector<float>(biases, biases + channels)};

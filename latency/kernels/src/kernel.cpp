@@ -8,6 +8,11 @@
 namespace edgewright {
 namespace {
 
+template <bool Relu, typename V>
+EDGEWRIGHT_INLINE V read(V x) {
+  return Relu ? at_least(x, V{}) : x;
+}
+
 // Single pixels behind the vectors of a panel: the four rows of a block are the lanes.
 template <int Pixels>
 struct Tail {
@@ -18,11 +23,12 @@ struct Tail {
     for (int i = 0; i < Pixels; ++i) sum[i] = load<4>(bias);
   }
 
+  template <bool Relu>
   EDGEWRIGHT_INLINE void add(const float* weights, const float* x) {
     if constexpr (Pixels > 0) {
       const V weight = load<4>(weights);
 #pragma GCC unroll 4
-      for (int i = 0; i < Pixels; ++i) sum[i] += weight * x[i];
+      for (int i = 0; i < Pixels; ++i) sum[i] += weight * read<Relu>(x[i]);
     }
   }
 
@@ -42,7 +48,8 @@ struct Tail {
         epilogue.activate(values, 4);
         result = load<4>(values);
       }
-      for (uint32_t r = 0; r < rows; ++r) work.output[first + r * work.output_plane + i] = result[r];
+      float* output = work.output + first + i;
+      for (uint32_t r = 0; r < rows; ++r) output[r * work.output_plane] = result[r];
     }
   }
 };
@@ -67,25 +74,30 @@ EDGEWRIGHT_INLINE void finish_row(const Work& work, const Panel& panel, size_t r
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) sum[v] = picked[v];
   }
-  if (work.residual != nullptr) {
-#pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) {
-      const size_t place = Flat ? panel.output[0] + v * Lanes : panel.output[v];
-      sum[v] += load<Lanes>(work.residual + row + place);
-    }
-  }
   const V lowest = V{} + work.epilogue.lowest;
-  const V highest = V{} + work.epilogue.highest;
+  if (work.is_plain) {
 #pragma GCC unroll 16
-  for (int v = 0; v < Vectors; ++v) sum[v] = at_most(at_least(sum[v], lowest), highest);
-  if (work.epilogue.activate != nullptr) {
-    // A copy: the accumulators themselves have no address, they are registers.
-    float values[Vectors * Lanes];
+    for (int v = 0; v < Vectors; ++v) sum[v] = at_least(sum[v], lowest);
+  } else {
+    const float* residual = work.residual == nullptr ? nullptr : work.residual + row;
+    if (residual != nullptr) {
 #pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) store<Lanes>(values + v * Lanes, sum[v]);
-    work.epilogue.activate(values, Vectors * Lanes);
+      for (int v = 0; v < Vectors; ++v) {
+        sum[v] += load<Lanes>(residual + (Flat ? panel.output[0] + v * Lanes : panel.output[v]));
+      }
+    }
+    const V highest = V{} + work.epilogue.highest;
 #pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) sum[v] = load<Lanes>(values + v * Lanes);
+    for (int v = 0; v < Vectors; ++v) sum[v] = at_most(at_least(sum[v], lowest), highest);
+    if (work.epilogue.activate != nullptr) {
+      // A copy: the accumulators themselves have no address, they are registers.
+      float values[Vectors * Lanes];
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) store<Lanes>(values + v * Lanes, sum[v]);
+      work.epilogue.activate(values, Vectors * Lanes);
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) sum[v] = load<Lanes>(values + v * Lanes);
+    }
   }
 #pragma GCC unroll 16
   for (int v = 0; v < Vectors; ++v) {
@@ -94,7 +106,7 @@ EDGEWRIGHT_INLINE void finish_row(const Work& work, const Panel& panel, size_t r
   }
 }
 
-template <int Lanes, int Rows, int Vectors, Form Shape>
+template <int Lanes, int Rows, int Vectors, Form Shape, bool Relu>
 EDGEWRIGHT_INLINE void multiply(const Work& work, const Block& block, const Panel& panel) {
   using V = typename Vector<Lanes>::type;
   constexpr bool Flat = Shape != Form::kScattered;
@@ -118,6 +130,7 @@ EDGEWRIGHT_INLINE void multiply(const Work& work, const Block& block, const Pane
       x[v] = load<Lanes>(Flat ? start[0] + offset + v * Lanes : start[Flat ? 0 : v] + offset);
       // Or the compiler reads the vector again for every row, which costs half of the speed
       // wherever loads cross cache lines.
+      x[v] = read<Relu>(x[v]);
       if constexpr (Rows > 1) EDGEWRIGHT_PIN(x[v]);
     }
 #pragma GCC unroll 16
@@ -125,7 +138,7 @@ EDGEWRIGHT_INLINE void multiply(const Work& work, const Block& block, const Pane
 #pragma GCC unroll 16
       for (int v = 0; v < Vectors; ++v) sum[r][v] += weight[r] * x[v];
     }
-    tail.add(weight, start[0] + offset + Vectors * Lanes);
+    tail.template add<Relu>(weight, start[0] + offset + Vectors * Lanes);
   }
   const size_t first = block.channel * work.output_plane;
   tail.finish(work, first + panel.output[0] + Vectors * Lanes, block.rows);
@@ -136,84 +149,102 @@ EDGEWRIGHT_INLINE void multiply(const Work& work, const Block& block, const Pane
   }
 }
 
-template <int Lanes, int Rows, int Vectors, Form Shape>
+template <int Lanes, int Rows, int Vectors, Form Shape, bool Relu>
 void run(const Work& work) {
   for (size_t b = 0; b < work.num_blocks; ++b) {
     for (size_t p = 0; p < work.num_panels; ++p) {
-      multiply<Lanes, Rows, Vectors, Shape>(work, work.blocks[b], work.panels[p]);
+      multiply<Lanes, Rows, Vectors, Shape, Relu>(work, work.blocks[b], work.panels[p]);
     }
   }
 }
 
-// A single pixel: the lanes are the rows of the block. Several sums that do not wait for each
-// other, added at the end.
-template <int Rows>
+// A sum over the taps of a block for one pixel: its rows are the lanes.
+template <int Rows, bool Relu>
+EDGEWRIGHT_INLINE Vector<4>::type sum_pixel(const float* weight, const uint32_t* offset,
+                                            const uint32_t* end, const float* x) {
+  constexpr int kSums = 4;  // that do not wait for each other
+  if constexpr (Rows == 1) {
+    float sum[kSums]{};
+    for (; end - offset >= kSums; offset += kSums, weight += kSums) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kSums; ++i) sum[i] += weight[i] * read<Relu>(x[offset[i]]);
+    }
+    for (; offset != end; ++offset, ++weight) sum[0] += *weight * read<Relu>(x[*offset]);
+    return Vector<4>::type{(sum[0] + sum[1]) + (sum[2] + sum[3])};
+  } else {
+    Vector<4>::type sum[kSums]{};
+    for (; end - offset >= kSums; offset += kSums, weight += kSums * Rows) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kSums; ++i) {
+        sum[i] += load<Rows>(weight + i * Rows) * read<Relu>(x[offset[i]]);
+      }
+    }
+    for (; offset != end; ++offset, weight += Rows) {
+      sum[0] += load<Rows>(weight) * read<Relu>(x[*offset]);
+    }
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  }
+}
+
+template <int Rows, bool Relu>
 void run_pixels(const Work& work) {
-  constexpr int kSums = 4;
-  using V = typename Vector<Rows>::type;
   for (size_t b = 0; b < work.num_blocks; ++b) {
     const Block& block = work.blocks[b];
     for (size_t p = 0; p < work.num_panels; ++p) {
-      const float* x = work.input + work.panels[p].input[0];
-      const float* weight = work.weights + size_t{block.begin} * Rows;
-      const uint32_t* offset = work.offsets + block.begin;
-      const uint32_t* const end = work.offsets + block.end;
-      V sum[kSums]{};
-      for (; end - offset >= kSums; offset += kSums, weight += kSums * Rows) {
-#pragma GCC unroll 4
-        for (int i = 0; i < kSums; ++i) sum[i] += load<Rows>(weight + i * Rows) * x[offset[i]];
-      }
-      for (; offset != end; ++offset, weight += Rows) sum[0] += load<Rows>(weight) * x[*offset];
-      const V total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-      Tail<1> tail;
-      tail.start(work.bias + block.channel);
-      for (int r = 0; r < Rows; ++r) tail.sum[0][r] += total[r];
-      tail.finish(work, block.channel * work.output_plane + work.panels[p].output[0], block.rows);
+      Tail<1> pixel;
+      pixel.start(work.bias + block.channel);
+      pixel.sum[0] += sum_pixel<Rows, Relu>(work.weights + size_t{block.begin} * Rows,
+                                      work.offsets + block.begin, work.offsets + block.end,
+                                      work.input + work.panels[p].input[0]);
+      pixel.finish(work, block.channel * work.output_plane + work.panels[p].output[0],
+                   block.rows);
     }
   }
 }
 
-template <int Lanes, int Rows, int Vectors>
+template <int Lanes, int Rows, int Vectors, bool Relu>
 KernelFunction with_form(Form form) {
-  if (form == Form::kScattered) return run<Lanes, Rows, Vectors, Form::kScattered>;
-  if (form == Form::kFlat) return run<Lanes, Rows, Vectors, Form::kFlat>;
-  if constexpr (Lanes == kLanes && Vectors > 1) {
-    if (form == Form::kGaps) return run<Lanes, Rows, Vectors, Form::kGaps>;
+  if (form == Form::kScattered) return run<Lanes, Rows, Vectors, Form::kScattered, Relu>;
+  if (form == Form::kFlat) return run<Lanes, Rows, Vectors, Form::kFlat, Relu>;
+  if constexpr (Lanes == kLanes && Vectors > 1 && !Relu) {
+    if (form == Form::kGaps) return run<Lanes, Rows, Vectors, Form::kGaps, Relu>;
   }
   if constexpr (Lanes == kLanes && Rows == 4 && Vectors <= kTail) {
-    if (form == Form::kFlatPlus1) return run<Lanes, Rows, Vectors, Form::kFlatPlus1>;
-    if (form == Form::kFlatPlus4) return run<Lanes, Rows, Vectors, Form::kFlatPlus4>;
+    if (form == Form::kFlatPlus1) return run<Lanes, Rows, Vectors, Form::kFlatPlus1, Relu>;
+    if (form == Form::kFlatPlus4) return run<Lanes, Rows, Vectors, Form::kFlatPlus4, Relu>;
   }
   return nullptr;
 }
 
 template <int Lanes, int Rows, int Vectors>
-KernelFunction with_vectors(uint32_t vectors, Form form) {
+KernelFunction with_vectors(const Choice& choice) {
   if constexpr (Vectors == 0) {
     return nullptr;
   } else {
-    if (vectors != Vectors) return with_vectors<Lanes, Rows, Vectors - 1>(vectors, form);
-    return with_form<Lanes, Rows, Vectors>(form);
+    if (choice.vectors != Vectors) return with_vectors<Lanes, Rows, Vectors - 1>(choice);
+    return choice.relu ? with_form<Lanes, Rows, Vectors, true>(choice.form)
+                       : with_form<Lanes, Rows, Vectors, false>(choice.form);
   }
 }
 
 template <int Lanes>
-KernelFunction with_lanes(uint32_t rows, uint32_t vectors, Form form) {
-  if (rows == 1) return with_vectors<Lanes, 1, kSingle>(vectors, form);
-  if (rows == 4) return with_vectors<Lanes, 4, kBlock>(vectors, form);
+KernelFunction with_lanes(const Choice& choice) {
+  if (choice.rows == 1) return with_vectors<Lanes, 1, kSingle>(choice);
+  if (choice.rows == 4) return with_vectors<Lanes, 4, kBlock>(choice);
   return nullptr;
 }
 
-KernelFunction find_pixels(uint32_t rows, uint32_t vectors) {
-  if (vectors != 1) return nullptr;
-  return rows == 1 ? run_pixels<1> : rows == 4 ? run_pixels<4> : nullptr;
+template <bool Relu>
+KernelFunction find_pixels(const Choice& choice) {
+  if (choice.vectors != 1) return nullptr;
+  return choice.rows == 1 ? run_pixels<1, Relu> : choice.rows == 4 ? run_pixels<4, Relu> : nullptr;
 }
 
-KernelFunction find(uint32_t lanes, uint32_t rows, uint32_t vectors, Form form) {
-  if (lanes == kLanes) return with_lanes<kLanes>(rows, vectors, form);
-  if (lanes == 4) return with_lanes<4>(rows, vectors, form);
-  if (lanes == 1) return find_pixels(rows, vectors);
-  return nullptr;
+KernelFunction find(const Choice& choice) {
+  if (choice.lanes == kLanes) return with_lanes<kLanes>(choice);
+  if (choice.lanes == 4) return with_lanes<4>(choice);
+  if (choice.lanes != 1) return nullptr;
+  return choice.relu ? find_pixels<true>(choice) : find_pixels<false>(choice);
 }
 
 }  // namespace

@@ -58,6 +58,7 @@ struct Work {
   float* output;
   size_t output_plane;  // elements from one output channel to the next
   Epilogue epilogue;
+  bool is_plain;  // no residual, nothing but a clamp from below: one decision for the common case
 };
 
 // Rows of `before` zeros, `count` elements that are `stride` apart in the source, `after` zeros.
@@ -75,6 +76,15 @@ struct RowCopy {
 
 using KernelFunction = void (*)(const Work&);
 
+// What a kernel is compiled for.
+struct Choice {
+  uint32_t lanes;    // of a vector
+  uint32_t rows;     // of a block
+  uint32_t vectors;  // of a panel
+  Form form;
+  bool relu;  // on the input as it is read; never with kGaps
+};
+
 struct InstructionSet {
   const char* name;
   uint32_t lanes;  // floats of a vector; panels with vectors of 4 lanes and single pixels exist too
@@ -82,8 +92,7 @@ struct InstructionSet {
   uint32_t max_vectors_single;
   uint32_t max_vectors_block;
   uint32_t max_vectors_tail;  // ... and for blocks of four rows with a tail
-  // Returns the kernel for panels of `vectors` vectors of `lanes` floats, or null.
-  KernelFunction (*find)(uint32_t lanes, uint32_t rows, uint32_t vectors, Form form);
+  KernelFunction (*find)(const Choice&);  // null when there is none
   void (*copy_rows)(const RowCopy&);
   void (*silu)(float* values, size_t count);
   void (*hard_swish)(float* values, size_t count);

@@ -96,3 +96,11 @@ EDGEWRIGHT_EXPORT const char* edgewright_instruction_set() {
     return edgewright::kNoSet;
   }
 }
+
+// The names of the operators that sessions have of this library, a line each; none before it is
+// registered for the first time. Valid until the next call.
+EDGEWRIGHT_EXPORT const char* edgewright_operators() {
+  static std::string names;
+  names = edgewright::operator_names();
+  return names.c_str();
+}

@@ -74,12 +74,20 @@ OrtCustomOp make_interface() {
   return op;
 }
 
+// Kept for good: the runtime holds the addresses, and a list never moves its elements.
+std::list<Operator> operators;
+std::mutex mutex;  // libraries may be registered from several threads
+
 }  // namespace
 
+std::string operator_names() {
+  const std::lock_guard<std::mutex> guard(mutex);
+  std::string names;
+  for (const Operator& op : operators) names += op.definition.name + "\n";
+  return names;
+}
+
 void add_operators(OrtCustomOpDomain* domain, std::vector<OperatorDefinition> definitions) {
-  // Kept for good: the runtime holds the addresses, and a list never moves its elements.
-  static std::list<Operator> operators;
-  static std::mutex mutex;  // libraries may be registered from several threads
   const std::lock_guard<std::mutex> guard(mutex);
   for (OperatorDefinition& definition : definitions) {
     operators.push_back({{make_interface()}, std::move(definition)});

@@ -33,6 +33,9 @@ struct OperatorDefinition {
   KernelMaker make;
 };
 
+// The names of all operators that were added, each with a line end behind it.
+std::string operator_names();
+
 // Adds operators to a domain. The definitions live as long as the process.
 void add_operators(OrtCustomOpDomain* domain, std::vector<OperatorDefinition> definitions);
 

@@ -6,6 +6,8 @@
 namespace edgewright {
 namespace {
 
+constexpr double kCostOfTail1 = 0.25;      // of a vector; in instructions
+constexpr double kCostOfTail4 = 0.6;
 constexpr size_t kGroupBytes = 64 * 1024;  // input that a group of panels may read
 
 uint32_t lanes_for(const InstructionSet& set, size_t pixels) {
@@ -84,7 +86,8 @@ void add_places(const Layer& layer, const InstructionSet& set, const std::vector
       panel.input[v] = static_cast<uint32_t>(next->input);
       panel.output[v] = static_cast<uint32_t>(next->output);
     }
-    add_panel(layer, set.find(lanes, layer.rows, static_cast<uint32_t>(vectors), form), panel,
+    const auto count = static_cast<uint32_t>(vectors);
+    add_panel(layer, set.find({lanes, layer.rows, count, form, layer.relu_direct()}), panel,
               vectors * lanes, result);
   }
 }
@@ -130,6 +133,14 @@ bool pick_pixels(const Line& line, size_t lanes, size_t vectors, Panel& panel, P
 
 }  // namespace
 
+double vectors_of_run(const Layer& layer, const InstructionSet& set, size_t length) {
+  const Form form = tail_form(layer, set, {length, 1, 0});
+  const auto whole = static_cast<double>(length / set.lanes);
+  if (form == Form::kFlatPlus1) return whole + kCostOfTail1;
+  if (form == Form::kFlatPlus4) return whole + kCostOfTail4;
+  return whole + (length % set.lanes > 0 ? 1.0 : 0.0);
+}
+
 Panels make_panels(const Layer& layer, const InstructionSet& set, const Run& run) {
   const uint32_t lanes = lanes_for(set, run.length);
   const Form last_form = tail_form(layer, set, run);
@@ -158,8 +169,9 @@ std::optional<Panels> make_panels_with_gaps(const Layer& layer, const Instructio
     Panel panel{};
     panel.input[0] = static_cast<uint32_t>(start);
     if (!pick_pixels(line, lanes, vectors, panel, result)) return std::nullopt;
-    add_panel(layer, set.find(set.lanes, layer.rows, static_cast<uint32_t>(vectors), Form::kGaps),
-              panel, size, result);
+    const auto count = static_cast<uint32_t>(vectors);
+    add_panel(layer, set.find({set.lanes, layer.rows, count, Form::kGaps, false}), panel, size,
+              result);
     start += size;
   }
   return result;

@@ -21,7 +21,7 @@ WindowLayer read_layer(const OrtKernelInfo* info, WindowOp op) {
     }
   }
   const WindowStyle style{-kInfinity, -kInfinity, kInfinity, ActivationKind::kNone};
-  return {{op, window, false}, style, 0, {}, {}};
+  return {{op, window, false, 0}, style, {}, {}};
 }
 
 OperatorDefinition define(const char* name, WindowOp op, const WindowSet& set) {
@@ -43,7 +43,7 @@ class GlobalAverage : public Kernel {
     float* output = image_output(context, {shape[0], shape[1], 1, 1});
     if (planes == 0) return;
     const auto* data = static_cast<const float*>(input.data);
-    const size_t piece = planes_of_a_piece(planes, (size + set_.lanes - 1) / set_.lanes);
+    const size_t piece = items_of_a_piece(planes, (size + set_.lanes - 1) / set_.lanes);
     parallel_for(context, (planes + piece - 1) / piece, [&](size_t number) {
       const size_t end = std::min(planes, (number + 1) * piece);
       for (size_t plane = number * piece; plane < end; ++plane) {

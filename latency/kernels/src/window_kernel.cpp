@@ -1,6 +1,7 @@
 // Compiled once per instruction set, with EDGEWRIGHT_SET naming it and the flags that enable it.
 #include "window_kernel.h"
 
+#include "channel_loop.h"
 #include "shuffle.h"
 #include "vector.h"
 #include "vector_activation.h"
@@ -27,9 +28,17 @@ struct Mask {
   V apply(V x) const {
     B bits = reinterpret_cast<B>(x) & inside;
     if constexpr (Op == WindowOp::kMaximum) bits |= neutral;
-    return reinterpret_cast<V>(bits);
+    V result = reinterpret_cast<V>(bits);
+    // Or the compiler merges a maximum that follows into a comparison and a second masked load.
+    EDGEWRIGHT_PIN(result);
+    return result;
   }
 };
+
+template <int Lanes>
+EDGEWRIGHT_INLINE typename Vector<Lanes>::type broadcast(float value) {
+  return value - typename Vector<Lanes>::type{};  // a sum would turn -0 into 0
+}
 
 // Behind a function call: few networks need it, and its code is long.
 template <int Lanes>
@@ -38,15 +47,13 @@ __attribute__((noinline)) void bend(ActivationKind curve, typename Vector<Lanes>
   for (int i = 0; i < count; ++i) values[i] = activate<Lanes>(curve, values[i]);
 }
 
-template <int Lanes, int Rows>
-EDGEWRIGHT_INLINE void store_rows(const WindowBlock& block,
-                                                      const WindowStrip& strip,
-                                                      typename Vector<Lanes>::type* values) {
+// Stores rows of which some do not exist or may not run over their end.
+template <int Lanes>
+__attribute__((noinline)) void store_careful(const WindowBlock& block, const WindowStrip& strip,
+                                             const typename Vector<Lanes>::type* values) {
   float* to = block.output + strip.column;
-#pragma GCC unroll 8
-  for (uint32_t r = 0; r < Rows; ++r, to += block.output_step) {
-    if (r >= block.count) return;
-    if (to + Lanes > block.limit && strip.width < Lanes) {
+  for (uint32_t r = 0; r < block.count; ++r, to += block.output_step) {
+    if (strip.overrun > 0 && to + strip.overrun > block.limit) {
       store_part<Lanes>(to, values[r], strip.width);
     } else {
       store<Lanes>(to, values[r]);
@@ -55,26 +62,39 @@ EDGEWRIGHT_INLINE void store_rows(const WindowBlock& block,
 }
 
 template <int Lanes, int Rows>
-EDGEWRIGHT_INLINE void finish(const WindowBlock& block,
-                                                  const WindowStrip& strip,
-                                                  const typename Vector<Lanes>::type* sums) {
-  const WindowStyle& style = *block.style;
-  using V = typename Vector<Lanes>::type;
-  const V lowest = V{} + style.lowest;
-  const V highest = V{} + style.highest;
-  V results[Rows];
+EDGEWRIGHT_INLINE void store_rows(const WindowBlock& block, const WindowStrip& strip,
+                                  const typename Vector<Lanes>::type* values) {
+  float* to = block.output + strip.column;
+  const float* last = to + (Rows - 1) * block.output_step;
+  if (block.count == Rows && (strip.overrun == 0 || last + strip.overrun <= block.limit)) {
 #pragma GCC unroll 8
-  for (int r = 0; r < Rows; ++r) {
-    results[r] = at_most(at_least(sums[r], lowest), highest);
+    for (int r = 0; r < Rows; ++r, to += block.output_step) store<Lanes>(to, values[r]);
+  } else {
+    typename Vector<Lanes>::type copies[Rows];  // only these live in memory
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) copies[r] = values[r];
+    store_careful<Lanes>(block, strip, copies);
   }
+}
+
+template <int Lanes, int Rows>
+EDGEWRIGHT_INLINE void finish(const WindowBlock& block, const WindowStrip& strip,
+                              typename Vector<Lanes>::type* values) {
+  using V = typename Vector<Lanes>::type;
+  const WindowStyle& style = *block.style;
+  const V lowest = broadcast<Lanes>(style.lowest);
+  const V highest = broadcast<Lanes>(style.highest);
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) values[r] = at_most(at_least(values[r], lowest), highest);
   if (style.curve != ActivationKind::kNone) {
     V bent[Rows];  // only these live in memory
-    for (int r = 0; r < Rows; ++r) bent[r] = results[r];
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) bent[r] = values[r];
     bend<Lanes>(style.curve, bent, Rows);
-    store_rows<Lanes, Rows>(block, strip, bent);
-  } else {
-    store_rows<Lanes, Rows>(block, strip, results);
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) values[r] = bent[r];
   }
+  store_rows<Lanes, Rows>(block, strip, values);
 }
 
 // Row `i` of the block's input meets every row of the window that some sum wants it for.
@@ -95,7 +115,7 @@ template <int Lanes, int Kernel>
 EDGEWRIGHT_INLINE void load_weights(typename Vector<Lanes>::type* weights,
                                                         const float* from) {
 #pragma GCC unroll 8
-  for (int ky = 0; ky < Kernel; ++ky) weights[ky] = typename Vector<Lanes>::type{} + from[ky];
+  for (int ky = 0; ky < Kernel; ++ky) weights[ky] = broadcast<Lanes>(from[ky]);
 }
 
 // Column strides of 1, or of 2 where the taps of a row do not share vectors.
@@ -103,10 +123,10 @@ template <int Lanes, int Kernel, int RowStride, int ColumnStride, int Rows, bool
 void convolve(const WindowBlock& block, const WindowStrip& strip) {
   using V = typename Vector<Lanes>::type;
   constexpr int InputRows = (Rows - 1) * RowStride + Kernel;
-  const V floor = V{} + block.style->floor;
+  const V floor = broadcast<Lanes>(block.style->floor);
   V sums[Rows];
 #pragma GCC unroll 8
-  for (int r = 0; r < Rows; ++r) sums[r] = V{} + block.bias;
+  for (int r = 0; r < Rows; ++r) sums[r] = broadcast<Lanes>(block.bias);
   size_t at = strip.input;
 #pragma GCC unroll 1
   for (int kx = 0; kx < Kernel; ++kx, at += block.dilation) {
@@ -119,6 +139,7 @@ void convolve(const WindowBlock& block, const WindowStrip& strip) {
       V x = load<Lanes>(from);
       if constexpr (ColumnStride == 2) x = every_second<Lanes, 0>(x, load<Lanes>(from + Lanes));
       if constexpr (General) x = at_least(mask.apply(x), floor);
+      EDGEWRIGHT_PIN(x);  // or the compiler reads it again for every row of the window
       add_row<Lanes, Kernel, RowStride, Rows>(sums, weights, x, i);
     }
   }
@@ -130,10 +151,10 @@ template <int Lanes, int Kernel, int Rows, bool General>
 void convolve_pairs(const WindowBlock& block, const WindowStrip& strip) {
   using V = typename Vector<Lanes>::type;
   constexpr int InputRows = (Rows - 1) * 2 + Kernel;
-  const V floor = V{} + block.style->floor;
+  const V floor = broadcast<Lanes>(block.style->floor);
   V sums[Rows];
 #pragma GCC unroll 8
-  for (int r = 0; r < Rows; ++r) sums[r] = V{} + block.bias;
+  for (int r = 0; r < Rows; ++r) sums[r] = broadcast<Lanes>(block.bias);
 #pragma GCC unroll 4
   for (int kx = 0; kx < Kernel; kx += 2) {
     const bool pair = kx + 1 < Kernel;
@@ -150,10 +171,12 @@ void convolve_pairs(const WindowBlock& block, const WindowStrip& strip) {
       const V second = load<Lanes>(from + Lanes);
       V even = every_second<Lanes, 0>(first, second);
       if constexpr (General) even = at_least(even_mask.apply(even), floor);
+      EDGEWRIGHT_PIN(even);
       add_row<Lanes, Kernel, 2, Rows>(sums, even_weights, even, i);
       if (pair) {
         V odd = every_second<Lanes, 1>(first, second);
         if constexpr (General) odd = at_least(odd_mask.apply(odd), floor);
+        EDGEWRIGHT_PIN(odd);
         add_row<Lanes, Kernel, 2, Rows>(sums, odd_weights, odd, i);
       }
     }
@@ -268,11 +291,12 @@ template <WindowOp Op>
 inline Vector<kLanes>::type any_vector(const WindowPlane& plane, const float* from) {
   using V = Vector<kLanes>::type;
   if constexpr (Op == WindowOp::kConvolve) {
-    V sum = V{} + plane.bias;
+    V sum = broadcast<kLanes>(plane.bias);
     for (size_t tap = 0; tap < plane.taps; ++tap) {
       sum += plane.weights[tap] * load<kLanes>(from + plane.offsets[tap]);
     }
-    sum = at_most(at_least(sum, V{} + plane.style->lowest), V{} + plane.style->highest);
+    sum = at_least(sum, broadcast<kLanes>(plane.style->lowest));
+    sum = at_most(sum, broadcast<kLanes>(plane.style->highest));
     return activate<kLanes>(plane.style->curve, sum);
   } else {
     V result = load<kLanes>(from + plane.offsets[0]);
@@ -350,6 +374,6 @@ float sum(const float* data, size_t count) {
 
 extern const WindowSet EDGEWRIGHT_WINDOW(EDGEWRIGHT_SET);
 const WindowSet EDGEWRIGHT_WINDOW(EDGEWRIGHT_SET) = {EDGEWRIGHT_TEXT(EDGEWRIGHT_SET), kLanes, find,
-                                                     any_window, prepare, sum};
+                                                     find_channels, any_window, prepare, sum};
 
 }  // namespace edgewright

@@ -49,6 +49,7 @@ struct WindowStrip {
   uint32_t column;       // the first one of the output
   uint32_t input;        // ... and of the padded input
   uint32_t width;        // columns that exist
+  uint32_t overrun;      // floats that may not pass the limit: the lanes, or 0 if all of them exist
   const int32_t* masks;  // per column of the window and lane: all ones where it is in the image
   const float* scale;    // of sums, per lane
 };
@@ -84,6 +85,33 @@ struct WindowView {
   float floor;
 };
 
+// A row of outputs of a small image: which rows of the window are inside, and where they start.
+struct ChannelRow {
+  uint32_t input;  // elements from the start of the prepared images
+  uint32_t window_row;
+  uint32_t window_rows;
+};
+
+// As many channels of one image as there are lanes.
+struct ChannelWork {
+  const float* input;
+  size_t input_plane;
+  const uint32_t* places;  // per pixel of the input: its vector in `prepared`
+  float* prepared;         // rows with their padding, which is zero already
+  float* results;          // one vector per pixel of the output
+  const float* weights;    // [column of the window][row of the window][lane]
+  const float* bias;       // [lane]
+  const WindowStyle* style;
+  const ChannelRow* rows;  // per row of the output
+  uint32_t kernel[2];      // height, width
+  uint32_t dilation[2];
+  size_t window_step;      // elements of `prepared` from one row of the window to the next
+  uint32_t out_height;
+  float* output;
+  size_t output_plane;
+};
+
+using ChannelFunction = void (*)(const ChannelWork&);
 using BlockFunction = void (*)(const WindowBlock&, const WindowStrip&);
 
 struct BlockKey {
@@ -100,6 +128,8 @@ struct WindowSet {
   const char* name;
   uint32_t lanes;
   BlockFunction (*find)(const BlockKey&);  // null: there is none
+  // For rows of `width` outputs and this column stride; null: there is none.
+  ChannelFunction (*find_channels)(uint32_t width, uint32_t stride);
   void (*any_window)(WindowOp op, const WindowPlane&);
   void (*prepare)(const WindowView&);
   float (*sum)(const float* data, size_t count);

@@ -18,6 +18,7 @@ struct Call {
   const WindowLayer& layer;
   const WindowSet& set;
   const WindowPlan& plan;
+  const ChannelGroups& groups;
   const float* input;
   float* output;
   size_t planes;
@@ -96,6 +97,66 @@ void run_views(const Call& call, size_t index) {
        plan.row_scale.data(), plan.column_scale.data()});
 }
 
+ChannelGroups group_channels(const WindowLayer& layer, size_t lanes) {
+  ChannelGroups groups;
+  const size_t channels = layer.task.channels;
+  if (channels < lanes) return groups;
+  const size_t taps = layer.weights.size() / channels;
+  for (size_t next = 0; next < channels; next += lanes) {
+    const size_t first = std::min(next, channels - lanes);
+    groups.first.push_back(first);
+    for (size_t tap = 0; tap < taps; ++tap) {
+      for (size_t lane = 0; lane < lanes; ++lane) {
+        groups.weights.push_back(layer.weights[(first + lane) * taps + tap]);
+      }
+    }
+  }
+  return groups;
+}
+
+// Groups [begin, end) of all images.
+void run_groups(const Call& call, size_t begin, size_t end) {
+  const WindowPlan& plan = call.plan;
+  const Window& window = call.layer.task.window;
+  const size_t lanes = call.set.lanes;
+  const size_t taps = size_t{window.size[0]} * window.size[1];
+  float* prepared = scratch.reserve(plan.prepared_size + plan.out_plane() * lanes);
+  std::memset(prepared, 0, plan.prepared_size * sizeof(float));  // padding stays zero
+  const size_t groups = call.groups.first.size();
+  for (size_t i = begin; i < end; ++i) {
+    const size_t group = i % groups;
+    const size_t channel = call.groups.first[group];
+    const size_t plane = i / groups * call.layer.task.channels + channel;
+    plan.run_channels({call.input + plane * plan.plane(), plan.plane(), plan.places.data(),
+                       prepared, prepared + plan.prepared_size,
+                       call.groups.weights.data() + group * taps * lanes,
+                       call.layer.bias.data() + channel, &call.layer.style, plan.rows.data(),
+                       {window.size[0], window.size[1]},
+                       {window.dilation[0], window.dilation[1]},
+                       window.dilation[0] * plan.prepared_row, plan.out_height,
+                       call.output + plane * plan.out_plane(), plan.out_plane()});
+  }
+}
+
+// Pieces of equal size are shared out to threads; `items` times `work` is all there is to do.
+template <typename Body>
+void share(OrtKernelContext* context, size_t items, size_t work, const Body& body) {
+  const size_t piece = items_of_a_piece(items, work);
+  parallel_for(context, (items + piece - 1) / piece, [&](size_t number) {
+    body(number * piece, std::min(items, (number + 1) * piece));
+  });
+}
+
+void run_planes(const Call& call, size_t begin, size_t end) {
+  for (size_t index = begin; index < end; ++index) {
+    if (call.plan.fast) {
+      run_blocks(call, index);
+    } else {
+      run_views(call, index);
+    }
+  }
+}
+
 uint32_t image_side(int64_t size) {
   if (size < 1 || size > kMaxImageSide) throw std::invalid_argument("image size out of range");
   return static_cast<uint32_t>(size);
@@ -103,9 +164,9 @@ uint32_t image_side(int64_t size) {
 
 }  // namespace
 
-size_t planes_of_a_piece(size_t planes, size_t work) {
+size_t items_of_a_piece(size_t items, size_t work) {
   const size_t worth = (kWorkOfAPiece + work - 1) / work;
-  return std::max(worth, (planes + kMaxBatches - 1) / kMaxBatches);
+  return std::max(worth, (items + kMaxBatches - 1) / kMaxBatches);
 }
 
 Tensor image_input(OrtKernelContext* context, size_t channels) {
@@ -129,6 +190,9 @@ float* image_output(OrtKernelContext* context, const std::vector<int64_t>& shape
   return static_cast<float*>(output);
 }
 
+WindowNode::WindowNode(WindowLayer layer, const WindowSet& set)
+    : layer_(std::move(layer)), set_(set), groups_(group_channels(layer_, set.lanes)) {}
+
 std::shared_ptr<const WindowPlan> WindowNode::plan_for(uint32_t height, uint32_t width) {
   const std::lock_guard<std::mutex> guard(mutex_);
   if (plan_ == nullptr || plan_->height != height || plan_->width != width) {
@@ -139,26 +203,24 @@ std::shared_ptr<const WindowPlan> WindowNode::plan_for(uint32_t height, uint32_t
 }
 
 void WindowNode::compute(OrtKernelContext* context) {
-  const Tensor input = image_input(context, layer_.channels);
+  const Tensor input = image_input(context, layer_.task.channels);
   const auto plan = plan_for(image_side(input.shape[2]), image_side(input.shape[3]));
   float* output = image_output(
       context, {input.shape[0], input.shape[1], plan->out_height, plan->out_width});
   const size_t planes = static_cast<size_t>(input.shape[0]) * static_cast<size_t>(input.shape[1]);
   if (planes == 0) return;
-  const Call call{layer_, set_, *plan, static_cast<const float*>(input.data), output, planes};
+  const Call call{layer_, set_, *plan, groups_, static_cast<const float*>(input.data),
+                  output, planes};
   const Window& window = layer_.task.window;
-  const size_t vectors = (plan->out_plane() + set_.lanes - 1) / set_.lanes;
-  const size_t piece = planes_of_a_piece(planes, vectors * window.size[0] * window.size[1]);
-  parallel_for(context, (planes + piece - 1) / piece, [&](size_t number) {
-    const size_t end = std::min(planes, (number + 1) * piece);
-    for (size_t index = number * piece; index < end; ++index) {
-      if (call.plan.fast) {
-        run_blocks(call, index);
-      } else {
-        run_views(call, index);
-      }
-    }
-  });
+  const size_t taps = size_t{window.size[0]} * window.size[1];
+  if (plan->run_channels != nullptr) {
+    const size_t groups = static_cast<size_t>(input.shape[0]) * groups_.first.size();
+    share(context, groups, plan->out_plane() * taps,
+          [&](size_t begin, size_t end) { run_groups(call, begin, end); });
+  } else {
+    share(context, planes, (plan->out_plane() + set_.lanes - 1) / set_.lanes * taps,
+          [&](size_t begin, size_t end) { run_planes(call, begin, end); });
+  }
 }
 
 }  // namespace edgewright

@@ -13,14 +13,19 @@ namespace edgewright {
 struct WindowLayer {
   WindowTask task;
   WindowStyle style;
-  size_t channels;             // 0: any number
   std::vector<float> weights;  // per channel: [column of the window][row of the window]
   std::vector<float> bias;     // per channel
 };
 
+// Runs of as many channels as there are lanes; the last one overlaps the one before.
+struct ChannelGroups {
+  std::vector<size_t> first;   // channel of each group
+  std::vector<float> weights;  // per group: [column of the window][row of the window][lane]
+};
+
 class WindowNode : public Kernel {
  public:
-  WindowNode(WindowLayer layer, const WindowSet& set) : layer_(std::move(layer)), set_(set) {}
+  WindowNode(WindowLayer layer, const WindowSet& set);
 
   void compute(OrtKernelContext* context) override;
 
@@ -29,15 +34,16 @@ class WindowNode : public Kernel {
 
   const WindowLayer layer_;
   const WindowSet& set_;
+  const ChannelGroups groups_;
   std::mutex mutex_;  // guards plan_: one session may be run by many threads at once
   std::shared_ptr<const WindowPlan> plan_;
 };
 
-// A run of planes of about this much work is worth a thread, in vectors of products.
+// Work that is worth a thread of its own, in vectors of products.
 constexpr size_t kWorkOfAPiece = 4096;
 
-// Boundaries of equal runs of planes that threads share out, for planes of `work` each.
-size_t planes_of_a_piece(size_t planes, size_t work);
+// How many items, of `work` each, are one piece of the work that threads share out.
+size_t items_of_a_piece(size_t items, size_t work);
 
 // The one input of a node. Throws std::invalid_argument unless it has rank 4 and, where
 // `channels` is not 0, that many channels.

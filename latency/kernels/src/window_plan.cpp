@@ -10,6 +10,7 @@ namespace {
 
 constexpr uint32_t kBlockRows[] = {8, 7, 4, 2};
 constexpr size_t kRowsOfOverhead = 1;  // what a block costs besides its rows
+constexpr uint64_t kMaxChannelSide = 64;  // of an image whose channels are lanes, with its padding
 constexpr uint64_t kMaxElements = std::numeric_limits<uint32_t>::max();
 
 float neutral_value(WindowOp op) {
@@ -134,7 +135,8 @@ void add_strips(const WindowTask& task, const WindowSet& set, const RowSteps& st
     const BlockFunction run = set.find({task.op, lanes, window.size[0], steps.stride,
                                         window.stride[1], block_rows, general[i]});
     if (run == nullptr) throw std::logic_error("no kernel for this strip");
-    plan.strips.push_back({{column, input, std::min(lanes, plan.out_width),
+    const uint32_t lanes_used = std::min(lanes, plan.out_width);
+    plan.strips.push_back({{column, input, lanes_used, lanes_used < lanes ? lanes : 0,
                             plan.masks.data() + starts[i], plan.column_scale.data() + column},
                            run});
     end = std::max(end, input + reach(window, 1) - 1 + uint64_t{lanes} * window.stride[1]);
@@ -185,6 +187,45 @@ void plan_views(const WindowTask& task, const WindowSet& set, WindowPlan& plan) 
   }
 }
 
+ChannelRow channel_row(const Window& window, const WindowPlan& plan, uint32_t row) {
+  const int64_t top = int64_t{row} * window.stride[0] - window.padding[0];
+  ChannelRow result{};
+  for (uint32_t tap = 0; tap < window.size[0]; ++tap) {
+    const int64_t y = top + int64_t{tap} * window.dilation[0];
+    if (y < 0 || y >= plan.height) continue;
+    if (result.window_rows++ == 0) {
+      result.window_row = tap;
+      result.input = static_cast<uint32_t>(y * plan.prepared_row);
+    }
+  }
+  return result;
+}
+
+// Returns whether there is such a way.
+bool plan_channels(const WindowTask& task, const WindowSet& set, WindowPlan& plan) {
+  const Window& window = task.window;
+  if (task.op != WindowOp::kConvolve || task.channels < set.lanes) return false;
+  const uint64_t columns = uint64_t{plan.width} + window.padding[1] + window.padding[3];
+  if (columns > kMaxChannelSide || plan.height > kMaxChannelSide ||
+      plan.out_height > kMaxChannelSide) {
+    return false;
+  }
+  plan.run_channels = set.find_channels(plan.out_width, window.stride[1]);
+  if (plan.run_channels == nullptr) return false;
+  plan.prepared_row = columns * set.lanes;
+  plan.prepared_size = plan.height * plan.prepared_row;
+  for (uint32_t y = 0; y < plan.height; ++y) {
+    for (uint32_t x = 0; x < plan.width; ++x) {
+      plan.places.push_back(static_cast<uint32_t>(
+          y * plan.prepared_row + (size_t{window.padding[1]} + x) * set.lanes));
+    }
+  }
+  for (uint32_t y = 0; y < plan.out_height; ++y) {
+    plan.rows.push_back(channel_row(window, plan, y));
+  }
+  return true;
+}
+
 }  // namespace
 
 size_t WindowPlan::scratch_size() const {
@@ -204,7 +245,10 @@ WindowPlan make_window_plan(const WindowTask& task, const WindowSet& set, uint32
     plan.row_scale = scales(window, 0, height, plan.out_height);
     plan.column_scale = scales(window, 1, width, plan.out_width);
   }
+  // Blocks and vectors compute more than there is; it is not stored.
+  plan.row_scale.resize(size_t{plan.out_height} + kMaxBlockRows, 0.0f);
   plan.column_scale.resize(size_t{plan.out_width} + set.lanes, 0.0f);
+  if (plan_channels(task, set, plan)) return plan;
   RowSteps steps{};
   plan.fast = is_fast(task, steps);
   if (plan.fast) {

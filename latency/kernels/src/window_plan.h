@@ -31,8 +31,9 @@ struct WindowPlan {
   uint32_t width;
   uint32_t out_height;
   uint32_t out_width;
-  std::vector<float> row_scale;     // of sums: one over the taps inside, per row
-  std::vector<float> column_scale;  // ... and per column, padded to whole vectors
+  // What sums are multiplied with: one over the taps inside. Padded to whole blocks and vectors.
+  std::vector<float> row_scale;
+  std::vector<float> column_scale;
   std::vector<float> neutral;       // a row that stands for those outside of the image
 
   // The fast way: the image is read in place.
@@ -53,6 +54,13 @@ struct WindowPlan {
   uint32_t view_rows;
   uint32_t view_columns;
 
+  // The way of small images of enough channels: null, or channels are lanes.
+  ChannelFunction run_channels;
+  std::vector<ChannelRow> rows;
+  std::vector<uint32_t> places;  // per pixel of the input
+  size_t prepared_row;           // elements
+  size_t prepared_size;
+
   size_t plane() const { return size_t{height} * width; }
   size_t out_plane() const { return size_t{out_height} * out_width; }
   // Floats that a thread needs while it computes a plane.
@@ -64,6 +72,7 @@ struct WindowTask {
   WindowOp op;
   Window window;
   bool clamps_input;  // ReLU on load
+  size_t channels;    // 0: any number
 };
 
 // Throws std::invalid_argument when the window does not fit the image, or when a pooling window

@@ -23,8 +23,8 @@ def random_problem(rng: np.random.Generator) -> WindowProblem:
     top, left, bottom, right = (int(pad) for pad in rng.integers(0, kernel, size=4))
     return WindowProblem(
         op_type=str(rng.choice(DEPTHWISE + 3 * WINDOW_POOLS)),
-        channels=int(rng.integers(1, 8)),
-        size=(int(rng.integers(1, 40)), int(rng.integers(1, 40))),
+        channels=int(rng.integers(1, 36)),
+        size=(int(rng.integers(1, 40)), int(rng.choice([1, 2, 4, 7, 8, 13, 14, 16, 28, 33]))),
         kernel=(kernel, kernel),
         strides=(stride, stride),
         dilations=(dilation, dilation),

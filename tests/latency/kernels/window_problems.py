@@ -154,7 +154,7 @@ def window_problems(op_types: tuple[str, ...]) -> st.SearchStrategy[WindowProble
     return st.builds(
         WindowProblem,
         op_type=st.sampled_from(op_types),
-        channels=st.integers(1, 9),
+        channels=st.one_of(st.integers(1, 9), st.integers(16, 40)),
         size=st.tuples(sizes, sizes),
         kernel=kernels,
         strides=st.one_of(same_pair, any_pair),

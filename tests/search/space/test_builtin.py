@@ -5,9 +5,10 @@ import pytest
 from latency.graph import NetworkGraph
 from latency.lowering.patterns import kept_groups
 from latency.operator import BLOCK_ROWS, OperatorKind, SparsityPattern
-from search.space.builtin import BUILTIN, mobilenet_v2, resnet18, with_sparsity
+from search.space.builtin import BUILTIN, mobilenet_v2, resnet18
 from search.space.dass_cells import MERGED_KERNEL, build_graph
 from search.space.published import published_genotype
+from search.space.sparsity import Sparsity, with_sparsity
 from search.space.task import TaskShape
 
 
@@ -60,7 +61,7 @@ def test_last_image_size(name: str) -> None:
 
 @pytest.mark.parametrize("name", BUILTIN)
 def test_stem_and_depthwise_stay_dense(name: str) -> None:
-    graph = with_sparsity(BUILTIN[name](), SparsityPattern.BLOCK, 0.1)
+    graph = with_sparsity(BUILTIN[name](), Sparsity(pattern=SparsityPattern.BLOCK, density=0.1))
     for node in graph.nodes:
         weighted = node.spec.weight_shape is not None
         sparse = weighted and node.name != "stem" and node.spec.groups == 1
@@ -71,7 +72,7 @@ def test_stem_and_depthwise_stay_dense(name: str) -> None:
 def test_merged_kernel_keeps_its_share() -> None:
     task = TaskShape(image_channels=3, image_size=32, classes=10)
     graph = build_graph(published_genotype(90, "tiny"), task)
-    sparse = with_sparsity(graph, SparsityPattern.BLOCK, 0.1)
+    sparse = with_sparsity(graph, Sparsity(pattern=SparsityPattern.BLOCK, density=0.1))
     merged = next(
         node.spec
         for node in sparse.nodes

@@ -1,0 +1,1 @@
+"""The operator library on other machines: cross builds, emulation, wheels, older runtimes."""
