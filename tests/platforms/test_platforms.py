@@ -15,7 +15,10 @@ from platforms.tools import ROOT, SkippedError, fetch, main, need, once
 def test_what_is_missing_is_said_and_the_script_succeeds(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    main(lambda: str(need("no-such-program", "it is needed")), "make x")
+    def script() -> None:
+        need("no-such-program", "it is needed")
+
+    main(script, "make x")
     assert capsys.readouterr().out == (
         "SKIPPED: make x: no no-such-program on this machine (it is needed)\n"
     )

@@ -16,7 +16,10 @@ namespace {
 
 constexpr int64_t kMaxImageSize = 1 << 24;
 
-enum Input : size_t { kX, kValues, kIndices, kBias, kPositions, kFill };
+// Constant inputs, counted from the first one behind the tensors that are joined.
+enum Constant : size_t { kValues, kIndices, kBias, kPositions, kFill };
+
+constexpr uint32_t kMaxInputs = 8;
 
 // The operators of this family, without prefix and suffixes.
 enum class Base { kConv, kPositions, kGemm };
@@ -24,22 +27,23 @@ enum class Base { kConv, kPositions, kGemm };
 // One of the operators: what its name says.
 struct Variant {
   Base base;
+  uint32_t inputs;  // tensors that are joined along the channels
   bool relu_input;
   bool residual;
   Epilogue epilogue;
 };
 
-LayerSource read_tensors(const OrtKernelInfo* info) {
+LayerSource read_tensors(const OrtKernelInfo* info, uint32_t first) {
   LayerSource source{};
-  source.values = constant_input(info, kValues, "values", kFloat);
-  source.indices = constant_input(info, kIndices, "indices", kInt32);
-  source.bias = constant_input(info, kBias, "bias", kFloat);
+  source.values = constant_input(info, first + kValues, "values", kFloat);
+  source.indices = constant_input(info, first + kIndices, "indices", kInt32);
+  source.bias = constant_input(info, first + kBias, "bias", kFloat);
   return source;
 }
 
 // A matrix is the window of an image of one pixel.
 LayerSource read_matrix(const OrtKernelInfo* info) {
-  LayerSource source = read_tensors(info);
+  LayerSource source = read_tensors(info, 1);
   source.weight_shape = attribute(info, "weight_shape", 2);
   source.weight_shape.resize(4, 1);
   source.strides = source.dilations = {1, 1};
@@ -48,8 +52,8 @@ LayerSource read_matrix(const OrtKernelInfo* info) {
   return source;
 }
 
-LayerSource read_window(const OrtKernelInfo* info) {
-  LayerSource source = read_tensors(info);
+LayerSource read_window(const OrtKernelInfo* info, uint32_t first) {
+  LayerSource source = read_tensors(info, first);
   source.weight_shape = attribute(info, "weight_shape", 4);
   source.strides = attribute(info, "strides", 2);
   source.dilations = attribute(info, "dilations", 2);
@@ -60,13 +64,14 @@ LayerSource read_window(const OrtKernelInfo* info) {
 
 Layer read_layer(const OrtKernelInfo* info, const Variant& variant) {
   if (variant.base == Base::kGemm) return pack_layer(read_matrix(info));
-  LayerSource source = read_window(info);
+  LayerSource source = read_window(info, variant.inputs);
   source.relu_input = variant.relu_input;
   if (variant.base == Base::kConv) source.group = whole_number(info, "group");
   Layer layer = pack_layer(source);
+  layer.inputs = variant.inputs;
   if (variant.base == Base::kPositions) {
-    layer.positions = pack_positions(constant_input(info, kPositions, "positions", kInt32),
-                                     constant_input(info, kFill, "fill", kFloat),
+    layer.positions = pack_positions(constant_input(info, 1 + kPositions, "positions", kInt32),
+                                     constant_input(info, 1 + kFill, "fill", kFloat),
                                      layer.out_channels);
   }
   return layer;
@@ -100,7 +105,7 @@ class Convolution : public Kernel {
 
  private:
   bool is_matrix() const { return variant_.base == Base::kGemm; }
-  void check_input(const std::vector<int64_t>& shape) const;
+  std::vector<int64_t> read_sources(OrtKernelContext* context, std::vector<Source>& sources) const;
   const float* residual_of(OrtKernelContext* context, const std::vector<int64_t>& shape) const;
   std::shared_ptr<const Plan> plan_for(uint32_t height, uint32_t width);
 
@@ -111,9 +116,26 @@ class Convolution : public Kernel {
   std::shared_ptr<const Plan> plan_;
 };
 
-void Convolution::check_input(const std::vector<int64_t>& shape) const {
+// Returns the shape of the input as if its tensors were one.
+std::vector<int64_t> Convolution::read_sources(OrtKernelContext* context,
+                                               std::vector<Source>& sources) const {
   const size_t rank = is_matrix() ? 2 : 4;
-  if (shape.size() == rank && shape[1] == layer_.in_channels) return;
+  std::vector<int64_t> shape;
+  for (uint32_t i = 0; i < variant_.inputs; ++i) {
+    const Tensor input = input_of(context, i);
+    if (input.shape.size() != rank) break;
+    const int64_t channels = input.shape[1];
+    sources.push_back({static_cast<const float*>(input.data), static_cast<size_t>(channels)});
+    if (i == 0) {
+      shape = input.shape;
+      continue;
+    }
+    shape[1] += channels;
+    std::vector<int64_t> same = input.shape;
+    same[1] = shape[1];
+    if (same != shape) throw std::invalid_argument("inputs must differ in their channels only");
+  }
+  if (sources.size() == variant_.inputs && shape[1] == layer_.in_channels) return shape;
   throw std::invalid_argument("input must have shape (batch, " +
                               std::to_string(layer_.in_channels) +
                               (is_matrix() ? ")" : ", height, width)"));
@@ -122,7 +144,7 @@ void Convolution::check_input(const std::vector<int64_t>& shape) const {
 const float* Convolution::residual_of(OrtKernelContext* context,
                                       const std::vector<int64_t>& shape) const {
   if (!variant_.residual) return nullptr;
-  const Tensor residual = input_of(context, kBias + 1);
+  const Tensor residual = input_of(context, variant_.inputs + kBias + 1);
   if (residual.shape != shape) {
     throw std::invalid_argument("residual must have the shape of the output");
   }
@@ -138,32 +160,41 @@ std::shared_ptr<const Plan> Convolution::plan_for(uint32_t height, uint32_t widt
 }
 
 void Convolution::compute(OrtKernelContext* context) {
-  const Tensor input = input_of(context, kX);
-  check_input(input.shape);
+  std::vector<Source> sources;
+  const std::vector<int64_t> input = read_sources(context, sources);
   const bool matrix = is_matrix();
-  const auto plan = matrix ? plan_for(1, 1)
-                           : plan_for(image_size(input.shape[2]), image_size(input.shape[3]));
-  std::vector<int64_t> shape{input.shape[0], int64_t{layer_.out_channels}};
+  const auto plan =
+      matrix ? plan_for(1, 1) : plan_for(image_size(input[2]), image_size(input[3]));
+  std::vector<int64_t> shape{input[0], int64_t{layer_.out_channels}};
   if (!matrix) shape.insert(shape.end(), {int64_t{plan->out_height}, int64_t{plan->out_width}});
   const float* residual = residual_of(context, shape);
   float* output = output_of(context, shape);
   run({layer_, set_, *plan, variant_.epilogue, context, static_cast<size_t>(shape[0]),
-       static_cast<const float*>(input.data), residual, output});
+       std::move(sources), residual, output});
 }
 
 struct NamedBase {
-  const char* name;
+  std::string name;
   Base base;
+  uint32_t inputs;
   bool may_relu_input;
   bool may_add;
 };
 
-constexpr NamedBase kBases[] = {{"SparseConv", Base::kConv, true, true},
-                                {"SparseConvPositions", Base::kPositions, true, false},
-                                {"SparseGemm", Base::kGemm, false, false}};
+std::vector<NamedBase> bases() {
+  std::vector<NamedBase> found{{"SparseConv", Base::kConv, 1, true, true},
+                               {"SparseConvPositions", Base::kPositions, 1, true, false},
+                               {"SparseGemm", Base::kGemm, 1, false, false}};
+  for (uint32_t inputs = 2; inputs <= kMaxInputs; ++inputs) {
+    found.push_back(
+        {"SparseConvConcat" + std::to_string(inputs), Base::kConv, inputs, true, false});
+  }
+  return found;
+}
 
 OperatorDefinition define(std::string name, const Variant& variant, const InstructionSet& set) {
-  std::vector<int> inputs{kFloat, kFloat, kInt32, kFloat};
+  std::vector<int> inputs(variant.inputs, kFloat);
+  inputs.insert(inputs.end(), {kFloat, kInt32, kFloat});
   if (variant.base == Base::kPositions) inputs.insert(inputs.end(), {kInt32, kFloat});
   if (variant.residual) inputs.push_back(kFloat);
   return {std::move(name), std::move(inputs), [&set, variant](const OrtKernelInfo* info) {
@@ -175,7 +206,7 @@ OperatorDefinition define(std::string name, const Variant& variant, const Instru
 
 std::vector<OperatorDefinition> conv_operators(const InstructionSet& set) {
   std::vector<OperatorDefinition> operators;
-  for (const NamedBase& base : kBases) {
+  for (const NamedBase& base : bases()) {
     for (const bool relu_input : {false, true}) {
       if (relu_input && !base.may_relu_input) continue;
       for (const bool residual : {false, true}) {
@@ -184,7 +215,7 @@ std::vector<OperatorDefinition> conv_operators(const InstructionSet& set) {
           const std::string name = std::string(relu_input ? "Relu" : "") + base.name +
                                    (residual ? "Add" : "") + named.suffix;
           operators.push_back(
-              define(name, {base.base, relu_input, residual, named.epilogue}, set));
+              define(name, {base.base, base.inputs, relu_input, residual, named.epilogue}, set));
         }
       }
     }

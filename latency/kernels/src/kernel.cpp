@@ -48,7 +48,8 @@ struct Tail {
         epilogue.activate(values, 4);
         result = load<4>(values);
       }
-      for (uint32_t r = 0; r < rows; ++r) work.output[first + r * work.output_plane + i] = result[r];
+      float* output = work.output + first + i;
+      for (uint32_t r = 0; r < rows; ++r) output[r * work.output_plane] = result[r];
     }
   }
 };
@@ -73,25 +74,30 @@ EDGEWRIGHT_INLINE void finish_row(const Work& work, const Panel& panel, size_t r
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) sum[v] = picked[v];
   }
-  if (work.residual != nullptr) {
-#pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) {
-      const size_t place = Flat ? panel.output[0] + v * Lanes : panel.output[v];
-      sum[v] += load<Lanes>(work.residual + row + place);
-    }
-  }
   const V lowest = V{} + work.epilogue.lowest;
-  const V highest = V{} + work.epilogue.highest;
+  if (work.is_plain) {
 #pragma GCC unroll 16
-  for (int v = 0; v < Vectors; ++v) sum[v] = at_most(at_least(sum[v], lowest), highest);
-  if (work.epilogue.activate != nullptr) {
-    // A copy: the accumulators themselves have no address, they are registers.
-    float values[Vectors * Lanes];
+    for (int v = 0; v < Vectors; ++v) sum[v] = at_least(sum[v], lowest);
+  } else {
+    const float* residual = work.residual == nullptr ? nullptr : work.residual + row;
+    if (residual != nullptr) {
 #pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) store<Lanes>(values + v * Lanes, sum[v]);
-    work.epilogue.activate(values, Vectors * Lanes);
+      for (int v = 0; v < Vectors; ++v) {
+        sum[v] += load<Lanes>(residual + (Flat ? panel.output[0] + v * Lanes : panel.output[v]));
+      }
+    }
+    const V highest = V{} + work.epilogue.highest;
 #pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) sum[v] = load<Lanes>(values + v * Lanes);
+    for (int v = 0; v < Vectors; ++v) sum[v] = at_most(at_least(sum[v], lowest), highest);
+    if (work.epilogue.activate != nullptr) {
+      // A copy: the accumulators themselves have no address, they are registers.
+      float values[Vectors * Lanes];
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) store<Lanes>(values + v * Lanes, sum[v]);
+      work.epilogue.activate(values, Vectors * Lanes);
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) sum[v] = load<Lanes>(values + v * Lanes);
+    }
   }
 #pragma GCC unroll 16
   for (int v = 0; v < Vectors; ++v) {
@@ -169,9 +175,13 @@ EDGEWRIGHT_INLINE Vector<4>::type sum_pixel(const float* weight, const uint32_t*
     Vector<4>::type sum[kSums]{};
     for (; end - offset >= kSums; offset += kSums, weight += kSums * Rows) {
 #pragma GCC unroll 4
-      for (int i = 0; i < kSums; ++i) sum[i] += load<Rows>(weight + i * Rows) * read<Relu>(x[offset[i]]);
+      for (int i = 0; i < kSums; ++i) {
+        sum[i] += load<Rows>(weight + i * Rows) * read<Relu>(x[offset[i]]);
+      }
     }
-    for (; offset != end; ++offset, weight += Rows) sum[0] += load<Rows>(weight) * read<Relu>(x[*offset]);
+    for (; offset != end; ++offset, weight += Rows) {
+      sum[0] += load<Rows>(weight) * read<Relu>(x[*offset]);
+    }
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
   }
 }
@@ -233,8 +243,8 @@ KernelFunction find_pixels(const Choice& choice) {
 KernelFunction find(const Choice& choice) {
   if (choice.lanes == kLanes) return with_lanes<kLanes>(choice);
   if (choice.lanes == 4) return with_lanes<4>(choice);
-  if (choice.lanes == 1) return choice.relu ? find_pixels<true>(choice) : find_pixels<false>(choice);
-  return nullptr;
+  if (choice.lanes != 1) return nullptr;
+  return choice.relu ? find_pixels<true>(choice) : find_pixels<false>(choice);
 }
 
 }  // namespace

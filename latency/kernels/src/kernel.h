@@ -58,6 +58,7 @@ struct Work {
   float* output;
   size_t output_plane;  // elements from one output channel to the next
   Epilogue epilogue;
+  bool is_plain;  // no residual, nothing but a clamp from below: one decision for the common case
 };
 
 // Rows of `before` zeros, `count` elements that are `stride` apart in the source, `after` zeros.

@@ -6,6 +6,8 @@
 namespace edgewright {
 namespace {
 
+constexpr double kCostOfTail1 = 0.25;      // of a vector; in instructions
+constexpr double kCostOfTail4 = 0.6;
 constexpr size_t kGroupBytes = 64 * 1024;  // input that a group of panels may read
 
 uint32_t lanes_for(const InstructionSet& set, size_t pixels) {
@@ -130,6 +132,14 @@ bool pick_pixels(const Line& line, size_t lanes, size_t vectors, Panel& panel, P
 }
 
 }  // namespace
+
+double vectors_of_run(const Layer& layer, const InstructionSet& set, size_t length) {
+  const Form form = tail_form(layer, set, {length, 1, 0});
+  const auto whole = static_cast<double>(length / set.lanes);
+  if (form == Form::kFlatPlus1) return whole + kCostOfTail1;
+  if (form == Form::kFlatPlus4) return whole + kCostOfTail4;
+  return whole + (length % set.lanes > 0 ? 1.0 : 0.0);
+}
 
 Panels make_panels(const Layer& layer, const InstructionSet& set, const Run& run) {
   const uint32_t lanes = lanes_for(set, run.length);

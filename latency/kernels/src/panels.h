@@ -36,6 +36,9 @@ struct Run {
   size_t input_stride;  // elements from one run to the next in a prepared plane
 };
 
+// What one run costs, in vectors; a tail behind the last one costs a part of a vector.
+double vectors_of_run(const Layer& layer, const InstructionSet& set, size_t length);
+
 // Vectors cover each run; the last one of a run overlaps its neighbour instead of reading or
 // writing past the end.
 Panels make_panels(const Layer& layer, const InstructionSet& set, const Run& run);

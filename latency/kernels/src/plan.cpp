@@ -15,10 +15,9 @@ constexpr size_t kCacheLineFloats = 16;
 constexpr size_t kConflictFloats = 256;      // planes this far apart fight for one cache set
 constexpr size_t kWholeBytes = 768 * 1024;   // a prepared image up to this size is one tile
 constexpr size_t kTileBytes = 256 * 1024;    // ... and larger ones are cut into tiles of this
-constexpr size_t kCopiesBytes = 256 * 1024;  // copies for joined rows, at most
 // What preparing costs, in multiplications of one vector; measured on a Zen 4 with AVX-512.
-constexpr size_t kCyclesOfPlane = 60;
-constexpr size_t kCyclesOfVector = 10;
+constexpr double kCyclesOfPlane = 60;
+constexpr double kCyclesOfVector = 10;
 constexpr size_t kItems = 8;                 // pieces of work, at least, so that threads balance
 
 uint32_t out_size(const Layer& layer, int axis, uint64_t size) {
@@ -86,21 +85,21 @@ uint32_t shared_padding(const Window& window, const Axis& axis, uint32_t length,
 }
 
 // Gaps waste lanes; joined rows need a copy of the image for each tap of a row, which pays only
-// while the copies fit the second cache beside everything else.
+// while the copies fit the second cache.
 bool joined_is_cheaper(const Layer& layer, const InstructionSet& set, const Plan& plan,
                        const Layout& gaps) {
   const Window& window = layer.window;
   const size_t pixels = size_t{plan.out_height} * plan.out_width;
   const size_t elements = size_t{plan.out_height - 1} * gaps.row_stride + plan.out_width;
-  const size_t vectors = (pixels + set.lanes - 1) / set.lanes;
-  const size_t wasted = (elements + set.lanes - 1) / set.lanes - vectors;
+  const double vectors = vectors_of_run(layer, set, pixels);
+  const double wasted = (elements + set.lanes - 1) / set.lanes - vectors;
   const size_t planes = size_t{layer.in_channels} * plan.y.starts.size();
   const size_t views = window.size[1];
   const size_t rows = plan.out_height + plan.y.max_shift;
-  if (planes * views * rows * plan.out_width * sizeof(float) > kCopiesBytes) return false;
-  const size_t extra = planes * (views - gaps.x.starts.size());
-  return wasted * layer.rows * layer.taps.size() >
-         extra * (kCyclesOfPlane + kCyclesOfVector * vectors);
+  if (planes * views * rows * plan.out_width * sizeof(float) > kWholeBytes) return false;
+  const auto extra = static_cast<double>(planes * (views - gaps.x.starts.size()));
+  const auto products = static_cast<double>(layer.rows * layer.taps.size());
+  return wasted * products > extra * (kCyclesOfPlane + kCyclesOfVector * vectors);
 }
 
 Layout layout_for(const Layer& layer, const InstructionSet& set, const Plan& plan) {
@@ -171,8 +170,9 @@ bool lay_out_tiles(const Layer& layer, const InstructionSet& set, Layout layout,
   const size_t rows = rows_of_tile(layer, plan);
   plan.tile_rows = static_cast<uint32_t>(rows);
   plan.num_tiles = static_cast<uint32_t>((plan.out_height + rows - 1) / rows);
-  // Vectors that run on over gaps may read past the last row, by less than one of them.
-  const size_t slack = layout.rows == Rows::kGaps ? set.lanes + plan.x.max_shift : 0;
+  // The padding at the end of the last row may be shared with a row that does not exist, and
+  // vectors that run on over gaps may read past that, by less than one of them.
+  const size_t slack = plan.x.max_shift + (layout.rows == Rows::kGaps ? set.lanes : 0);
   plan.plane = padded_plane((rows + plan.y.max_shift) * plan.row_stride + slack);
   if (layer.positions) {
     plan.tiles = panels_of_positions(layer, set, plan);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "parallel.h"
-#include "prepare.h"
 
 namespace edgewright {
 namespace {
@@ -31,7 +30,8 @@ Tile tile_of(const Call& call, size_t index) {
   const TileInput input{call.layer,
                         call.set,
                         plan,
-                        call.input + image * call.input_image(),
+                        call.sources,
+                        image,
                         top,
                         std::min(plan.tile_rows, plan.out_height - top)};
   return {plan.panels_of(number), input,
@@ -63,7 +63,7 @@ void multiply(const Call& call, const Tile& tile, size_t group_index, size_t par
                 call.plan.offsets.data(), call.layer.weights.data(), call.layer.bias.data(),
                 tile.panels.panels.data() + group.first, group.count, tile.panels.picks.data(),
                 input, call.residual == nullptr ? nullptr : call.residual + tile.first,
-                call.output + tile.first, call.output_plane(), call.epilogue});
+                call.output + tile.first, call.output_plane(), call.epilogue, call.is_plain()});
 }
 
 void run_direct(const Call& call) {
@@ -72,7 +72,7 @@ void run_direct(const Call& call) {
   parallel_for(call.context, call.batch * per_image, [&](size_t item) {
     const Tile tile = tile_of(call, item / per_image);
     const size_t piece = item % per_image;
-    multiply(call, tile, piece / parts, piece % parts, tile.input.image);
+    multiply(call, tile, piece / parts, piece % parts, tile.input.plane_of(0));
   });
 }
 

@@ -1,7 +1,9 @@
 // One run of a convolution: inputs are prepared, tiles multiplied, on the session's own threads.
 #pragma once
 
-#include "plan.h"
+#include <cmath>
+
+#include "prepare.h"
 
 namespace edgewright {
 
@@ -12,14 +14,14 @@ struct Call {
   const Epilogue& epilogue;
   OrtKernelContext* context;
   size_t batch;
-  const float* input;
+  std::vector<Source> sources;
   const float* residual;  // of the output's shape, or null
   float* output;
 
-  size_t input_image() const {
-    return size_t{layer.in_channels} * plan.height * plan.width;
-  }
   size_t output_plane() const { return size_t{plan.out_height} * plan.out_width; }
+  bool is_plain() const {
+    return residual == nullptr && epilogue.activate == nullptr && std::isinf(epilogue.highest);
+  }
   size_t output_image() const { return layer.out_channels * output_plane(); }
 };
 

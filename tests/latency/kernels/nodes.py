@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper
 from latency.kernels import library_path
 from latency.kernels.library import DOMAIN
 from latency.lowering.build import IR_VERSION, OPSET
+from latency.lowering.fallback_conv import MAX_CONCAT_INPUTS
 from latency.lowering.library import opset_imports
 
 NODE = "the-node"
@@ -114,12 +115,12 @@ def _sparse(rng: Rng, rows: int, blocks: int, places: int) -> Tensors:
     return {"values": _floats(rng, count, rows), "indices": indices}
 
 
-def sparse_conv(rng: Rng) -> Node:
-    """Return a sparse convolution."""
+def sparse_conv(rng: Rng, least_channels: int = 1) -> Node:
+    """Return a sparse convolution that reads at least some channels."""
     kernel, rows = int(rng.choice([1, 3, 5])), int(rng.choice([1, 4]))
     group = int(rng.choice(GROUPS))
     out_channels = 8 if group == 2 else int(rng.integers(1, 12))
-    channels = int(rng.integers(1, 5))  # of each group
+    channels = int(rng.integers(least_channels, least_channels + 4))  # of each group
     batch, size, window = int(rng.integers(1, 3)), _image_size(rng), _window(rng, kernel)
     constants = _sparse(rng, rows, -(-out_channels // rows), channels * kernel * kernel)
     return Node(
@@ -152,6 +153,27 @@ def sparse_conv_positions(rng: Rng) -> Node:
         order=(*conv.order, "positions", "fill"),
         output_shape=conv.output_shape,
     )
+
+
+def _concat(count: int) -> Callable[[Rng], Node]:
+    def make(rng: Rng) -> Node:
+        conv = sparse_conv(rng, count)
+        while conv.attributes["group"] != 1:
+            conv = sparse_conv(rng, count)
+        channels = conv.inputs["x"].shape[1]
+        cuts = np.sort(rng.choice(np.arange(1, channels), size=count - 1, replace=False))
+        parts = np.split(conv.inputs["x"], cuts, axis=1)
+        names = [f"x{index}" for index in range(count)]
+        return Node(
+            op_type=f"SparseConvConcat{count}",
+            attributes=conv.attributes,
+            inputs={name: part.copy() for name, part in zip(names, parts, strict=True)},
+            constants=conv.constants,
+            order=(*names, *conv.order[1:]),
+            output_shape=conv.output_shape,
+        )
+
+    return make
 
 
 def sparse_gemm(rng: Rng) -> Node:
@@ -218,6 +240,7 @@ def global_average_pool(rng: Rng) -> Node:
 BASES: dict[str, Callable[[Rng], Node]] = {
     "SparseConv": sparse_conv,
     "SparseConvPositions": sparse_conv_positions,
+    **{f"SparseConvConcat{count}": _concat(count) for count in range(2, MAX_CONCAT_INPUTS + 1)},
     "SparseGemm": sparse_gemm,
     "DepthwiseConv": depthwise_conv,
     "MaxPool": _pool("MaxPool"),

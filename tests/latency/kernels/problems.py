@@ -125,14 +125,17 @@ def one_node_model(
     tensors: dict[str, npt.NDArray[np.generic]],
     shapes: dict[str, tuple[int | str, ...]],
     functions: list[onnx.FunctionProto] | None = None,
+    *,
+    joined: int = 1,
 ) -> bytes:
     """Return a model of one node of the library, whatever its attributes and tensors are.
 
-    `shapes`: of the inputs that are no initialisers; the first comes first, others last.
+    `shapes`: of the inputs that are no initialisers; the first `joined` come first, others last.
     """
-    first, *others = shapes
+    first, others = list(shapes)[:joined], list(shapes)[joined:]
+    rank = len(shapes[first[0]])
     node = helper.make_node(
-        op_type, [first, *tensors, *others], ["y"], name=NODE, domain=DOMAIN, **attributes
+        op_type, [*first, *tensors, *others], ["y"], name=NODE, domain=DOMAIN, **attributes
     )
     float32 = onnx.TensorProto.FLOAT
     graph = helper.make_graph(
@@ -142,7 +145,7 @@ def one_node_model(
             helper.make_tensor_value_info(name, float32, list(shape))
             for name, shape in shapes.items()
         ],
-        [helper.make_tensor_value_info("y", float32, [None] * len(shapes[first]))],
+        [helper.make_tensor_value_info("y", float32, [None] * rank)],
         initializer=[numpy_helper.from_array(array, name) for name, array in tensors.items()],
     )
     model = helper.make_model(

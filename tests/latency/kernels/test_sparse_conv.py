@@ -171,3 +171,22 @@ def test_narrower_instruction_sets(name: str) -> None:
     if "names no instruction set of this machine" in answer.stderr:
         pytest.skip(f"this processor has no {name}")
     assert answer.stdout == "60 problems\n", answer.stderr
+
+
+@pytest.mark.parametrize("size", [16, 32])
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_padding_that_rows_share_is_within_the_prepared_image(size: int, dilation: int) -> None:
+    # Rows of whole vectors share their padding; behind the last one it needs room of its own,
+    # which only a sanitizer or the allocator's own checks see.
+    pad = 2 * dilation
+    problem = Problem(
+        out_channels=4,
+        in_channels=1,
+        size=(size, size),
+        kernel=(5, 5),
+        dilations=(dilation, dilation),
+        pads=(pad, pad, pad, pad),
+        density=0.5,
+    )
+    feed = problem.feed()
+    assert_close(run(problem, feed), expected(problem, feed))
