@@ -11,7 +11,7 @@ DOMAIN = "ai.edgewright"
 DOMAIN_VERSION = 1
 ENVIRONMENT_VARIABLE = "EDGEWRIGHT_KERNELS_LIBRARY"
 
-_FILE = "libedgewright_kernels.so"
+LIBRARY_FILE = "libedgewright_kernels.so"
 
 
 class SessionOptions(Protocol):
@@ -38,7 +38,7 @@ def library_path() -> Path | None:
         return path.resolve()
     installed = Path(sysconfig.get_path("platlib"), "latency", "kernels")
     for folder in (Path(__file__).parent, installed):
-        path = folder / _FILE
+        path = folder / LIBRARY_FILE
         if path.is_file():
             return path.resolve()
     return None

@@ -62,7 +62,7 @@ def report_lines(result: DemoResult, seconds: float, peak_bytes: int | None) -> 
 
 def _comparison_lines(certificate: dict[str, Any]) -> Iterator[str]:
     """Yield the regime, and how much faster the file is than its rivals, timed in turns."""
-    library = certificate["operator_library"]
+    library = certificate["operator_library"]["version"]
     runs = (
         f"operator library {library}" if certificate["regime"] == "library" else "stock operators"
     )

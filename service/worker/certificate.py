@@ -42,6 +42,7 @@ class CertificateFacts:
     measurements: dict[str, NetworkMeasurement]  # by name, in the order in which they were made
     model_measurement: str  # the name of the one that counts
     comparison: str  # ... and of the one in turns with the network's rivals
+    library_sha256: str | None = None  # of the operator library that is delivered with the file
 
     @property
     def genotype(self) -> dict[str, Any]:
@@ -82,7 +83,10 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
         "verdict": _verdict(measured["latency_ms"], budget_ms),
         "measured": measured,
         "regime": facts.exported["regime"],
-        "operator_library": facts.device.target.operator_library,
+        "operator_library": {
+            "version": facts.device.target.operator_library,
+            "sha256": facts.library_sha256,
+        },
         "compared": _compared(facts.measurements[facts.comparison]),
         "predicted": facts.exported["prediction"],
         "predicted_before_training": facts.derived["prediction"],

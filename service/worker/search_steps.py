@@ -1,9 +1,13 @@
 """The steps of a search that are no training: checks, measurements, the end."""
 
 import json
+import platform
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from latency.graph import NetworkGraph
+from latency.kernels.library import LIBRARY_FILE, library_path, library_version
 from latency.measurement import Rivals
 from latency.messages import VerifyWork
 from latency.operator import Regime
@@ -25,6 +29,7 @@ from service.worker.stage_results import read_request, read_result, round_folder
 _COMPARED_PROCESSES = 7
 _MARGIN = 0.99  # the next round aims this much below what the measurement asks for
 _MEDIA_TYPES = {
+    LIBRARY_FILE: "application/octet-stream",
     "model.onnx": "application/octet-stream",
     "genotype.json": "application/json",
     "certificate.json": "application/json",
@@ -129,13 +134,17 @@ def finish(flow: Flow, number: int) -> None:
     """Step: store genotype and certificate, and end the job: done, or over budget."""
     with flow.context.database.reading() as session:
         facts = CertificateFacts.collect(session, flow, number)
-    text = json.dumps(certificate(facts), indent=2, sort_keys=True) + "\n"
-    folder = round_folder(flow, number)
+    store, folder = flow.context.store, round_folder(flow, number)
     files = {
-        "model.onnx": flow.context.store.add_file(folder / "model.onnx"),
-        "genotype.json": flow.context.store.add_file(folder / "genotype.json"),
-        "certificate.json": flow.context.store.add_bytes(text.encode()),
+        "model.onnx": store.add_file(folder / "model.onnx"),
+        "genotype.json": store.add_file(folder / "genotype.json"),
     }
+    library = _library_of(facts)
+    if library is not None:
+        files[LIBRARY_FILE] = store.add_file(library)
+        facts = replace(facts, library_sha256=files[LIBRARY_FILE].sha256)
+    text = json.dumps(certificate(facts), indent=2, sort_keys=True) + "\n"
+    files["certificate.json"] = store.add_bytes(text.encode())
     with flow.job() as (session, job):
         now = flow.context.clock()
         for name, stored in files.items():
@@ -148,3 +157,14 @@ def finish(flow: Flow, number: int) -> None:
             return
         job.error = {"code": "over-budget", "message": content["verdict"]}
         move(session, job, JobState.FAILED, now, {"error": job.error})
+
+
+def _library_of(facts: CertificateFacts) -> Path | None:
+    """Return the operator library that the file was measured with, where this machine has it.
+
+    A device of another kind has a library of its own, which came with its agent.
+    """
+    target = facts.device.target
+    here = (platform.machine(), library_version())
+    same = here == (target.facts.machine, target.operator_library)
+    return library_path() if same and facts.exported["regime"] == Regime.LIBRARY else None

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from latency.kernels.library import ENVIRONMENT_VARIABLE
 from service.client import Client
 from service.processes import spawn, stop
 
@@ -26,7 +27,10 @@ class Installation:
         self.data_dir = folder / "data"
         self.url = f"http://127.0.0.1:{_free_port()}"
         self._environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("EDGEWRIGHT_")
+            name: value
+            for name, value in os.environ.items()
+            # Nothing of an installation beside this one, but the same operator library.
+            if not name.startswith("EDGEWRIGHT_") or name == ENVIRONMENT_VARIABLE
         } | {"PYTHONPATH": str(ROOT)}
         self._server: subprocess.Popen[bytes] | None = None
         self._agent: subprocess.Popen[bytes] | None = None

@@ -11,6 +11,8 @@ from typing import Any
 import onnxruntime
 import pytest
 
+from latency.kernels.library import LIBRARY_FILE, library_path, library_version
+from latency.target import STOCK_LIBRARY
 from search.space.genotype import Genotype
 from service.client import Client
 from service.client.errors import BudgetInfeasibleError
@@ -87,13 +89,36 @@ def test_the_certificate_states_what_was_measured(
     assert table.error.networks == 4
 
 
+def test_the_certificate_compares_the_file_with_its_rivals(
+    client: Client, finished: tuple[JobRead, list[dict[str, Any]]]
+) -> None:
+    job, _ = finished
+    certificate = client.candidates(job.id)[0].certificate
+    library = certificate["operator_library"]
+    assert library["version"] == (library_version() or STOCK_LIBRARY)
+    rivals = {"dense_parent"}
+    if certificate["regime"] == "library":
+        rivals.add("without_library")
+        digest = hashlib.sha256(Path(str(library_path())).read_bytes()).hexdigest()
+        assert library["sha256"] == digest
+    compared = certificate["compared"]
+    assert set(compared) == {"latency_ms"} | rivals
+    for name in rivals:
+        faster = compared[name]["speed_up"]
+        assert faster["processes"] == 7
+        assert 0 < faster["low"] <= faster["ratio"] <= faster["high"]
+    table = client.table(certificate["table"]["id"])
+    assert (table.library_error is None) == (library_path() is None)
+
+
 def test_the_downloaded_model_runs_in_a_plain_session(
     client: Client, finished: tuple[JobRead, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     job, _ = finished
     files = client.pull(job.id, tmp_path)
-    assert sorted(files) == ["certificate.json", "genotype.json", "model.onnx"]
     certificate = json.loads(files["certificate.json"].read_text())
+    library = [LIBRARY_FILE] if certificate["regime"] == "library" else []
+    assert sorted(files) == ["certificate.json", "genotype.json", *library, "model.onnx"]
     digest = hashlib.sha256(files["model.onnx"].read_bytes()).hexdigest()
     assert digest == certificate["export"]["sha256"]
     genotype = Genotype.from_dict(json.loads(files["genotype.json"].read_text()))
