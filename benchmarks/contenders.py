@@ -38,6 +38,9 @@ _LAYERS = ((64, 56), (128, 28), (256, 14), (512, 7))  # channels, size: each ove
 _CHAIN = 6
 
 
+CELLS = "dass-"  # what the names of the paper's networks begin with
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sparse:
     """A sparse form of a network in the operator library."""
@@ -58,7 +61,7 @@ def networks() -> dict[str, Callable[[], NetworkGraph]]:
     def published(percentage: int) -> Callable[[], NetworkGraph]:
         return lambda: build_graph(published_genotype(percentage), task)
 
-    return {**BUILTIN, **{f"dass-{percent}": published(percent) for percent in PERCENTAGES}}
+    return {**BUILTIN, **{f"{CELLS}{percent}": published(percent) for percent in PERCENTAGES}}
 
 
 def choose(names: Iterable[str], only: str) -> list[str]:
@@ -76,11 +79,15 @@ def layer_chains() -> dict[str, NetworkGraph]:
 
 
 class Workshop:
-    """Makes the model files of one network in a folder."""
+    """Makes the model files of one network in a folder.
 
-    def __init__(self, graph: NetworkGraph, folder: Path) -> None:
+    `every_layer`: depthwise convolutions become sparse too, as in the paper of the cells.
+    """
+
+    def __init__(self, graph: NetworkGraph, folder: Path, *, every_layer: bool = False) -> None:
         self._graph = graph
         self._folder = folder
+        self._every_layer = every_layer
 
     def dense(self, threads: int) -> Contender:
         """Return the network in stock ONNX Runtime with every weight kept."""
@@ -126,9 +133,12 @@ class Workshop:
         return path
 
     def _sparse_path(self, form: Sparse) -> Path:
-        sparse = with_sparsity(
-            self._graph, Sparsity(pattern=form.pattern, density=1.0 - form.percent / 100)
+        sparsity = Sparsity(
+            pattern=form.pattern,
+            density=1.0 - form.percent / 100,
+            depthwise=self._every_layer,
         )
+        sparse = with_sparsity(self._graph, sparsity)
         return self._write(form.label.replace(" ", "-"), library_form(sparse))
 
     def _write(self, name: str, graph: NetworkGraph) -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bars import FALLBACK_OVER_DENSE, NETWORKS, Verdict, print_verdicts
-from benchmarks.contenders import (
+from benchmarks.contenders import CELLS, (
     DENSE,
     EMPTY,
     FALLBACK,
@@ -86,7 +86,8 @@ def main() -> None:
 
 def _measure(name: str, forms: Sequence[Sparse], threads: int, rounds: int) -> Result:
     with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(networks()[name](), Path(folder))
+        graph, every_layer = networks()[name](), name.startswith(CELLS)
+        workshop = Workshop(graph, Path(folder), every_layer=every_layer)
         contenders = [
             workshop.dense(threads),
             *(workshop.sparse(form, threads) for form in forms),

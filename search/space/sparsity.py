@@ -14,17 +14,22 @@ _FUSED = (OperatorKind.RELU, OperatorKind.ADD)
 
 @dataclass(frozen=True, kw_only=True)
 class Sparsity:
-    """The pattern, and the fraction of weights that every sparse layer is planned to keep."""
+    """The pattern, and the fraction of weights that every sparse layer is planned to keep.
+
+    Depthwise convolutions hold few weights, and one that loses a filter loses its channel; so they
+    stay dense unless asked for, and are then pruned weight by weight.
+    """
 
     pattern: SparsityPattern
     density: float
+    depthwise: bool = False
 
 
 def with_sparsity(graph: NetworkGraph, sparsity: Sparsity) -> NetworkGraph:
     """Return the graph with every full convolution but the stem, and the classifier, made sparse.
 
-    Depthwise convolutions and whatever reads the image stay dense: they hold few weights, and what
-    is lost there is lost for good.
+    Whatever reads the image stays dense: it holds few weights, and what is lost there is lost for
+    good.
     """
     return replace(graph, nodes=tuple(_sparse_node(node, sparsity) for node in graph.nodes))
 
@@ -35,6 +40,8 @@ def sparse_spec(spec: OperatorSpec, sparsity: Sparsity) -> OperatorSpec:
     A merged factorized reduce keeps a quarter of the density, because three quarters of its
     places are no weights of the network.
     """
+    if spec.is_depthwise and sparsity.depthwise:
+        return replace(spec, pattern=SparsityPattern.UNSTRUCTURED, density=sparsity.density)
     full = spec.kind is OperatorKind.CONV and spec.groups == 1
     if spec.pattern is not SparsityPattern.DENSE or not (full or spec.kind is OperatorKind.LINEAR):
         return spec

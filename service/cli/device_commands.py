@@ -97,6 +97,7 @@ def predict(
         found = api_client.predict(device, network, dataset)
         typer.echo(
             f"{found.latency_ms:.4f} ms (90 %: {found.low_ms:.4f} to {found.high_ms:.4f}), "
-            f"table version {found.table_version}: {found.measured} operators measured, "
-            f"{found.interpolated} interpolated, {found.estimated} estimated"
+            f"in the {found.regime} regime, table version {found.table_version}: "
+            f"{found.measured} operators measured, {found.interpolated} interpolated, "
+            f"{found.estimated} estimated"
         )

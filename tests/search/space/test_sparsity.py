@@ -50,6 +50,9 @@ def test_only_full_layers_become_sparse() -> None:
     assert sparse_spec(reduce_spec(8, 8, 8), PLANNED).density == pytest.approx(0.05)
     for spec in (depthwise_spec(8, 8, kernel=3), plain_spec(OperatorKind.RELU, 8, 8)):
         assert sparse_spec(spec, PLANNED) == spec
+    every = replace(PLANNED, depthwise=True)
+    channelwise = sparse_spec(depthwise_spec(8, 8, kernel=3), every)
+    assert (channelwise.pattern, channelwise.density) == (SparsityPattern.UNSTRUCTURED, 0.2)
     chosen = replace(wide, pattern=SparsityPattern.UNSTRUCTURED, density=0.7)
     assert sparse_spec(chosen, PLANNED) == chosen
 
