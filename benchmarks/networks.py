@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bars import FALLBACK_OVER_DENSE, NETWORKS, Verdict, print_verdicts
-from benchmarks.contenders import CELLS, (
+from benchmarks.contenders import (
+    CELLS,
     DENSE,
     EMPTY,
     FALLBACK,
