@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "activation.h"
 #include "layer.h"
 #include "plan.h"
 #include "run.h"
@@ -211,11 +210,13 @@ std::vector<OperatorDefinition> conv_operators(const InstructionSet& set) {
       if (relu_input && !base.may_relu_input) continue;
       for (const bool residual : {false, true}) {
         if (residual && !base.may_add) continue;
-        for (const NamedEpilogue& named : epilogues(set)) {
+        for (const ActivationSuffix& activation : kActivations) {
           const std::string name = std::string(relu_input ? "Relu" : "") + base.name +
-                                   (residual ? "Add" : "") + named.suffix;
-          operators.push_back(
-              define(name, {base.base, base.inputs, relu_input, residual, named.epilogue}, set));
+                                   (residual ? "Add" : "") + activation.suffix;
+          operators.push_back(define(name,
+                                     {base.base, base.inputs, relu_input, residual,
+                                      epilogue_of(activation.kind)},
+                                     set));
         }
       }
     }

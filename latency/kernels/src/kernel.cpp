@@ -1,16 +1,53 @@
 // Compiled once per instruction set, with EDGEWRIGHT_SET naming it and the flags that enable it.
 #include "kernel.h"
 
-#include "activate.h"
 #include "copy_rows.h"
 #include "vector.h"
+#include "vector_activation.h"
 
 namespace edgewright {
 namespace {
 
-template <bool Relu, typename V>
-EDGEWRIGHT_INLINE V read(V x) {
-  return Relu ? at_least(x, V{}) : x;
+// Values as they are read: all of them, or none below the layer's floor.
+template <bool Clamps, typename V>
+EDGEWRIGHT_INLINE V read(V x, V floor) {
+  return Clamps ? at_least(x, floor) : x;
+}
+
+// Finishes and stores a block of one pixel: its rows are the lanes. `first`: where the block's
+// first row has that pixel.
+__attribute__((noinline)) void finish_pixel(const Work& work, size_t first, uint32_t rows,
+                                            Vector<4>::type sum) {
+  using V = Vector<4>::type;
+  if (work.residual != nullptr) {
+    for (uint32_t r = 0; r < rows; ++r) sum[r] += work.residual[first + r * work.output_plane];
+  }
+  const Epilogue& epilogue = work.epilogue;
+  const V clamped = at_most(at_least(sum, V{} + epilogue.lowest), V{} + epilogue.highest);
+  const V result = activate<4>(epilogue.curve, clamped);
+  for (uint32_t r = 0; r < rows; ++r) work.output[first + r * work.output_plane] = result[r];
+}
+
+// Finishes and stores the rows of a panel with a curve, from sums that lie in memory row by row.
+// Shared by all panels, because the code of a curve is long: only the innermost loops are worth
+// code of their own.
+template <int Lanes>
+__attribute__((noinline)) void finish_curved(const Work& work, const Block& block,
+                                             const Panel& panel, const float* sums, int vectors,
+                                             bool gaps) {
+  for (uint32_t r = 0; r < block.rows; ++r, sums += vectors * Lanes) {
+    const size_t row = (block.channel + r) * work.output_plane;
+    for (int v = 0; v < vectors; ++v) {
+      auto sum = load<Lanes>(sums + v * Lanes);
+      if (gaps) {
+        const auto index = load_integers<Lanes>(work.picks + panel.picks + v * Lanes);
+        sum = pick<Lanes>(load<Lanes>(sums + (v > 0 ? v - 1 : 0) * Lanes), sum, index);
+      }
+      const size_t place = row + panel.output[v];
+      if (work.residual != nullptr) sum += load<Lanes>(work.residual + place);
+      store<Lanes>(work.output + place, activate<Lanes>(work.epilogue.curve, sum));
+    }
+  }
 }
 
 // Single pixels behind the vectors of a panel: the four rows of a block are the lanes.
@@ -23,34 +60,18 @@ struct Tail {
     for (int i = 0; i < Pixels; ++i) sum[i] = load<4>(bias);
   }
 
-  template <bool Relu>
-  EDGEWRIGHT_INLINE void add(const float* weights, const float* x) {
+  template <bool Clamps>
+  EDGEWRIGHT_INLINE void add(const float* weights, const float* x, float floor) {
     if constexpr (Pixels > 0) {
       const V weight = load<4>(weights);
 #pragma GCC unroll 4
-      for (int i = 0; i < Pixels; ++i) sum[i] += weight * read<Relu>(x[i]);
+      for (int i = 0; i < Pixels; ++i) sum[i] += weight * read<Clamps>(x[i], floor);
     }
   }
 
   // `first`: where the block's first row has its first pixel of the tail.
   EDGEWRIGHT_INLINE void finish(const Work& work, size_t first, uint32_t rows) {
-    for (int i = 0; i < Pixels; ++i) {
-      if (work.residual != nullptr) {
-        for (uint32_t r = 0; r < rows; ++r) {
-          sum[i][r] += work.residual[first + r * work.output_plane + i];
-        }
-      }
-      const Epilogue& epilogue = work.epilogue;
-      V result = at_most(at_least(sum[i], V{} + epilogue.lowest), V{} + epilogue.highest);
-      if (epilogue.activate != nullptr) {
-        float values[4];
-        store<4>(values, result);
-        epilogue.activate(values, 4);
-        result = load<4>(values);
-      }
-      float* output = work.output + first + i;
-      for (uint32_t r = 0; r < rows; ++r) output[r * work.output_plane] = result[r];
-    }
+    for (int i = 0; i < Pixels; ++i) finish_pixel(work, first + i, rows, sum[i]);
   }
 };
 
@@ -74,44 +95,54 @@ EDGEWRIGHT_INLINE void finish_row(const Work& work, const Panel& panel, size_t r
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) sum[v] = picked[v];
   }
-  const V lowest = V{} + work.epilogue.lowest;
-  if (work.is_plain) {
+  if (work.residual != nullptr) {
+    const float* residual = work.residual + row;
 #pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) sum[v] = at_least(sum[v], lowest);
-  } else {
-    const float* residual = work.residual == nullptr ? nullptr : work.residual + row;
-    if (residual != nullptr) {
-#pragma GCC unroll 16
-      for (int v = 0; v < Vectors; ++v) {
-        sum[v] += load<Lanes>(residual + (Flat ? panel.output[0] + v * Lanes : panel.output[v]));
-      }
-    }
-    const V highest = V{} + work.epilogue.highest;
-#pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) sum[v] = at_most(at_least(sum[v], lowest), highest);
-    if (work.epilogue.activate != nullptr) {
-      // A copy: the accumulators themselves have no address, they are registers.
-      float values[Vectors * Lanes];
-#pragma GCC unroll 16
-      for (int v = 0; v < Vectors; ++v) store<Lanes>(values + v * Lanes, sum[v]);
-      work.epilogue.activate(values, Vectors * Lanes);
-#pragma GCC unroll 16
-      for (int v = 0; v < Vectors; ++v) sum[v] = load<Lanes>(values + v * Lanes);
+    for (int v = 0; v < Vectors; ++v) {
+      sum[v] += load<Lanes>(residual + (Flat ? panel.output[0] + v * Lanes : panel.output[v]));
     }
   }
+  if (work.is_capped) {
+    const V highest = V{} + work.epilogue.highest;
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) sum[v] = at_most(sum[v], highest);
+  }
+  const V lowest = V{} + work.epilogue.lowest;
 #pragma GCC unroll 16
   for (int v = 0; v < Vectors; ++v) {
     const size_t place = Flat ? panel.output[0] + v * Lanes : panel.output[v];
-    store<Lanes>(work.output + row + place, sum[v]);
+    store<Lanes>(work.output + row + place, at_least(sum[v], lowest));
   }
 }
 
-template <int Lanes, int Rows, int Vectors, Form Shape, bool Relu>
+template <int Lanes, int Rows, int Vectors, Form Shape>
+EDGEWRIGHT_INLINE void finish(const Work& work, const Block& block, const Panel& panel,
+                              typename Vector<Lanes>::type (&sum)[Rows][Vectors]) {
+  if (work.epilogue.curve != ActivationKind::kNone) {
+    // A copy: the accumulators themselves have no address, they are registers.
+    float sums[Rows * Vectors * Lanes];
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) store<Lanes>(sums + (r * Vectors + v) * Lanes, sum[r][v]);
+    }
+    return finish_curved<Lanes>(work, block, panel, sums, Vectors, Shape == Form::kGaps);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r) {
+    if (Rows > 1 && static_cast<uint32_t>(r) >= block.rows) return;
+    finish_row<Lanes, Vectors, Shape>(work, panel, (block.channel + r) * work.output_plane,
+                                      sum[r]);
+  }
+}
+
+template <int Lanes, int Rows, int Vectors, Form Shape, bool Clamps>
 EDGEWRIGHT_INLINE void multiply(const Work& work, const Block& block, const Panel& panel) {
   using V = typename Vector<Lanes>::type;
   constexpr bool Flat = Shape != Form::kScattered;
   const float* start[Flat ? 1 : Vectors];
   for (int v = 0; v < (Flat ? 1 : Vectors); ++v) start[v] = work.input + panel.input[v];
+  const V floor = V{} + work.floor;
 
   V sum[Rows][Vectors];
 #pragma GCC unroll 16
@@ -130,7 +161,7 @@ EDGEWRIGHT_INLINE void multiply(const Work& work, const Block& block, const Pane
       x[v] = load<Lanes>(Flat ? start[0] + offset + v * Lanes : start[Flat ? 0 : v] + offset);
       // Or the compiler reads the vector again for every row, which costs half of the speed
       // wherever loads cross cache lines.
-      x[v] = read<Relu>(x[v]);
+      x[v] = read<Clamps>(x[v], floor);
       if constexpr (Rows > 1) EDGEWRIGHT_PIN(x[v]);
     }
 #pragma GCC unroll 16
@@ -138,113 +169,113 @@ EDGEWRIGHT_INLINE void multiply(const Work& work, const Block& block, const Pane
 #pragma GCC unroll 16
       for (int v = 0; v < Vectors; ++v) sum[r][v] += weight[r] * x[v];
     }
-    tail.template add<Relu>(weight, start[0] + offset + Vectors * Lanes);
+    tail.template add<Clamps>(weight, start[0] + offset + Vectors * Lanes, work.floor);
   }
-  const size_t first = block.channel * work.output_plane;
-  tail.finish(work, first + panel.output[0] + Vectors * Lanes, block.rows);
-#pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
-    if (Rows > 1 && static_cast<uint32_t>(r) >= block.rows) return;
-    finish_row<Lanes, Vectors, Shape>(work, panel, first + r * work.output_plane, sum[r]);
-  }
+  finish<Lanes, Rows, Vectors, Shape>(work, block, panel, sum);
+  const size_t behind = panel.output[0] + Vectors * Lanes;
+  tail.finish(work, block.channel * work.output_plane + behind, block.rows);
 }
 
-template <int Lanes, int Rows, int Vectors, Form Shape, bool Relu>
+template <int Lanes, int Rows, int Vectors, Form Shape, bool Clamps>
 void run(const Work& work) {
   for (size_t b = 0; b < work.num_blocks; ++b) {
     for (size_t p = 0; p < work.num_panels; ++p) {
-      multiply<Lanes, Rows, Vectors, Shape, Relu>(work, work.blocks[b], work.panels[p]);
+      multiply<Lanes, Rows, Vectors, Shape, Clamps>(work, work.blocks[b], work.panels[p]);
     }
   }
 }
 
 // A sum over the taps of a block for one pixel: its rows are the lanes.
-template <int Rows, bool Relu>
+template <int Rows>
 EDGEWRIGHT_INLINE Vector<4>::type sum_pixel(const float* weight, const uint32_t* offset,
-                                            const uint32_t* end, const float* x) {
+                                            const uint32_t* end, const float* x, float floor) {
   constexpr int kSums = 4;  // that do not wait for each other
   if constexpr (Rows == 1) {
     float sum[kSums]{};
     for (; end - offset >= kSums; offset += kSums, weight += kSums) {
 #pragma GCC unroll 4
-      for (int i = 0; i < kSums; ++i) sum[i] += weight[i] * read<Relu>(x[offset[i]]);
+      for (int i = 0; i < kSums; ++i) sum[i] += weight[i] * at_least(x[offset[i]], floor);
     }
-    for (; offset != end; ++offset, ++weight) sum[0] += *weight * read<Relu>(x[*offset]);
+    for (; offset != end; ++offset, ++weight) sum[0] += *weight * at_least(x[*offset], floor);
     return Vector<4>::type{(sum[0] + sum[1]) + (sum[2] + sum[3])};
   } else {
     Vector<4>::type sum[kSums]{};
     for (; end - offset >= kSums; offset += kSums, weight += kSums * Rows) {
 #pragma GCC unroll 4
       for (int i = 0; i < kSums; ++i) {
-        sum[i] += load<Rows>(weight + i * Rows) * read<Relu>(x[offset[i]]);
+        sum[i] += load<Rows>(weight + i * Rows) * at_least(x[offset[i]], floor);
       }
     }
     for (; offset != end; ++offset, weight += Rows) {
-      sum[0] += load<Rows>(weight) * read<Relu>(x[*offset]);
+      sum[0] += load<Rows>(weight) * at_least(x[*offset], floor);
     }
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
   }
 }
 
-template <int Rows, bool Relu>
+template <int Rows>
 void run_pixels(const Work& work) {
   for (size_t b = 0; b < work.num_blocks; ++b) {
     const Block& block = work.blocks[b];
+    const auto bias = load<4>(work.bias + block.channel);
     for (size_t p = 0; p < work.num_panels; ++p) {
-      Tail<1> pixel;
-      pixel.start(work.bias + block.channel);
-      pixel.sum[0] += sum_pixel<Rows, Relu>(work.weights + size_t{block.begin} * Rows,
-                                      work.offsets + block.begin, work.offsets + block.end,
-                                      work.input + work.panels[p].input[0]);
-      pixel.finish(work, block.channel * work.output_plane + work.panels[p].output[0],
-                   block.rows);
+      const auto sum = sum_pixel<Rows>(work.weights + size_t{block.begin} * Rows,
+                                       work.offsets + block.begin, work.offsets + block.end,
+                                       work.input + work.panels[p].input[0], work.floor);
+      finish_pixel(work, block.channel * work.output_plane + work.panels[p].output[0],
+                   block.rows, bias + sum);
     }
   }
 }
 
-template <int Lanes, int Rows, int Vectors, bool Relu>
+// Every function costs a fraction of a second wherever the library is compiled, so there is none
+// but for what large images need: vectors without a floor, and with one.
+template <int Rows, int Vectors, bool Clamps>
 KernelFunction with_form(Form form) {
-  if (form == Form::kScattered) return run<Lanes, Rows, Vectors, Form::kScattered, Relu>;
-  if (form == Form::kFlat) return run<Lanes, Rows, Vectors, Form::kFlat, Relu>;
-  if constexpr (Lanes == kLanes && Vectors > 1 && !Relu) {
-    if (form == Form::kGaps) return run<Lanes, Rows, Vectors, Form::kGaps, Relu>;
+  if (form == Form::kScattered) return run<kLanes, Rows, Vectors, Form::kScattered, Clamps>;
+  if (form == Form::kFlat) return run<kLanes, Rows, Vectors, Form::kFlat, Clamps>;
+  if constexpr (Vectors > 1 && !Clamps) {
+    if (form == Form::kGaps) return run<kLanes, Rows, Vectors, Form::kGaps, Clamps>;
   }
-  if constexpr (Lanes == kLanes && Rows == 4 && Vectors <= kTail) {
-    if (form == Form::kFlatPlus1) return run<Lanes, Rows, Vectors, Form::kFlatPlus1, Relu>;
-    if (form == Form::kFlatPlus4) return run<Lanes, Rows, Vectors, Form::kFlatPlus4, Relu>;
+  if constexpr (Rows == 4 && Vectors <= kTail) {
+    if (form == Form::kFlatPlus1) return run<kLanes, Rows, Vectors, Form::kFlatPlus1, Clamps>;
+    if (form == Form::kFlatPlus4) return run<kLanes, Rows, Vectors, Form::kFlatPlus4, Clamps>;
   }
   return nullptr;
 }
 
-template <int Lanes, int Rows, int Vectors>
-KernelFunction with_vectors(const Choice& choice) {
+template <int Rows, int Vectors>
+KernelFunction find_wide(const Choice& choice) {
   if constexpr (Vectors == 0) {
     return nullptr;
   } else {
-    if (choice.vectors != Vectors) return with_vectors<Lanes, Rows, Vectors - 1>(choice);
-    return choice.relu ? with_form<Lanes, Rows, Vectors, true>(choice.form)
-                       : with_form<Lanes, Rows, Vectors, false>(choice.form);
+    if (choice.vectors != Vectors) return find_wide<Rows, Vectors - 1>(choice);
+    return choice.clamps ? with_form<Rows, Vectors, true>(choice.form)
+                         : with_form<Rows, Vectors, false>(choice.form);
   }
 }
 
-template <int Lanes>
-KernelFunction with_lanes(const Choice& choice) {
-  if (choice.rows == 1) return with_vectors<Lanes, 1, kSingle>(choice);
-  if (choice.rows == 4) return with_vectors<Lanes, 4, kBlock>(choice);
-  return nullptr;
+// Fewer pixels than a vector has lanes: any form is scattered, any floor is applied.
+template <int Rows, int Vectors>
+KernelFunction find_narrow(const Choice& choice) {
+  if constexpr (Vectors == 0) {
+    return nullptr;
+  } else {
+    if (choice.vectors != Vectors) return find_narrow<Rows, Vectors - 1>(choice);
+    return run<4, Rows, Vectors, Form::kScattered, true>;
+  }
 }
 
-template <bool Relu>
-KernelFunction find_pixels(const Choice& choice) {
-  if (choice.vectors != 1) return nullptr;
-  return choice.rows == 1 ? run_pixels<1, Relu> : choice.rows == 4 ? run_pixels<4, Relu> : nullptr;
+template <int Rows, int Vectors>
+KernelFunction find_of_rows(const Choice& choice) {
+  if (choice.lanes == kLanes) return find_wide<Rows, Vectors>(choice);
+  if (kLanes > 4 && choice.lanes == 4) return find_narrow<Rows, kLanes / 4>(choice);
+  return choice.lanes == 1 && choice.vectors == 1 ? run_pixels<Rows> : nullptr;
 }
 
 KernelFunction find(const Choice& choice) {
-  if (choice.lanes == kLanes) return with_lanes<kLanes>(choice);
-  if (choice.lanes == 4) return with_lanes<4>(choice);
-  if (choice.lanes != 1) return nullptr;
-  return choice.relu ? find_pixels<true>(choice) : find_pixels<false>(choice);
+  if (choice.rows == 1) return find_of_rows<1, kSingle>(choice);
+  return choice.rows == 4 ? find_of_rows<4, kBlock>(choice) : nullptr;
 }
 
 }  // namespace
@@ -253,14 +284,7 @@ KernelFunction find(const Choice& choice) {
 #define EDGEWRIGHT_TEXT(x) EDGEWRIGHT_TEXT2(x)
 
 extern const InstructionSet EDGEWRIGHT_SET;
-const InstructionSet EDGEWRIGHT_SET = {EDGEWRIGHT_TEXT(EDGEWRIGHT_SET),
-                                       kLanes,
-                                       kSingle,
-                                       kBlock,
-                                       kTail,
-                                       find,
-                                       copy_rows,
-                                       activate<Silu>,
-                                       activate<HardSwish>};
+const InstructionSet EDGEWRIGHT_SET = {
+    EDGEWRIGHT_TEXT(EDGEWRIGHT_SET), kLanes, kSingle, kBlock, kTail, find, copy_rows};
 
 }  // namespace edgewright

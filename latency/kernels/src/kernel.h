@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "activation_kind.h"
+
 namespace edgewright {
 
 constexpr int kMaxVectors = 12;
@@ -35,13 +37,6 @@ struct Panel {
   uint32_t picks;                // kGaps: where the panel's indices start in Work::picks
 };
 
-// What happens to a sum before it is stored.
-struct Epilogue {
-  float lowest;  // results are clamped: from 0 for ReLU, from -infinity for none
-  float highest;
-  void (*activate)(float* values, size_t count);  // what is more than a clamp, or null
-};
-
 struct Work {
   const Block* blocks;
   size_t num_blocks;
@@ -57,8 +52,9 @@ struct Work {
   const float* residual;  // added to the sums, lies like the output; or null
   float* output;
   size_t output_plane;  // elements from one output channel to the next
-  Epilogue epilogue;
-  bool is_plain;  // no residual, nothing but a clamp from below: one decision for the common case
+  Epilogue epilogue;  // what happens to a sum before it is stored
+  bool is_capped;  // the epilogue has a highest value
+  float floor;     // values that are read are clamped from below, where the kernel was chosen to
 };
 
 // Rows of `before` zeros, `count` elements that are `stride` apart in the source, `after` zeros.
@@ -82,20 +78,20 @@ struct Choice {
   uint32_t rows;     // of a block
   uint32_t vectors;  // of a panel
   Form form;
-  bool relu;  // on the input as it is read; never with kGaps
+  bool clamps;  // values from below as they are read; never with kGaps
 };
 
 struct InstructionSet {
   const char* name;
-  uint32_t lanes;  // floats of a vector; panels with vectors of 4 lanes and single pixels exist too
+  // Floats of a vector. Panels with fewer pixels have up to lanes / 4 vectors of 4 lanes, or one
+  // pixel.
+  uint32_t lanes;
   // Vectors of a panel, at most, for unstructured weights and for blocks of four rows.
   uint32_t max_vectors_single;
   uint32_t max_vectors_block;
   uint32_t max_vectors_tail;  // ... and for blocks of four rows with a tail
   KernelFunction (*find)(const Choice&);  // null when there is none
   void (*copy_rows)(const RowCopy&);
-  void (*silu)(float* values, size_t count);
-  void (*hard_swish)(float* values, size_t count);
 };
 
 }  // namespace edgewright

@@ -5,29 +5,14 @@
 #include <stdexcept>
 #include <string>
 
+#include "ranges.h"
+
 namespace edgewright {
 namespace {
 
-constexpr int64_t kMaxSize = 65536;  // of any dimension, stride, dilation or padding
 constexpr size_t kWorkOfAnEmptyBlock = 4;  // in taps: storing the results costs about that
 
 [[noreturn]] void refuse(const std::string& message) { throw std::invalid_argument(message); }
-
-uint32_t in_range(int64_t value, int64_t lowest, const char* what) {
-  if (value < lowest || value > kMaxSize) {
-    refuse(std::string(what) + " must be from " + std::to_string(lowest) + " to " +
-           std::to_string(kMaxSize) + ", got " + std::to_string(value));
-  }
-  return static_cast<uint32_t>(value);
-}
-
-template <size_t Count>
-std::array<uint32_t, Count> all_in_range(const std::vector<int64_t>& values, int64_t lowest,
-                                         const char* what) {
-  std::array<uint32_t, Count> checked{};
-  for (size_t i = 0; i < Count; ++i) checked[i] = in_range(values.at(i), lowest, what);
-  return checked;
-}
 
 void check_shapes(const LayerSource& source, const Layer& layer) {
   const auto& values = source.values.shape;

@@ -17,6 +17,7 @@ uint32_t lanes_for(const InstructionSet& set, size_t pixels) {
 
 size_t max_vectors(const Layer& layer, const InstructionSet& set, uint32_t lanes) {
   if (lanes == 1) return 1;
+  if (lanes < set.lanes) return set.lanes / lanes;
   return layer.rows == 1 ? set.max_vectors_single : set.max_vectors_block;
 }
 

@@ -1,12 +1,14 @@
 #include "run.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "parallel.h"
 
 namespace edgewright {
 namespace {
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr size_t kManyTiles = 8;      // from here on threads take whole tiles
 constexpr size_t kPrepareChunk = 16;  // planes that are prepared as one piece of work
 
@@ -63,7 +65,9 @@ void multiply(const Call& call, const Tile& tile, size_t group_index, size_t par
                 call.plan.offsets.data(), call.layer.weights.data(), call.layer.bias.data(),
                 tile.panels.panels.data() + group.first, group.count, tile.panels.picks.data(),
                 input, call.residual == nullptr ? nullptr : call.residual + tile.first,
-                call.output + tile.first, call.output_plane(), call.epilogue, call.is_plain()});
+                call.output + tile.first, call.output_plane(), call.epilogue,
+                call.epilogue.highest < kInfinity,
+                call.layer.relu_direct() ? 0.0f : -kInfinity});
 }
 
 void run_direct(const Call& call) {

@@ -1,8 +1,6 @@
 // One run of a convolution: inputs are prepared, tiles multiplied, on the session's own threads.
 #pragma once
 
-#include <cmath>
-
 #include "prepare.h"
 
 namespace edgewright {
@@ -19,9 +17,6 @@ struct Call {
   float* output;
 
   size_t output_plane() const { return size_t{plan.out_height} * plan.out_width; }
-  bool is_plain() const {
-    return residual == nullptr && epilogue.activate == nullptr && std::isinf(epilogue.highest);
-  }
   size_t output_image() const { return layer.out_channels * output_plane(); }
 };
 

@@ -50,7 +50,7 @@ inline typename Vector<Lanes>::type activate(ActivationKind kind,
     case ActivationKind::kSilu:
       return x / (exponential<Lanes>(-x) + 1.0f);
     case ActivationKind::kHardSwish:
-      return x * at_most(at_least(x + 3.0f, zero), six) * (1.0f / 6);
+      return x * (at_most(at_least(x + 3.0f, zero), six) * (1.0f / 6));
     case ActivationKind::kNone:
       break;
   }

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency.lowering.window_fallbacks import WINDOW_OP_TYPES, window_fallback
 from tests.latency.kernels.problems import NODE, assert_close, one_node_model, open_session
 from tests.latency.kernels.window_problems import (
     DEPTHWISE,
@@ -180,13 +179,6 @@ def test_one_file_runs_both_ways(problem: WindowProblem, op_type: str) -> None:
     for library in (True, False):
         output = open_session(model, library=library).run(None, {"x": image})[0]
         assert_close(np.asarray(output), expected_windows(problem, image))
-
-
-def test_fallbacks_are_only_there_for_operators_of_the_library() -> None:
-    assert len(DEPTHWISE) == 10
-    assert len(WINDOW_OP_TYPES) == 13
-    with pytest.raises(ValueError, match="no window operator 'SparseConv'"):
-        window_fallback("SparseConv")
 
 
 WEIGHT = np.ones((4, 1, 3, 3), np.float32)

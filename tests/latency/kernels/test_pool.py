@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency.lowering.window_fallbacks import window_fallback
+from latency.lowering.fallbacks import fallback_function
 from tests.latency.kernels.problems import NODE, assert_close, one_node_model, open_session
 from tests.latency.kernels.window_problems import (
     WINDOW_POOLS,
@@ -103,7 +103,7 @@ def run_global(image: Array, *, threads: int = 1, library: bool = True) -> Array
         {},
         {},
         {"x": ("n", "c", "h", "w")},
-        [window_fallback("GlobalAveragePool")],
+        [fallback_function("GlobalAveragePool")],
     )
     onnx.checker.check_model(onnx.load_model_from_string(model))
     session = open_session(model, threads=threads, library=library)

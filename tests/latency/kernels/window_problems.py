@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from latency.lowering.window_fallbacks import WINDOW_OP_TYPES, window_fallback
+from latency.lowering.fallbacks import fallback_function, op_types
 from tests.latency.kernels.problems import one_node_model, open_session
 
 Array = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-DEPTHWISE = tuple(name for name in WINDOW_OP_TYPES if "DepthwiseConv" in name)
+DEPTHWISE = tuple(op_type.name for op_type in op_types("DepthwiseConv"))
 WINDOW_POOLS = ("MaxPool", "AveragePool")
 
 
@@ -117,7 +117,7 @@ def window_model(problem: WindowProblem, *, fallback: bool = False, dynamic: boo
         problem.attributes,
         dict(problem.tensors()),
         {"x": (sizes[0], problem.channels, *sizes[1:])},
-        [window_fallback(problem.op_type)] if fallback else [],
+        [fallback_function(problem.op_type)] if fallback else [],
     )
 
 
