@@ -33,7 +33,7 @@ def test_without_a_library_nothing_is_registered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(library.ENVIRONMENT_VARIABLE, raising=False)
-    monkeypatch.setattr(library, "_FILE", "never-built.so")
+    monkeypatch.setattr(library, "LIBRARY_FILE", "never-built.so")
     assert library_path() is None
     assert register(onnxruntime.SessionOptions()) is False
 
