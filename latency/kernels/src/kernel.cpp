@@ -8,6 +8,21 @@
 namespace edgewright {
 namespace {
 
+// Returns the same pointer, to something that the compiler knows nothing of: it reads what it needs
+// again, or would keep it in vector registers and on the stack, which costs more.
+template <typename T>
+EDGEWRIGHT_INLINE const T* forget(const T* pointer) {
+  asm("" : "+r"(pointer));
+  return pointer;
+}
+
+// What runs where no better instruction set was compiled for need not be fast in every way.
+#if defined(__AVX2__) || defined(__aarch64__)
+constexpr bool kFast = true;
+#else
+constexpr bool kFast = false;
+#endif
+
 // Values as they are read: all of them, or none below the layer's floor.
 template <bool Clamps, typename V>
 EDGEWRIGHT_INLINE V read(V x, V floor) {
@@ -23,18 +38,19 @@ __attribute__((noinline)) void finish_pixel(const Work& work, size_t first, uint
     for (uint32_t r = 0; r < rows; ++r) sum[r] += work.residual[first + r * work.output_plane];
   }
   const Epilogue& epilogue = work.epilogue;
-  const V clamped = at_most(at_least(sum, V{} + epilogue.lowest), V{} + epilogue.highest);
+  const V clamped = at_most(at_least(sum, epilogue.lowest - V{}), epilogue.highest - V{});
   const V result = activate<4>(epilogue.curve, clamped);
   for (uint32_t r = 0; r < rows; ++r) work.output[first + r * work.output_plane] = result[r];
 }
 
-// Finishes and stores the rows of a panel with a curve, from sums that lie in memory row by row.
-// Shared by all panels, because the code of a curve is long: only the innermost loops are worth
-// code of their own.
+// Finishes and stores the rows of a panel, from sums that lie in memory row by row. One function
+// for all panels that end with a curve, because the code of a curve is long.
 template <int Lanes>
-__attribute__((noinline)) void finish_curved(const Work& work, const Block& block,
+__attribute__((noinline)) void finish_from_memory(const Work& work, const Block& block,
                                              const Panel& panel, const float* sums, int vectors,
                                              bool gaps) {
+  const auto lowest = work.epilogue.lowest - typename Vector<Lanes>::type{};
+  const auto highest = work.epilogue.highest - typename Vector<Lanes>::type{};
   for (uint32_t r = 0; r < block.rows; ++r, sums += vectors * Lanes) {
     const size_t row = (block.channel + r) * work.output_plane;
     for (int v = 0; v < vectors; ++v) {
@@ -45,6 +61,7 @@ __attribute__((noinline)) void finish_curved(const Work& work, const Block& bloc
       }
       const size_t place = row + panel.output[v];
       if (work.residual != nullptr) sum += load<Lanes>(work.residual + place);
+      sum = at_most(at_least(sum, lowest), highest);
       store<Lanes>(work.output + place, activate<Lanes>(work.epilogue.curve, sum));
     }
   }
@@ -71,6 +88,14 @@ struct Tail {
 
   // `first`: where the block's first row has its first pixel of the tail.
   EDGEWRIGHT_INLINE void finish(const Work& work, size_t first, uint32_t rows) {
+    if (work.ending == Ending::kPlain && rows == 4) {
+      for (int i = 0; i < Pixels; ++i) {
+        const V result = at_least(sum[i], work.epilogue.lowest - V{});
+        float* output = work.output + first + i;
+        for (int r = 0; r < 4; ++r) output[r * work.output_plane] = result[r];
+      }
+      return;
+    }
     for (int i = 0; i < Pixels; ++i) finish_pixel(work, first + i, rows, sum[i]);
   }
 };
@@ -80,7 +105,7 @@ constexpr int tail_pixels(Form form) {
 }
 
 // Finishes and stores one row of a panel; `row`: where the channel starts in the output.
-template <int Lanes, int Vectors, Form Shape>
+template <int Lanes, int Vectors, Form Shape, Ending End>
 EDGEWRIGHT_INLINE void finish_row(const Work& work, const Panel& panel, size_t row,
                                   typename Vector<Lanes>::type (&sum)[Vectors]) {
   using V = typename Vector<Lanes>::type;
@@ -95,45 +120,51 @@ EDGEWRIGHT_INLINE void finish_row(const Work& work, const Panel& panel, size_t r
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) sum[v] = picked[v];
   }
-  if (work.residual != nullptr) {
-    const float* residual = work.residual + row;
-#pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) {
-      sum[v] += load<Lanes>(residual + (Flat ? panel.output[0] + v * Lanes : panel.output[v]));
-    }
-  }
-  if (work.is_capped) {
-    const V highest = V{} + work.epilogue.highest;
-#pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) sum[v] = at_most(sum[v], highest);
-  }
-  const V lowest = V{} + work.epilogue.lowest;
+  const V lowest = work.epilogue.lowest - V{};
+  const V highest = work.epilogue.highest - V{};
 #pragma GCC unroll 16
   for (int v = 0; v < Vectors; ++v) {
-    const size_t place = Flat ? panel.output[0] + v * Lanes : panel.output[v];
-    store<Lanes>(work.output + row + place, at_least(sum[v], lowest));
+    const size_t place = row + (Flat ? panel.output[0] + v * Lanes : panel.output[v]);
+    if (End == Ending::kAdds) sum[v] += load<Lanes>(work.residual + place);
+    sum[v] = at_least(sum[v], lowest);
+    if (End != Ending::kPlain) sum[v] = at_most(sum[v], highest);
+    store<Lanes>(work.output + place, sum[v]);
   }
 }
 
-template <int Lanes, int Rows, int Vectors, Form Shape>
-EDGEWRIGHT_INLINE void finish(const Work& work, const Block& block, const Panel& panel,
-                              typename Vector<Lanes>::type (&sum)[Rows][Vectors]) {
-  if (work.epilogue.curve != ActivationKind::kNone) {
-    // A copy: the accumulators themselves have no address, they are registers.
-    float sums[Rows * Vectors * Lanes];
-#pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 16
-      for (int v = 0; v < Vectors; ++v) store<Lanes>(sums + (r * Vectors + v) * Lanes, sum[r][v]);
-    }
-    return finish_curved<Lanes>(work, block, panel, sums, Vectors, Shape == Form::kGaps);
-  }
+template <int Lanes, int Rows, int Vectors, Form Shape, Ending End>
+EDGEWRIGHT_INLINE void finish_rows(const Work& work, const Block& block, const Panel& panel,
+                                   typename Vector<Lanes>::type (&sum)[Rows][Vectors]) {
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
     if (Rows > 1 && static_cast<uint32_t>(r) >= block.rows) return;
-    finish_row<Lanes, Vectors, Shape>(work, panel, (block.channel + r) * work.output_plane,
-                                      sum[r]);
+    const size_t row = (block.channel + r) * work.output_plane;
+    finish_row<Lanes, Vectors, Shape, End>(work, panel, row, sum[r]);
   }
+}
+
+// `Often`: whether such panels are often finished with more than a clamp from below, by code of
+// their own.
+template <int Lanes, int Rows, int Vectors, Form Shape, bool Often>
+EDGEWRIGHT_INLINE void finish(const Work& work, const Block& block, const Panel& panel,
+                              typename Vector<Lanes>::type (&sum)[Rows][Vectors]) {
+  if (work.ending == Ending::kPlain) {
+    return finish_rows<Lanes, Rows, Vectors, Shape, Ending::kPlain>(work, block, panel, sum);
+  }
+  if (Often && work.ending == Ending::kCaps) {
+    return finish_rows<Lanes, Rows, Vectors, Shape, Ending::kCaps>(work, block, panel, sum);
+  }
+  if (Often && work.ending == Ending::kAdds) {
+    return finish_rows<Lanes, Rows, Vectors, Shape, Ending::kAdds>(work, block, panel, sum);
+  }
+  // A copy: the accumulators themselves have no address, they are registers.
+  float sums[Rows * Vectors * Lanes];
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) store<Lanes>(sums + (r * Vectors + v) * Lanes, sum[r][v]);
+  }
+  finish_from_memory<Lanes>(work, block, panel, sums, Vectors, Shape == Form::kGaps);
 }
 
 template <int Lanes, int Rows, int Vectors, Form Shape, bool Clamps>
@@ -142,13 +173,13 @@ EDGEWRIGHT_INLINE void multiply(const Work& work, const Block& block, const Pane
   constexpr bool Flat = Shape != Form::kScattered;
   const float* start[Flat ? 1 : Vectors];
   for (int v = 0; v < (Flat ? 1 : Vectors); ++v) start[v] = work.input + panel.input[v];
-  const V floor = V{} + work.floor;
+  const V floor = work.floor - V{};  // V{} + x is no broadcast: it turns -0 into 0
 
   V sum[Rows][Vectors];
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) sum[r][v] = V{} + work.bias[block.channel + r];
+    for (int v = 0; v < Vectors; ++v) sum[r][v] = work.bias[block.channel + r] - V{};
   }
   Tail<tail_pixels(Shape)> tail;
   tail.start(work.bias + block.channel);
@@ -171,16 +202,23 @@ EDGEWRIGHT_INLINE void multiply(const Work& work, const Block& block, const Pane
     }
     tail.template add<Clamps>(weight, start[0] + offset + Vectors * Lanes, work.floor);
   }
-  finish<Lanes, Rows, Vectors, Shape>(work, block, panel, sum);
-  const size_t behind = panel.output[0] + Vectors * Lanes;
-  tail.finish(work, block.channel * work.output_plane + behind, block.rows);
+  // What follows computes its addresses itself, instead of keeping them during the loop.
+  const Work* const whole = forget(&work);
+  const Block* const rows = forget(&block);
+  const Panel* const place = forget(&panel);
+  constexpr bool kOften =
+      kFast && Lanes == kLanes && Shape != Form::kScattered && !Clamps;
+  finish<Lanes, Rows, Vectors, Shape, kOften>(*whole, *rows, *place, sum);
+  const size_t behind = place->output[0] + Vectors * Lanes;
+  tail.finish(*whole, rows->channel * whole->output_plane + behind, rows->rows);
 }
 
 template <int Lanes, int Rows, int Vectors, Form Shape, bool Clamps>
 void run(const Work& work) {
   for (size_t b = 0; b < work.num_blocks; ++b) {
     for (size_t p = 0; p < work.num_panels; ++p) {
-      multiply<Lanes, Rows, Vectors, Shape, Clamps>(work, work.blocks[b], work.panels[p]);
+      const Work* const fresh = forget(&work);  // often there is no next panel to keep it for
+      multiply<Lanes, Rows, Vectors, Shape, Clamps>(*fresh, fresh->blocks[b], fresh->panels[p]);
     }
   }
 }
@@ -237,7 +275,7 @@ KernelFunction with_form(Form form) {
   if constexpr (Vectors > 1 && !Clamps) {
     if (form == Form::kGaps) return run<kLanes, Rows, Vectors, Form::kGaps, Clamps>;
   }
-  if constexpr (Rows == 4 && Vectors <= kTail) {
+  if constexpr (Rows == 4 && Vectors <= kTail && !Clamps) {
     if (form == Form::kFlatPlus1) return run<kLanes, Rows, Vectors, Form::kFlatPlus1, Clamps>;
     if (form == Form::kFlatPlus4) return run<kLanes, Rows, Vectors, Form::kFlatPlus4, Clamps>;
   }

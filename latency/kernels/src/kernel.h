@@ -37,6 +37,15 @@ struct Panel {
   uint32_t picks;                // kGaps: where the panel's indices start in Work::picks
 };
 
+// What happens to sums, as one decision: each has its own code, because branches between the rows
+// of a block cost as much as the work itself.
+enum class Ending {
+  kPlain,  // no residual, nothing but a clamp from below
+  kCaps,   // ... from above too
+  kAdds,   // a residual, and any clamp
+  kBends,  // a curve, and perhaps a residual
+};
+
 struct Work {
   const Block* blocks;
   size_t num_blocks;
@@ -53,7 +62,7 @@ struct Work {
   float* output;
   size_t output_plane;  // elements from one output channel to the next
   Epilogue epilogue;  // what happens to a sum before it is stored
-  bool is_capped;  // the epilogue has a highest value
+  Ending ending;      // what of it there is to do
   float floor;     // values that are read are clamped from below, where the kernel was chosen to
 };
 
@@ -78,7 +87,7 @@ struct Choice {
   uint32_t rows;     // of a block
   uint32_t vectors;  // of a panel
   Form form;
-  bool clamps;  // values from below as they are read; never with kGaps
+  bool clamps;  // values from below as they are read; never with kGaps or a tail
 };
 
 struct InstructionSet {

@@ -47,8 +47,8 @@ Form form_of(const Place* places, size_t count, uint32_t lanes) {
 
 // The form of the last panel when one or four pixels are left over behind whole vectors.
 Form tail_form(const Layer& layer, const InstructionSet& set, const Run& run) {
-  const bool possible =
-      run.count == 1 && run.length > set.lanes && layer.rows > 1 && set.max_vectors_tail > 0;
+  const bool possible = run.count == 1 && run.length > set.lanes && layer.rows > 1 &&
+                        set.max_vectors_tail > 0 && !layer.relu_direct();
   const size_t left = run.length % set.lanes;
   if (possible && left == 1) return Form::kFlatPlus1;
   if (possible && left == 4) return Form::kFlatPlus4;

@@ -66,7 +66,7 @@ void multiply(const Call& call, const Tile& tile, size_t group_index, size_t par
                 tile.panels.panels.data() + group.first, group.count, tile.panels.picks.data(),
                 input, call.residual == nullptr ? nullptr : call.residual + tile.first,
                 call.output + tile.first, call.output_plane(), call.epilogue,
-                call.epilogue.highest < kInfinity,
+                call.ending(),
                 call.layer.relu_direct() ? 0.0f : -kInfinity});
 }
 

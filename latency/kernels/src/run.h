@@ -1,6 +1,8 @@
 // One run of a convolution: inputs are prepared, tiles multiplied, on the session's own threads.
 #pragma once
 
+#include <cmath>
+
 #include "prepare.h"
 
 namespace edgewright {
@@ -17,6 +19,11 @@ struct Call {
   float* output;
 
   size_t output_plane() const { return size_t{plan.out_height} * plan.out_width; }
+  Ending ending() const {
+    if (epilogue.curve != ActivationKind::kNone) return Ending::kBends;
+    if (residual != nullptr) return Ending::kAdds;
+    return std::isinf(epilogue.highest) ? Ending::kPlain : Ending::kCaps;
+  }
   size_t output_image() const { return layer.out_channels * output_plane(); }
 };
 
