@@ -1,6 +1,8 @@
 #include "depthwise.h"
 
+#include <algorithm>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -35,6 +37,39 @@ std::vector<float> transpose(const float* weights, size_t channels, size_t heigh
   return result;
 }
 
+// Lists the taps that are not zero, where that pays: where there are few of them, or where there
+// is no loop for all taps of the window.
+void list_taps(WindowLayer& layer) {
+  const Window& window = layer.task.window;
+  const size_t taps = layer.weights.size() / layer.bias.size();
+  const bool all_taps = has_loop(window);
+  const auto most = static_cast<size_t>(static_cast<double>(taps) * kListedShare);
+  size_t kept = 0;
+  for (size_t channel = 0; channel < layer.bias.size(); ++channel) {
+    const float* weights = layer.weights.data() + channel * taps;
+    const size_t count = taps - static_cast<size_t>(std::count(weights, weights + taps, 0.0f));
+    const bool all = all_taps && count > most;
+    TapRange range{layer.listed_weights.size(), 0, all};
+    for (size_t tap = 0; tap < taps && !all; ++tap) {
+      if (weights[tap] == 0) continue;
+      layer.listed_weights.push_back(weights[tap]);
+      layer.task.listed.push_back(static_cast<uint32_t>(tap));
+    }
+    range.end = layer.listed_weights.size();
+    layer.ranges.push_back(range);
+    kept += count;
+  }
+  const auto work = [&](uint32_t channel) {
+    const TapRange& range = layer.ranges[channel];
+    return range.all ? taps + 1 : range.end - range.begin;
+  };
+  layer.order.resize(layer.ranges.size());
+  std::iota(layer.order.begin(), layer.order.end(), 0u);
+  std::stable_sort(layer.order.begin(), layer.order.end(),
+                   [&](uint32_t a, uint32_t b) { return work(a) < work(b); });
+  layer.task.kept = static_cast<double>(kept) / static_cast<double>(layer.weights.size());
+}
+
 WindowLayer read_layer(const OrtKernelInfo* info, const WindowStyle& style) {
   const Tensor weight = constant_input(info, kWeight, "weight", kFloat);
   const Tensor bias = constant_input(info, kBias, "bias", kFloat);
@@ -53,11 +88,17 @@ WindowLayer read_layer(const OrtKernelInfo* info, const WindowStyle& style) {
   const bool clamps = style.floor > -kInfinity;
   const auto channels = static_cast<size_t>(shape[0]);
   const auto* biases = static_cast<const float*>(bias.data);
-  return {{WindowOp::kConvolve, read_window(info, shape[2], shape[3]), clamps, channels},
-          style,
-          transpose(static_cast<const float*>(weight.data), channels,
-                    static_cast<size_t>(shape[2]), static_cast<size_t>(shape[3])),
-          std::vector<float>(biases, biases + channels)};
+  WindowLayer layer{
+      {WindowOp::kConvolve, read_window(info, shape[2], shape[3]), clamps, channels, 1, {}},
+      style,
+      transpose(static_cast<const float*>(weight.data), channels, static_cast<size_t>(shape[2]),
+                static_cast<size_t>(shape[3])),
+      std::vector<float>(biases, biases + channels),
+      {},
+      {},
+      {}};
+  list_taps(layer);
+  return layer;
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ WindowLayer read_layer(const OrtKernelInfo* info, WindowOp op) {
     }
   }
   const WindowStyle style{-kInfinity, -kInfinity, kInfinity, ActivationKind::kNone};
-  return {{op, window, false, 0}, style, {}, {}};
+  return {{op, window, false, 0, 1, {}}, style, {}, {}, {}, {}, {}};
 }
 
 OperatorDefinition define(const char* name, WindowOp op, const WindowSet& set) {

@@ -3,10 +3,11 @@
 // Included by files that are compiled for different instruction sets: no standard library code
 // may be instantiated here (kernel.h).
 //
-// The fast loop computes a block: up to eight rows of one strip, as many columns as a vector has
-// lanes. It goes down the rows of the input column of the window by column of the window, so that
-// a loaded vector serves all rows of the window while the sums stay in registers. Rows outside of
-// the image are replaced by a neutral row, lanes outside of it are cut off by a mask.
+// Most loops compute a block: up to eight rows of one strip, as many columns as a vector has
+// lanes. They go down the rows of the input column of the window by column of the window, so that
+// a loaded vector serves all rows of the window while the sums stay in registers. The image is
+// read in place, where lanes outside of it are cut off by masks, or from a prepared plane
+// (plane_loop.h).
 #pragma once
 
 #include <stddef.h>
@@ -30,19 +31,33 @@ struct WindowStyle {
   ActivationKind curve;  // kSilu or kHardSwish, else kNone
 };
 
-struct WindowBlock {
-  const float* rows[kMaxInputRows];  // at the first column of the padded input
-  const float* weights;              // [column of the window][row of the window]
-  float bias;
+// Where the results of a block go.
+struct BlockOutput {
   const WindowStyle* style;
-  uint32_t dilation;                 // elements from one column of the window to the next
-  float* output;                     // the first row
-  size_t output_step;                // elements from one row of the block to the next
-  uint32_t count;                    // rows that exist
+  float* output;       // the first row
+  size_t output_step;  // elements from one row of the block to the next
+  uint32_t count;      // rows that exist
   // A vector may run over the end of its row, into the next one, which is written later; but
   // never past this address.
   const float* limit;
+};
+
+struct WindowBlock : BlockOutput {
+  const float* rows[kMaxInputRows];  // at the first column of the padded input
+  const float* weights;              // [column of the window][row of the window]
+  float bias;
   const float* row_scale;            // of sums, per row
+};
+
+// A block of a prepared plane: padded, clamped, and with the columns of each remainder by the
+// stride as a view of their own, so that the taps of neighbouring outputs are neighbours.
+struct PlaneBlock : BlockOutput {
+  const float* input;       // the first column of the first row that it reads
+  size_t step;              // elements from one row of the input to the next, or of the outputs
+  const uint32_t* offsets;  // per column of the window, or per tap
+  const float* weights;     // [column of the window][row of the window], or per tap
+  size_t taps;              // where they are listed
+  float bias;
 };
 
 struct WindowStrip {
@@ -54,15 +69,12 @@ struct WindowStrip {
   const float* scale;    // of sums, per lane
 };
 
-// A block of any window; the input is a prepared plane, so that no tap is outside of it.
-struct WindowPlane {
+// A plane of any pooling; the input is a prepared plane, so that no tap is outside of it.
+struct PoolPlane {
   const float* input;
   size_t input_step;        // elements from one row of outputs to the next
   const uint32_t* offsets;  // per tap
-  const float* weights;     // per tap
   size_t taps;
-  float bias;
-  const WindowStyle* style;
   float* output;
   uint32_t height;
   uint32_t width;
@@ -82,6 +94,21 @@ struct WindowView {
   int64_t left;
   int64_t stride;
   float neutral;     // what padding is
+};
+
+// Rows of an image on their way into a prepared plane.
+struct PlaneRows {
+  const float* source;   // the image
+  const float* limit;    // behind the last element that may be read
+  size_t begin;          // rows [begin, end) are prepared
+  size_t end;
+  size_t width;          // elements of a row of the source
+  uint32_t stride;
+  // Per remainder by the stride: where the image's first row's go, or null; the next row's go
+  // `pitch` elements behind them. A last vector is filled with zeros; there is room for it.
+  float* const* targets;
+  size_t pitch;
+  const int32_t* masks;  // per remainder (1 and 2 only) and lane: which ones of a last vector exist
   float floor;
 };
 
@@ -113,25 +140,35 @@ struct ChannelWork {
 
 using ChannelFunction = void (*)(const ChannelWork&);
 using BlockFunction = void (*)(const WindowBlock&, const WindowStrip&);
+using PlaneFunction = void (*)(const PlaneBlock&, const WindowStrip&);
 
+// In place, 3x3, without dilation.
 struct BlockKey {
   WindowOp op;
   uint32_t lanes;
-  uint32_t kernel;
-  uint32_t row_stride;     // rows of the input from one row of the block to the next
-  uint32_t column_stride;
+  uint32_t stride;
   uint32_t rows;
-  bool general;  // with masks and floor
+  bool masked;
+};
+
+struct PlaneKey {
+  uint32_t lanes;
+  uint32_t kernel;  // 0: the taps are listed
+  uint32_t stride;  // rows of the input from one row of the block to the next
+  uint32_t rows;
 };
 
 struct WindowSet {
   const char* name;
   uint32_t lanes;
-  BlockFunction (*find)(const BlockKey&);  // null: there is none
+  bool has_many_rows;  // find_plane knows blocks of fourteen rows
+  BlockFunction (*find_block)(const BlockKey&);  // null: there is none
+  PlaneFunction (*find_plane)(const PlaneKey&);  // null: there is none
   // For rows of `width` outputs and this column stride; null: there is none.
   ChannelFunction (*find_channels)(uint32_t width, uint32_t stride);
-  void (*any_window)(WindowOp op, const WindowPlane&);
-  void (*prepare)(const WindowView&);
+  void (*any_pool)(WindowOp op, const PoolPlane&);
+  void (*prepare_pool)(const WindowView&);
+  void (*prepare_rows)(const PlaneRows&);
   float (*sum)(const float* data, size_t count);
 };
 

@@ -1,6 +1,7 @@
 #include "window_node.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -13,6 +14,10 @@ namespace {
 
 thread_local Scratch scratch;
 
+// One node's planes follow each other on a thread, in pieces: their padding is cleared once.
+std::atomic<uint64_t> last_run{0};
+thread_local uint64_t cleared_run = 0;
+
 // One run of a node: what every piece of work needs to know.
 struct Call {
   const WindowLayer& layer;
@@ -22,11 +27,12 @@ struct Call {
   const float* input;
   float* output;
   size_t planes;
+  uint64_t run;  // another one for every run of any node
 
   size_t channel_of(size_t plane) const { return plane % layer.bias.size(); }
-  const float* weights_of(size_t plane) const {
+  const float* weights_of(size_t channel) const {
     const auto [height, width] = layer.task.window.size;
-    return layer.weights.data() + channel_of(plane) * height * width;
+    return layer.weights.data() + channel * height * width;
   }
 };
 
@@ -46,7 +52,7 @@ void set_rows(const Call& call, const RowBlock& rows, const float* image, Window
   const WindowPlan& plan = call.plan;
   const Window& window = call.layer.task.window;
   int64_t y = int64_t{rows.first} * window.stride[0] - window.padding[0];
-  for (uint32_t i = 0; i < plan.input_rows; ++i, y += plan.input_step) {
+  for (uint32_t i = 0; i < plan.input_rows; ++i, ++y) {
     const bool inside = y >= 0 && y < plan.height;
     const float* row = inside ? image + y * plan.width : plan.neutral.data() + plan.before;
     block.rows[i] = row - plan.before;
@@ -60,12 +66,11 @@ void run_blocks(const Call& call, size_t index) {
   float* output = call.output + index * plan.out_plane();
   WindowBlock block;
   block.style = &call.layer.style;
-  block.dilation = call.layer.task.window.dilation[1];
-  block.weights = convolves ? call.weights_of(index) : nullptr;
+  block.weights = convolves ? call.weights_of(call.channel_of(index)) : nullptr;
   block.bias = convolves ? call.layer.bias[call.channel_of(index)] : 0.0f;
-  block.output_step = size_t{plan.row_step} * plan.out_width;
-  block.limit = plan.exact ? output : output + plan.out_plane();
-  for (const RowBlock& rows : plan.blocks) {
+  block.output_step = plan.out_width;
+  block.limit = output + plan.out_plane();
+  for (const RowBlock& rows : plan.rows.blocks) {
     set_rows(call, rows, image, block);
     block.output = output + size_t{rows.first} * plan.out_width;
     block.count = rows.count;
@@ -74,27 +79,96 @@ void run_blocks(const Call& call, size_t index) {
   }
 }
 
-void run_views(const Call& call, size_t index) {
+// Clears all that images leave as it is when they are prepared.
+void clear_padding(const PlanePlan& plan, float* prepared) {
+  for (const PreparedView& view : plan.views) {
+    size_t clear = view.begin;  // up to here
+    for (uint32_t row = 0; row < plan.image_rows; ++row) {
+      const size_t target = view.target + row * plan.pitch;
+      std::fill(prepared + clear, prepared + target, 0.0f);
+      clear = target + plan.filled;
+    }
+    std::fill(prepared + clear, prepared + view.end, 0.0f);
+  }
+}
+
+void run_prepared(const Call& call, size_t index, size_t channel, PlaneRows& image,
+                  const float* prepared) {
+  const PlanePlan& plan = call.plan.prepared;
+  const TapRange& range = call.layer.ranges[channel];
+  const PlaneLoop& loop = range.all ? plan.all : plan.listed;
+  const size_t row_step = call.layer.task.window.stride[0] * plan.pitch;
+  float* output = call.output + index * call.plan.out_plane();
+  PlaneBlock block;
+  block.style = &call.layer.style;
+  block.bias = call.layer.bias[channel];
+  block.output_step = size_t{loop.rows.step} * call.plan.out_width;
+  // Rows of a block that are not neighbours may not run over their end.
+  block.limit = loop.rows.step > 1 ? output : output + call.plan.out_plane();
+  block.step = loop.step;
+  block.offsets = range.all ? plan.columns.data() : plan.taps.data() + range.begin;
+  block.weights = range.all ? call.weights_of(channel)
+                            : call.layer.listed_weights.data() + range.begin;
+  block.taps = range.end - range.begin;
+  const bool reads = range.all || block.taps > 0;
+  image.source = call.input + index * call.plan.plane();
+  image.end = 0;
+  for (size_t i = 0; i < loop.rows.blocks.size(); ++i) {
+    if (reads && loop.needed[i] > image.end) {  // shortly before they are read, for the cache
+      image.begin = image.end;
+      image.end = loop.needed[i];
+      call.set.prepare_rows(image);
+    }
+    const RowBlock& rows = loop.rows.blocks[i];
+    block.input = prepared + rows.first * row_step;
+    block.output = output + size_t{rows.first} * call.plan.out_width;
+    block.count = rows.count;
+    for (const PlaneStrip& planned : loop.strips) planned.run(block, planned.strip);
+  }
+}
+
+void run_all_prepared(const Call& call, size_t begin, size_t end) {
+  const PlanePlan& plan = call.plan.prepared;
+  float* prepared = scratch.reserve(plan.size);
+  if (cleared_run != call.run) clear_padding(plan, prepared);
+  cleared_run = call.run;
+  std::vector<float*> targets;
+  for (const size_t target : plan.targets) {
+    targets.push_back(target == kNoTarget ? nullptr : prepared + target);
+  }
+  PlaneRows image{nullptr, call.input + call.planes * call.plan.plane(), 0, 0, call.plan.width,
+                  call.layer.task.window.stride[1], targets.data(), plan.pitch,
+                  plan.masks.data(), call.layer.style.floor};
+  const size_t channels = call.layer.bias.size();
+  size_t position = begin % channels;
+  size_t first = begin - position;  // plane of an image
+  for (size_t i = begin; i < end; ++i) {
+    // Channels of as many taps follow each other, so that the ends of loops are predictable.
+    const size_t channel = call.layer.order[position];
+    run_prepared(call, first + channel, channel, image, prepared);
+    if (++position == channels) {
+      position = 0;
+      first += channels;
+    }
+  }
+}
+
+void run_any_pool(const Call& call, size_t index) {
   const WindowPlan& plan = call.plan;
   const Window& window = call.layer.task.window;
-  const bool convolves = call.layer.task.op == WindowOp::kConvolve;
   constexpr float kLowest = -std::numeric_limits<float>::infinity();
   float* prepared = scratch.reserve(plan.scratch_size());
   for (const PlannedView& view : plan.views) {
-    call.set.prepare({prepared + view.offset, call.input + index * plan.plane(), plan.height,
-                      plan.width, plan.view_rows, plan.view_columns,
-                      -int64_t{window.padding[0]}, int64_t{view.start} - window.padding[1],
-                      window.stride[1],
-                      call.layer.task.op == WindowOp::kMaximum ? kLowest : 0.0f,
-                      call.layer.style.floor});
+    call.set.prepare_pool({prepared + view.offset, call.input + index * plan.plane(), plan.height,
+                           plan.width, plan.view_rows, plan.view_columns,
+                           -int64_t{window.padding[0]}, int64_t{view.start} - window.padding[1],
+                           window.stride[1],
+                           call.layer.task.op == WindowOp::kMaximum ? kLowest : 0.0f});
   }
-  call.set.any_window(
-      call.layer.task.op,
-      {prepared, size_t{window.stride[0]} * plan.view_columns, plan.offsets.data(),
-       convolves ? call.weights_of(index) : nullptr, plan.offsets.size(),
-       convolves ? call.layer.bias[call.channel_of(index)] : 0.0f, &call.layer.style,
-       call.output + index * plan.out_plane(), plan.out_height, plan.out_width,
-       plan.row_scale.data(), plan.column_scale.data()});
+  call.set.any_pool(call.layer.task.op,
+                    {prepared, size_t{window.stride[0]} * plan.view_columns, plan.offsets.data(),
+                     plan.offsets.size(), call.output + index * plan.out_plane(), plan.out_height,
+                     plan.out_width, plan.row_scale.data(), plan.column_scale.data()});
 }
 
 ChannelGroups group_channels(const WindowLayer& layer, size_t lanes) {
@@ -130,7 +204,7 @@ void run_groups(const Call& call, size_t begin, size_t end) {
     plan.run_channels({call.input + plane * plan.plane(), plan.plane(), plan.places.data(),
                        prepared, prepared + plan.prepared_size,
                        call.groups.weights.data() + group * taps * lanes,
-                       call.layer.bias.data() + channel, &call.layer.style, plan.rows.data(),
+                       call.layer.bias.data() + channel, &call.layer.style, plan.channel_rows.data(),
                        {window.size[0], window.size[1]},
                        {window.dilation[0], window.dilation[1]},
                        window.dilation[0] * plan.prepared_row, plan.out_height,
@@ -148,12 +222,12 @@ void share(OrtKernelContext* context, size_t items, size_t work, const Body& bod
 }
 
 void run_planes(const Call& call, size_t begin, size_t end) {
-  for (size_t index = begin; index < end; ++index) {
-    if (call.plan.fast) {
-      run_blocks(call, index);
-    } else {
-      run_views(call, index);
-    }
+  if (call.plan.way == WindowWay::kPrepared) {
+    run_all_prepared(call, begin, end);
+  } else if (call.plan.way == WindowWay::kInPlace) {
+    for (size_t index = begin; index < end; ++index) run_blocks(call, index);
+  } else {
+    for (size_t index = begin; index < end; ++index) run_any_pool(call, index);
   }
 }
 
@@ -210,10 +284,10 @@ void WindowNode::compute(OrtKernelContext* context) {
   const size_t planes = static_cast<size_t>(input.shape[0]) * static_cast<size_t>(input.shape[1]);
   if (planes == 0) return;
   const Call call{layer_, set_, *plan, groups_, static_cast<const float*>(input.data),
-                  output, planes};
+                  output, planes, ++last_run};
   const Window& window = layer_.task.window;
   const size_t taps = size_t{window.size[0]} * window.size[1];
-  if (plan->run_channels != nullptr) {
+  if (plan->way == WindowWay::kChannels) {
     const size_t groups = static_cast<size_t>(input.shape[0]) * groups_.first.size();
     share(context, groups, plan->out_plane() * taps,
           [&](size_t begin, size_t end) { run_groups(call, begin, end); });

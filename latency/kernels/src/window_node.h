@@ -10,11 +10,23 @@
 
 namespace edgewright {
 
+// Where a channel's taps are in a list; `all`: they are not, all taps of its window count.
+struct TapRange {
+  size_t begin;
+  size_t end;
+  bool all;
+};
+
 struct WindowLayer {
   WindowTask task;
   WindowStyle style;
   std::vector<float> weights;  // per channel: [column of the window][row of the window]
   std::vector<float> bias;     // per channel
+  // Per channel whose taps are listed: task.listed[begin, end), and what they are multiplied
+  // with. Zeros are left out.
+  std::vector<TapRange> ranges;
+  std::vector<float> listed_weights;
+  std::vector<uint32_t> order;  // of the channels, by their number of taps
 };
 
 // Runs of as many channels as there are lanes; the last one overlaps the one before.

@@ -8,8 +8,7 @@
 namespace edgewright {
 namespace {
 
-constexpr uint32_t kBlockRows[] = {8, 7, 4, 2};
-constexpr size_t kRowsOfOverhead = 1;  // what a block costs besides its rows
+constexpr double kChannelShare = 0.125;  // as kListedShare, with images of 8x8; none below
 constexpr uint64_t kMaxChannelSide = 64;  // of an image whose channels are lanes, with its padding
 constexpr uint64_t kMaxElements = std::numeric_limits<uint32_t>::max();
 
@@ -30,77 +29,16 @@ std::vector<float> scales(const Window& window, int axis, uint32_t size, uint32_
   return scale;
 }
 
-// The fast loop steps through rows of the input that are `step` apart; the rows of the window
-// then are neighbours among them, and so are the rows of the block, or every second one.
-struct RowSteps {
-  uint32_t input;   // rows of the input
-  uint32_t output;  // rows of the output
-  uint32_t stride;  // steps from one row of the block to the next
-};
-
-bool find_steps(const Window& window, RowSteps& steps) {
-  const uint32_t stride = window.stride[0];
-  const uint32_t dilation = window.dilation[0];
-  if (dilation % stride == 0) {
-    steps = {dilation, dilation / stride, 1};
-    return true;
-  }
-  steps = {1, 1, stride};
-  return dilation == 1;
-}
-
-bool is_fast(const WindowTask& task, RowSteps& steps) {
+// 3x3 without dilation. The input of a convolution is better prepared where it is clamped or where
+// rows are so short that every strip would be masked.
+bool reads_in_place(const WindowTask& task, const WindowSet& set, uint32_t out_width) {
   const Window& window = task.window;
-  const bool square = window.size[0] == window.size[1] && window.stride[0] == window.stride[1] &&
-                      window.dilation[0] == window.dilation[1];
-  const bool pools = task.op != WindowOp::kConvolve;
-  if (!square || window.stride[0] > 2 || (pools && window.dilation[0] > 1)) return false;
-  if (pools ? window.size[0] != 3 : window.size[0] != 3 && window.size[0] != 5) return false;
-  return find_steps(window, steps);
-}
-
-// The number of rows of a block with which `rows` rows cost least.
-uint32_t choose_rows(uint32_t rows) {
-  uint32_t best = kBlockRows[0];
-  size_t least = std::numeric_limits<size_t>::max();
-  for (const uint32_t candidate : kBlockRows) {
-    const size_t blocks = (rows + candidate - 1) / candidate;
-    const size_t cost = blocks * (candidate + kRowsOfOverhead);
-    if (cost < least) {
-      least = cost;
-      best = candidate;
-    }
-  }
-  return best;
-}
-
-// Rows of one residue are computed block by block; the last block overlaps the one before.
-void add_blocks(WindowPlan& plan, uint32_t residue, uint32_t block_rows) {
-  const uint32_t step = plan.row_step;
-  const uint32_t rows = (plan.out_height - residue + step - 1) / step;
-  for (uint32_t row = 0; row < rows; row += block_rows) {
-    const uint32_t first = rows < block_rows ? 0 : std::min(row, rows - block_rows);
-    plan.blocks.push_back({residue + first * step, std::min(rows, block_rows)});
-  }
-}
-
-struct Piece {
-  uint32_t column;
-  uint32_t lanes;
-};
-
-// Strips that cover the columns; the last one overlaps its neighbour.
-std::vector<Piece> cut_columns(uint32_t columns, uint32_t lanes) {
-  while (lanes > 4 && columns <= lanes / 2) lanes /= 2;
-  if (columns <= lanes) return {{0, lanes}};
-  std::vector<Piece> pieces;
-  uint32_t column = 0;
-  for (; column + lanes <= columns; column += lanes) pieces.push_back({column, lanes});
-  if (column < columns) {
-    while (lanes > 4 && columns - column <= lanes / 2) lanes /= 2;
-    pieces.push_back({columns - lanes, lanes});
-  }
-  return pieces;
+  using Pair = std::array<uint32_t, 2>;
+  if (window.size != Pair{3, 3} || window.dilation != Pair{1, 1}) return false;
+  if (window.stride != Pair{1, 1} && window.stride != Pair{2, 2}) return false;
+  if (task.op != WindowOp::kConvolve) return true;
+  return !task.clamps_input && task.kept > kListedShare &&
+         out_width * window.stride[1] > 2 * set.lanes;
 }
 
 // Writes the masks of a strip; returns whether one of them cuts off a lane that counts.
@@ -118,22 +56,21 @@ bool add_masks(const Window& window, const Piece& piece, WindowPlan& plan) {
   return cuts;
 }
 
-void add_strips(const WindowTask& task, const WindowSet& set, const RowSteps& steps,
-                uint32_t block_rows, WindowPlan& plan) {
+void add_strips(const WindowTask& task, const WindowSet& set, WindowPlan& plan) {
   const Window& window = task.window;
   const std::vector<Piece> pieces = cut_columns(plan.out_width, set.lanes);
   std::vector<size_t> starts;
-  std::vector<bool> general;
+  std::vector<bool> masked;
   for (const Piece& piece : pieces) {
     starts.push_back(plan.masks.size());
-    general.push_back(add_masks(window, piece, plan) || task.clamps_input);
+    masked.push_back(add_masks(window, piece, plan));
   }
   uint64_t end = 0;  // behind the last element of a row that is read, in the padded input
   for (size_t i = 0; i < pieces.size(); ++i) {
     const auto [column, lanes] = pieces[i];
     const uint32_t input = column * window.stride[1];
-    const BlockFunction run = set.find({task.op, lanes, window.size[0], steps.stride,
-                                        window.stride[1], block_rows, general[i]});
+    const BlockFunction run =
+        set.find_block({task.op, lanes, window.stride[0], plan.rows.rows, masked[i]});
     if (run == nullptr) throw std::logic_error("no kernel for this strip");
     const uint32_t lanes_used = std::min(lanes, plan.out_width);
     plan.strips.push_back({{column, input, lanes_used, lanes_used < lanes ? lanes : 0,
@@ -146,16 +83,10 @@ void add_strips(const WindowTask& task, const WindowSet& set, const RowSteps& st
   plan.after = end > inside ? end - inside : 0;
 }
 
-void plan_blocks(const WindowTask& task, const WindowSet& set, const RowSteps& steps,
-                 WindowPlan& plan) {
-  plan.row_step = steps.output;
-  plan.input_step = steps.input;
-  const uint32_t residues = std::min(steps.output, plan.out_height);
-  const uint32_t block_rows = choose_rows((plan.out_height + residues - 1) / residues);
-  plan.input_rows = (block_rows - 1) * steps.stride + task.window.size[0];
-  for (uint32_t residue = 0; residue < residues; ++residue) add_blocks(plan, residue, block_rows);
-  add_strips(task, set, steps, block_rows, plan);
-  plan.exact = steps.output > 1;
+void plan_blocks(const WindowTask& task, const WindowSet& set, WindowPlan& plan) {
+  plan.rows = cut_rows(plan.out_height, 1, kBlockRows);
+  plan.input_rows = (plan.rows.rows - 1) * task.window.stride[0] + task.window.size[0];
+  add_strips(task, set, plan);
   plan.neutral.assign(plan.before + plan.width + plan.after, neutral_value(task.op));
 }
 
@@ -205,6 +136,8 @@ ChannelRow channel_row(const Window& window, const WindowPlan& plan, uint32_t ro
 bool plan_channels(const WindowTask& task, const WindowSet& set, WindowPlan& plan) {
   const Window& window = task.window;
   if (task.op != WindowOp::kConvolve || task.channels < set.lanes) return false;
+  // Channels that are lanes have to share their taps.
+  if (task.kept <= kChannelShare && plan.out_width > set.lanes / 4) return false;
   const uint64_t columns = uint64_t{plan.width} + window.padding[1] + window.padding[3];
   if (columns > kMaxChannelSide || plan.height > kMaxChannelSide ||
       plan.out_height > kMaxChannelSide) {
@@ -221,7 +154,7 @@ bool plan_channels(const WindowTask& task, const WindowSet& set, WindowPlan& pla
     }
   }
   for (uint32_t y = 0; y < plan.out_height; ++y) {
-    plan.rows.push_back(channel_row(window, plan, y));
+    plan.channel_rows.push_back(channel_row(window, plan, y));
   }
   return true;
 }
@@ -229,7 +162,7 @@ bool plan_channels(const WindowTask& task, const WindowSet& set, WindowPlan& pla
 }  // namespace
 
 size_t WindowPlan::scratch_size() const {
-  if (fast) return before + plane() + after;
+  if (way == WindowWay::kInPlace) return before + plane() + after;
   return views.size() * view_rows * view_columns + column_scale.size();
 }
 
@@ -248,12 +181,17 @@ WindowPlan make_window_plan(const WindowTask& task, const WindowSet& set, uint32
   // Blocks and vectors compute more than there is; it is not stored.
   plan.row_scale.resize(size_t{plan.out_height} + kMaxBlockRows, 0.0f);
   plan.column_scale.resize(size_t{plan.out_width} + set.lanes, 0.0f);
-  if (plan_channels(task, set, plan)) return plan;
-  RowSteps steps{};
-  plan.fast = is_fast(task, steps);
-  if (plan.fast) {
-    plan_blocks(task, set, steps, plan);
+  if (plan_channels(task, set, plan)) {
+    plan.way = WindowWay::kChannels;
+  } else if (reads_in_place(task, set, plan.out_width)) {
+    plan.way = WindowWay::kInPlace;
+    plan_blocks(task, set, plan);
+  } else if (task.op == WindowOp::kConvolve) {
+    plan.way = WindowWay::kPrepared;
+    plan.prepared = make_plane_plan(
+        window, set, {height, width, plan.out_height, plan.out_width}, task.listed);
   } else {
+    plan.way = WindowWay::kAnyPool;
     plan_views(task, set, plan);
   }
   return plan;

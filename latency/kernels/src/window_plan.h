@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "window.h"
-#include "window_kernel.h"
+#include "block_plan.h"
+#include "plane_plan.h"
 
 namespace edgewright {
 
@@ -14,16 +14,17 @@ struct PlannedStrip {
   BlockFunction run;
 };
 
-// Rows first, first + step, ... of the output, computed together.
-struct RowBlock {
-  uint32_t first;
-  uint32_t count;
-};
-
 // One view of the prepared plane: every stride-th column of the padded input, from `start` on.
 struct PlannedView {
   uint32_t start;
   size_t offset;  // elements from the start of the prepared plane
+};
+
+enum class WindowWay {
+  kInPlace,   // blocks, read from the image itself
+  kPrepared,  // blocks, read from a copy of the image
+  kChannels,  // channels are lanes: small images of enough channels
+  kAnyPool,   // pixel by pixel, read from a copy of the image with its padding
 };
 
 struct WindowPlan {
@@ -36,27 +37,28 @@ struct WindowPlan {
   std::vector<float> column_scale;
   std::vector<float> neutral;       // a row that stands for those outside of the image
 
-  // The fast way: the image is read in place.
-  bool fast;
+  WindowWay way;
+
+  // kInPlace.
   std::vector<PlannedStrip> strips;
-  std::vector<RowBlock> blocks;
+  RowBlocks rows;
   std::vector<int32_t> masks;
-  uint32_t row_step;    // output rows from one row of a block to the next
-  uint32_t input_step;  // input rows from one row that a block reads to the next
   uint32_t input_rows;  // that a block reads
-  bool exact;           // stores may not run over the end of their row
   size_t before;        // elements that are read before a plane's first one, and masked
   size_t after;         // ... and behind its last one
 
-  // The general way: a copy of the image, with its padding.
+  // kPrepared.
+  PlanePlan prepared;
+
+  // kAnyPool.
   std::vector<PlannedView> views;
   std::vector<uint32_t> offsets;  // per tap
   uint32_t view_rows;
   uint32_t view_columns;
 
-  // The way of small images of enough channels: null, or channels are lanes.
+  // kChannels.
   ChannelFunction run_channels;
-  std::vector<ChannelRow> rows;
+  std::vector<ChannelRow> channel_rows;
   std::vector<uint32_t> places;  // per pixel of the input
   size_t prepared_row;           // elements
   size_t prepared_size;
@@ -67,12 +69,18 @@ struct WindowPlan {
   size_t scratch_size() const;
 };
 
+// Of the taps of a window that has a loop of its own: up to this share, a list is faster. Measured
+// with windows of 3x3 and 5x5 and images of 16x16 and 32x32.
+constexpr double kListedShare = 0.44;
+
 // What a plan is made for.
 struct WindowTask {
   WindowOp op;
   Window window;
   bool clamps_input;  // ReLU on load
   size_t channels;    // 0: any number
+  double kept;        // share of the taps that are not zero
+  std::vector<uint32_t> listed;  // taps: [column of the window][row of the window]
 };
 
 // Throws std::invalid_argument when the window does not fit the image, or when a pooling window

@@ -64,8 +64,65 @@ def test_shapes_of_networks(shape: tuple[int, int, int, int, int], op_type: str)
     np.testing.assert_array_equal(run_window(problem, image, threads=3), single)
 
 
+DENSITIES = [(0.0,), (0.1,), (0.25,), (0.5,), (1.0,), (0.0, 0.05, 0.2, 0.45, 0.7, 1.0)]
+
+
+@pytest.mark.parametrize("densities", DENSITIES, ids=str)
+@pytest.mark.parametrize("shape", NETWORKS, ids=str)
+def test_pruned_taps(shape: tuple[int, int, int, int, int], densities: tuple[float, ...]) -> None:
+    channels, size, kernel, stride, dilation = shape
+    problem = WindowProblem(
+        op_type="ReluDepthwiseConvRelu",
+        channels=channels,
+        size=(size, size),
+        kernel=(kernel, kernel),
+        strides=(stride, stride),
+        dilations=(dilation, dilation),
+        pads=(kernel // 2 * dilation,) * 4,
+        densities=densities,
+    )
+    image = problem.image()
+    assert_close(run_window(problem, image, threads=2), expected_windows(problem, image))
+
+
+@pytest.mark.parametrize("size", [4, 8, 16, 40])
+@pytest.mark.parametrize("name", ["", "Relu6", "Silu", "HardSwish"])
+def test_a_channel_without_taps_is_its_bias(name: str, size: int) -> None:
+    problem = WindowProblem(
+        op_type=f"DepthwiseConv{name}",
+        channels=33,
+        size=(size, size),
+        kernel=(5, 5),
+        pads=(2,) * 4,
+        densities=(0.0,),
+    )
+    bias = problem.tensors()["bias"].astype(np.float64)[None, :, None, None]
+    wanted = np.broadcast_to(activated(name, bias), (1, 33, size, size))
+    assert_close(run_window(problem, problem.image()), wanted.astype(np.float32))
+
+
+@pytest.mark.parametrize("size", [8, 16, 40])
+def test_pruned_taps_do_not_see_what_is_not_finite(size: int) -> None:
+    problem = WindowProblem(
+        channels=16, size=(size, size), kernel=(5, 5), pads=(2,) * 4, densities=(0.1,)
+    )
+    image = problem.image()
+    wanted = expected_windows(problem, image)
+    image[:, :, 3, 3] = np.inf
+    seen = np.zeros((16, size, size), dtype=bool)  # windows that have the pixel below a kept tap
+    for channel, _, ky, kx in np.argwhere(problem.tensors()["weight"]):
+        y, x = 3 + 2 - ky, 3 + 2 - kx
+        seen[channel, y, x] = True
+    got = run_window(problem, image)
+    assert np.isinf(got[0][seen]).all()
+    assert_close(got[0][~seen], wanted[0][~seen])
+
+
 @settings(max_examples=100, deadline=None)
-@given(problem=problems, seed=st.integers(0, 1000))
+@given(
+    problem=problems.map(lambda problem: replace(problem, densities=())),
+    seed=st.integers(0, 1000),
+)
 def test_non_finite_values_spread_as_far_as_the_window(problem: WindowProblem, seed: int) -> None:
     image = problem.image()
     rng = np.random.default_rng(seed)

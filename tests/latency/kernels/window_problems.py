@@ -29,6 +29,7 @@ class WindowProblem:
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     batch: int = 1
     seed: int = 0
+    densities: tuple[float, ...] = ()  # of the weights of each channel, in turns; none: all of 1
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -54,10 +55,12 @@ class WindowProblem:
         if not self.is_depthwise:
             return {}
         rng = np.random.default_rng(self.seed)
-        return {
-            "weight": rng.standard_normal((self.channels, 1, *self.kernel), dtype=np.float32),
-            "bias": rng.standard_normal(self.channels, dtype=np.float32),
-        }
+        weight = rng.standard_normal((self.channels, 1, *self.kernel), dtype=np.float32)
+        bias = rng.standard_normal(self.channels, dtype=np.float32)
+        if self.densities:
+            kept = np.resize(self.densities, self.channels)[:, None, None, None]
+            weight *= rng.random(weight.shape) < kept
+        return {"weight": weight, "bias": bias}
 
     def image(self) -> Array:
         rng = np.random.default_rng(self.seed + 1)
@@ -162,4 +165,7 @@ def window_problems(op_types: tuple[str, ...]) -> st.SearchStrategy[WindowProble
         pads=pads,
         batch=st.integers(1, 3),
         seed=st.integers(0, 1000),
+        densities=st.one_of(
+            st.just(()), st.lists(st.sampled_from([0, 0.1, 0.3, 0.6, 1]), max_size=5).map(tuple)
+        ),
     ).filter(fits)
