@@ -28,9 +28,10 @@ struct RowBlock {
 };
 
 // Numbers of rows that blocks are compiled for.
-using RowChoices = std::array<uint32_t, 4>;
-constexpr RowChoices kBlockRows{8, 7, 4, 2};
-constexpr RowChoices kListedRows{16, 8, 4, 2};  // longer blocks: few taps are soon done
+using RowChoices = std::array<uint32_t, 5>;
+constexpr RowChoices kBlockRows{8, 7, 4, 2, 2};
+constexpr RowChoices kManyRows{14, 8, 7, 4, 2};      // of prepared planes, where registers allow it
+constexpr RowChoices kListedRows{16, 8, 4, 2, 2};  // few taps are soon done
 
 struct RowBlocks {
   uint32_t step;

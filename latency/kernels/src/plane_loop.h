@@ -13,6 +13,13 @@
 namespace edgewright {
 namespace {
 
+// Registers for fourteen sums, five weights and a value.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr bool kHasManyRows = true;
+#else
+constexpr bool kHasManyRows = false;
+#endif
+
 using Whole = Vector<kLanes>::type;
 
 using WholeMask = Vector<kLanes>::integers;
@@ -139,14 +146,14 @@ template <int Lanes, int Kernel, int Stride, int Rows>
 void convolve_plane(const PlaneBlock& block, const WindowStrip& strip) {
   using V = typename Vector<Lanes>::type;
   V sums[Rows];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) sums[r] = broadcast<Lanes>(block.bias);
 #pragma GCC unroll 1
   for (int kx = 0; kx < Kernel; ++kx) {
     V weights[Kernel];
     load_weights<Lanes, Kernel>(weights, block.weights + kx * Kernel);
     const float* from = block.input + strip.column + block.offsets[kx];
-#pragma GCC unroll 32
+#pragma GCC unroll 40
     for (int i = 0; i < (Rows - 1) * Stride + Kernel; ++i, from += block.step) {
       V x = load<Lanes>(from);
       EDGEWRIGHT_PIN(x);  // or the compiler reads it again for every row of the window
@@ -196,7 +203,11 @@ PlaneFunction find_plane_of(const PlaneKey& key) {
     if (key.rows == 2) return find_kernel<Lanes, 2>(key);
     if (key.rows == 4) return find_kernel<Lanes, 4>(key);
     if (key.rows == 7) return find_kernel<Lanes, 7>(key);
-    return key.rows == 8 ? find_kernel<Lanes, 8>(key) : nullptr;
+    if (key.rows == 8) return find_kernel<Lanes, 8>(key);
+    if constexpr (kHasManyRows) {
+      if (key.rows == 14) return find_kernel<Lanes, 14>(key);
+    }
+    return nullptr;
   }
   if constexpr (Lanes > 4) return find_plane_of<Lanes / 2>(key);
   return nullptr;

@@ -112,7 +112,8 @@ PlanePlan make_plane_plan(const Window& window, const WindowSet& set, const Imag
   RowSteps steps{};
   if (has_loop(window)) {
     find_steps(window, steps);
-    plan.all.rows = cut_rows(size.out_height, steps.output, kBlockRows);
+    plan.all.rows = cut_rows(size.out_height, steps.output,
+                             set.has_many_rows ? kManyRows : kBlockRows);
   }
   plan.listed.rows = cut_rows(size.out_height, 1, kListedRows);
   plan_views(window, size, plan);

@@ -37,7 +37,7 @@ struct Mask {
   }
 };
 
-// 3x3 without stride and dilation.
+// 3x3 without stride.
 template <int Lanes, int Rows, bool Masked>
 void convolve(const WindowBlock& block, const WindowStrip& strip) {
   using V = typename Vector<Lanes>::type;
@@ -56,6 +56,43 @@ void convolve(const WindowBlock& block, const WindowStrip& strip) {
       if constexpr (Masked) x = mask.apply(x);
       EDGEWRIGHT_PIN(x);  // or the compiler reads it again for every row of the window
       add_row<Lanes, Kernel, 1, Rows>(sums, weights, x, i);
+    }
+  }
+  finish<Lanes, Rows>(block, strip, sums);
+}
+
+// 3x3 with a stride of 2: two neighbouring columns of the window share two loads.
+template <int Lanes, int Rows, bool Masked>
+void convolve_pairs(const WindowBlock& block, const WindowStrip& strip) {
+  using V = typename Vector<Lanes>::type;
+  constexpr int Kernel = 3;
+  V sums[Rows];
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) sums[r] = broadcast<Lanes>(block.bias);
+#pragma GCC unroll 2
+  for (int kx = 0; kx < Kernel; kx += 2) {
+    const bool pair = kx == 0;
+    V even_weights[Kernel];
+    V odd_weights[Kernel];
+    load_weights<Lanes, Kernel>(even_weights, block.weights + kx * Kernel);
+    load_weights<Lanes, Kernel>(odd_weights, block.weights + Kernel);
+    const Mask<WindowOp::kConvolve, Lanes> even_mask(strip.masks + kx * Lanes);
+    const Mask<WindowOp::kConvolve, Lanes> odd_mask(strip.masks + Lanes);
+#pragma GCC unroll 32
+    for (int i = 0; i < (Rows - 1) * 2 + Kernel; ++i) {
+      const float* from = block.rows[i] + strip.input + kx;
+      const V first = load<Lanes>(from);
+      const V second = load<Lanes>(from + Lanes);
+      V even = every_second<Lanes, 0>(first, second);
+      if constexpr (Masked) even = even_mask.apply(even);
+      EDGEWRIGHT_PIN(even);
+      add_row<Lanes, Kernel, 2, Rows>(sums, even_weights, even, i);
+      if (pair) {
+        V odd = every_second<Lanes, 1>(first, second);
+        if constexpr (Masked) odd = odd_mask.apply(odd);
+        EDGEWRIGHT_PIN(odd);
+        add_row<Lanes, Kernel, 2, Rows>(sums, odd_weights, odd, i);
+      }
     }
   }
   finish<Lanes, Rows>(block, strip, sums);
@@ -120,6 +157,9 @@ template <int Lanes, int Rows>
 BlockFunction find_op(const BlockKey& key) {
   if (key.op == WindowOp::kMaximum) return find_pool<WindowOp::kMaximum, Lanes, Rows>(key);
   if (key.op == WindowOp::kSum) return find_pool<WindowOp::kSum, Lanes, Rows>(key);
+  if (key.stride == 2) {
+    return key.masked ? convolve_pairs<Lanes, Rows, true> : convolve_pairs<Lanes, Rows, false>;
+  }
   return key.masked ? convolve<Lanes, Rows, true> : convolve<Lanes, Rows, false>;
 }
 
@@ -179,6 +219,15 @@ void prepare_pool(const WindowView& view) {
   }
 }
 
+template <int Lanes>
+EDGEWRIGHT_INLINE float sum_of_lanes(typename Vector<Lanes>::type value) {
+  if constexpr (Lanes == 1) {
+    return value[0];
+  } else {
+    return sum_of_lanes<Lanes / 2>(lower_half<Lanes>(value) + upper_half<Lanes>(value));
+  }
+}
+
 float sum(const float* data, size_t count) {
   using V = Vector<kLanes>::type;
   constexpr size_t kStep = 4 * kLanes;
@@ -190,8 +239,7 @@ float sum(const float* data, size_t count) {
   }
   for (; i + kLanes <= count; i += kLanes) sums[0] += load<kLanes>(data + i);
   const V all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  float total = 0;
-  for (int lane = 0; lane < kLanes; ++lane) total += all[lane];
+  float total = sum_of_lanes<kLanes>(all);
   for (; i < count; ++i) total += data[i];
   return total;
 }
@@ -205,7 +253,7 @@ float sum(const float* data, size_t count) {
 
 extern const WindowSet EDGEWRIGHT_WINDOW(EDGEWRIGHT_SET);
 const WindowSet EDGEWRIGHT_WINDOW(EDGEWRIGHT_SET) = {
-    EDGEWRIGHT_TEXT(EDGEWRIGHT_SET), kLanes, find_block, find_plane, find_channels, any_pool,
-    prepare_pool, prepare_rows, sum};
+    EDGEWRIGHT_TEXT(EDGEWRIGHT_SET), kLanes, kHasManyRows, find_block, find_plane,
+    find_channels, any_pool, prepare_pool, prepare_rows, sum};
 
 }  // namespace edgewright

@@ -146,7 +146,7 @@ using PlaneFunction = void (*)(const PlaneBlock&, const WindowStrip&);
 struct BlockKey {
   WindowOp op;
   uint32_t lanes;
-  uint32_t stride;  // 1 for a convolution
+  uint32_t stride;
   uint32_t rows;
   bool masked;
 };
@@ -161,6 +161,7 @@ struct PlaneKey {
 struct WindowSet {
   const char* name;
   uint32_t lanes;
+  bool has_many_rows;  // find_plane knows blocks of fourteen rows
   BlockFunction (*find_block)(const BlockKey&);  // null: there is none
   PlaneFunction (*find_plane)(const PlaneKey&);  // null: there is none
   // For rows of `width` outputs and this column stride; null: there is none.

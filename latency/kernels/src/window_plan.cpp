@@ -29,17 +29,16 @@ std::vector<float> scales(const Window& window, int axis, uint32_t size, uint32_
   return scale;
 }
 
-// 3x3 without dilation. Where a convolution would mask every strip, shuffle or clamp, its input is
-// better prepared.
+// 3x3 without dilation. The input of a convolution is better prepared where it is clamped or where
+// rows are so short that every strip would be masked.
 bool reads_in_place(const WindowTask& task, const WindowSet& set, uint32_t out_width) {
   const Window& window = task.window;
   using Pair = std::array<uint32_t, 2>;
   if (window.size != Pair{3, 3} || window.dilation != Pair{1, 1}) return false;
-  if (task.op != WindowOp::kConvolve) {
-    return window.stride == Pair{1, 1} || window.stride == Pair{2, 2};
-  }
-  return window.stride == Pair{1, 1} && !task.clamps_input && task.kept > kListedShare &&
-         out_width > 2 * set.lanes;
+  if (window.stride != Pair{1, 1} && window.stride != Pair{2, 2}) return false;
+  if (task.op != WindowOp::kConvolve) return true;
+  return !task.clamps_input && task.kept > kListedShare &&
+         out_width * window.stride[1] > 2 * set.lanes;
 }
 
 // Writes the masks of a strip; returns whether one of them cuts off a lane that counts.
