@@ -46,7 +46,11 @@ struct OrtCustomOp {
   OrtStatus* (*CreateKernelV2)(const OrtCustomOp*, const void* api, const OrtKernelInfo*,
                                void** kernel);
   OrtStatus* (*KernelComputeV2)(void* kernel, OrtKernelContext*);
-  void* later_versions[7];  // shape inference, versions and aliasing: not used
+  // Shape inference, versions and aliasing: not used. GetMayInplace would let the output take the
+  // memory of a residual, but it speaks for an operator, not for a node, and here is no operator of
+  // which no node would break: vectors at the end of a row overlap the ones before, possibly those of
+  // another panel that another thread computes, so a pixel may be read after its sum was stored.
+  void* later_versions[7];
 };
 }
 
