@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -191,6 +192,28 @@ std::vector<NamedBase> bases() {
   return found;
 }
 
+// Input and output of a convolution as far as they are known; see ShapeFinder.
+std::optional<std::vector<int64_t>> find_shape(const Variant& variant, const KnownShapes& known) {
+  const bool matrix = variant.base == Base::kGemm;
+  const auto input = known.input(0);
+  const auto weight = known.attribute("weight_shape", matrix ? 2 : 4, 1);
+  if (!input || !weight || input->size() != (matrix ? 2 : 4)) return std::nullopt;
+  std::vector<int64_t> shape{input->front(), weight->front()};
+  if (matrix) return shape;
+  const auto strides = known.attribute("strides", 2, 1);
+  const auto dilations = known.attribute("dilations", 2, 1);
+  const auto pads = known.attribute("pads", 4, 0);
+  if (!strides || !dilations || !pads) return std::nullopt;
+  for (size_t axis = 0; axis < 2; ++axis) {
+    const int64_t size = (*input)[2 + axis];
+    const int64_t reach = (*dilations)[axis] * ((*weight)[2 + axis] - 1) + 1;
+    const int64_t free = size + (*pads)[axis] + (*pads)[axis + 2] - reach;
+    if (size > kMaxImageSize || free < 0) return std::nullopt;
+    shape.push_back(free / (*strides)[axis] + 1);
+  }
+  return shape;
+}
+
 OperatorDefinition define(std::string name, const Variant& variant, const InstructionSet& set) {
   std::vector<int> inputs(variant.inputs, kFloat);
   inputs.insert(inputs.end(), {kFloat, kInt32, kFloat});
@@ -198,7 +221,8 @@ OperatorDefinition define(std::string name, const Variant& variant, const Instru
   if (variant.residual) inputs.push_back(kFloat);
   return {std::move(name), std::move(inputs), [&set, variant](const OrtKernelInfo* info) {
             return std::make_unique<Convolution>(read_layer(info, variant), set, variant);
-          }};
+          },
+          [variant](const KnownShapes& known) { return find_shape(variant, known); }};
 }
 
 }  // namespace

@@ -38,6 +38,17 @@ OrtStatus* create(const OrtCustomOp* op, const void*, const OrtKernelInfo* info,
   }
 }
 
+// Never an error: a model whose shapes are symbolic, or a wrong one, is none of this function's.
+OrtStatus* infer_shape(const OrtCustomOp* op, OrtShapeInferContext* context) {
+  try {
+    const KnownShapes known(context);
+    const auto shape = definition_of(op).find_shape(known);
+    if (shape) known.set_output(*shape);
+  } catch (const std::exception&) {  // out of memory
+  }
+  return nullptr;
+}
+
 OrtStatus* compute(void* kernel, OrtKernelContext* context) {
   const auto& node = *static_cast<Node*>(kernel);
   try {
@@ -48,8 +59,9 @@ OrtStatus* compute(void* kernel, OrtKernelContext* context) {
   }
 }
 
-OrtCustomOp make_interface() {
+OrtCustomOp make_interface(const OperatorDefinition& definition) {
   OrtCustomOp op{};
+  if (definition.find_shape) op.InferOutputShapeFn = infer_shape;
   op.version = kCustomOpVersion;
   op.GetName = [](const OrtCustomOp* self) { return definition_of(self).name.c_str(); };
   op.CreateKernelV2 = create;
@@ -90,7 +102,7 @@ std::string operator_names() {
 void add_operators(OrtCustomOpDomain* domain, std::vector<OperatorDefinition> definitions) {
   const std::lock_guard<std::mutex> guard(mutex);
   for (OperatorDefinition& definition : definitions) {
-    operators.push_back({{make_interface()}, std::move(definition)});
+    operators.push_back({{make_interface(definition)}, std::move(definition)});
     check(api().CustomOpDomain_Add(domain, &operators.back()));
   }
 }

@@ -4,9 +4,11 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "known_shapes.h"
 #include "ort_api.h"
 
 namespace edgewright {
@@ -27,10 +29,14 @@ class Kernel {
 // Throws std::exception when the node is malformed; the caller adds the node's name.
 using KernelMaker = std::function<std::unique_ptr<Kernel>(const OrtKernelInfo*)>;
 
+// The shape of the output, if enough is known of a node when its model is loaded.
+using ShapeFinder = std::function<std::optional<std::vector<int64_t>>(const KnownShapes&)>;
+
 struct OperatorDefinition {
   std::string name;
   std::vector<int> input_types;  // ONNXTensorElementDataType of each input; all are required
   KernelMaker make;
+  ShapeFinder find_shape = {};  // or none: the shape is not known before a run
 };
 
 // The names of all operators that were added, each with a line end behind it.

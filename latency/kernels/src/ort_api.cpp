@@ -32,6 +32,9 @@ bool load_api(const OrtApiBase* base) {
   assign(functions.CustomOpDomain_Add, table, 27);
   assign(functions.AddCustomOpDomain, table, 28);
   assign(functions.GetTensorMutableData, table, 51);
+  assign(functions.CreateTensorTypeAndShapeInfo, table, 57);
+  assign(functions.SetTensorElementType, table, 58);
+  assign(functions.SetDimensions, table, 59);
   assign(functions.GetTensorElementType, table, 60);
   assign(functions.GetDimensionsCount, table, 61);
   assign(functions.GetDimensions, table, 62);
@@ -44,6 +47,10 @@ bool load_api(const OrtApiBase* base) {
   assign(functions.KernelInfoGetAttributeArray_int64, table, 163);
   assign(functions.KernelInfo_GetNodeName, table, 244);
   assign(functions.KernelInfoGetConstantInput_tensor, table, 249);
+  assign(functions.ShapeInferContext_GetInputTypeShape, table, 268);
+  assign(functions.ShapeInferContext_GetAttribute, table, 269);
+  assign(functions.ShapeInferContext_SetOutputTypeShape, table, 270);
+  assign(functions.ReadOpAttr, table, 272);
   assign(functions.KernelContext_ParallelFor, table, 274);
   return true;
 }

@@ -18,6 +18,8 @@ struct OrtKernelInfo;
 struct OrtKernelContext;
 struct OrtValue;
 struct OrtTensorTypeAndShapeInfo;
+struct OrtShapeInferContext;
+struct OrtOpAttr;
 
 struct OrtApiBase {
   const void* (*GetApi)(uint32_t version);
@@ -46,7 +48,12 @@ struct OrtCustomOp {
   OrtStatus* (*CreateKernelV2)(const OrtCustomOp*, const void* api, const OrtKernelInfo*,
                                void** kernel);
   OrtStatus* (*KernelComputeV2)(void* kernel, OrtKernelContext*);
-  void* later_versions[7];  // shape inference, versions and aliasing: not used
+  OrtStatus* (*InferOutputShapeFn)(const OrtCustomOp*, OrtShapeInferContext*);
+  // Versions and aliasing: not used. GetMayInplace would let the output take the memory of a
+  // residual, but it speaks for an operator, not for a node, and every operator has nodes that
+  // would break: vectors at the end of a row overlap the ones before, possibly those of another
+  // panel that another thread computes, so a pixel may be read after its sum was stored.
+  void* later_versions[6];
 };
 }
 
@@ -55,7 +62,7 @@ static_assert(sizeof(void*) != 8 || sizeof(OrtCustomOp) == 208, "layout of OrtCu
 namespace edgewright {
 
 constexpr uint32_t kApiVersion = 17;       // what this library asks the runtime for
-constexpr uint32_t kCustomOpVersion = 16;  // fields of OrtCustomOp up to KernelComputeV2
+constexpr uint32_t kCustomOpVersion = 17;  // fields of OrtCustomOp up to InferOutputShapeFn
 constexpr int kFloat = 1;                  // ONNXTensorElementDataType
 constexpr int kInt32 = 6;
 constexpr int kFail = 1;  // OrtErrorCode
@@ -70,6 +77,16 @@ struct Api {
   OrtStatus* (*CustomOpDomain_Add)(OrtCustomOpDomain*, const OrtCustomOp*);
   OrtStatus* (*AddCustomOpDomain)(OrtSessionOptions*, OrtCustomOpDomain*);
   OrtStatus* (*GetTensorMutableData)(OrtValue*, void**);
+  OrtStatus* (*CreateTensorTypeAndShapeInfo)(OrtTensorTypeAndShapeInfo**);
+  OrtStatus* (*SetTensorElementType)(OrtTensorTypeAndShapeInfo*, int);
+  OrtStatus* (*SetDimensions)(OrtTensorTypeAndShapeInfo*, const int64_t*, size_t count);
+  OrtStatus* (*ShapeInferContext_GetInputTypeShape)(const OrtShapeInferContext*, size_t index,
+                                                    OrtTensorTypeAndShapeInfo**);
+  OrtStatus* (*ShapeInferContext_GetAttribute)(const OrtShapeInferContext*, const char* name,
+                                               const OrtOpAttr**);
+  OrtStatus* (*ShapeInferContext_SetOutputTypeShape)(const OrtShapeInferContext*, size_t index,
+                                                     const OrtTensorTypeAndShapeInfo*);
+  OrtStatus* (*ReadOpAttr)(const OrtOpAttr*, int type, void* data, size_t bytes, size_t* read);
   OrtStatus* (*GetTensorTypeAndShape)(const OrtValue*, OrtTensorTypeAndShapeInfo**);
   OrtStatus* (*GetTensorElementType)(const OrtTensorTypeAndShapeInfo*, int*);
   OrtStatus* (*GetDimensionsCount)(const OrtTensorTypeAndShapeInfo*, size_t*);

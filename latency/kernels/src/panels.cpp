@@ -179,7 +179,9 @@ std::optional<Panels> make_panels_with_gaps(const Layer& layer, const Instructio
 }
 
 Panels make_panels_of_positions(const Layer& layer, const InstructionSet& set,
-                                const std::vector<size_t>& runs, size_t pixels) {
+                                const std::vector<size_t>& runs, const Run& rows) {
+  const Line line{rows};
+  const size_t pixels = rows.length * rows.count;
   Panels result;
   std::vector<Place> places;
   size_t done = 0;
@@ -196,7 +198,9 @@ Panels make_panels_of_positions(const Layer& layer, const InstructionSet& set,
     places.clear();
     for (size_t i = 0; i < runs.size(); ++i) {
       const size_t end = std::min((runs[i] + 1) * kRunPixels, pixels);
-      for (; next[i] + lanes <= end; next[i] += lanes) places.push_back({next[i], next[i]});
+      for (; next[i] + lanes <= end; next[i] += lanes) {
+        places.push_back({line.element_of(next[i]), next[i]});
+      }
     }
     if (!places.empty()) add_places(layer, set, places, lanes, Form::kFlat, result);
   }

@@ -48,8 +48,9 @@ Panels make_panels(const Layer& layer, const InstructionSet& set, const Run& run
 std::optional<Panels> make_panels_with_gaps(const Layer& layer, const InstructionSet& set,
                                             const Run& run);
 
-// Only the runs of kRunPixels that are listed, numbers within the tile; `pixels`: of the tile.
+// Only the runs of kRunPixels that are listed, numbers within the tile; `rows`: of the tile. Rows
+// have no padding between them in a prepared plane, or are whole vectors.
 Panels make_panels_of_positions(const Layer& layer, const InstructionSet& set,
-                                const std::vector<size_t>& runs, size_t pixels);
+                                const std::vector<size_t>& runs, const Run& rows);
 
 }  // namespace edgewright

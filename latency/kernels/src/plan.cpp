@@ -106,10 +106,11 @@ Layout layout_for(const Layer& layer, const InstructionSet& set, const Plan& pla
   const Window& window = layer.window;
   const Layout joined{Rows::kJoined, copies(window.size[1], window.dilation[1]), plan.out_width};
   Axis axis = phases(window.size[1], window.dilation[1], window.stride[1]);
-  if (axis.max_shift == 0 || layer.positions) return joined;
+  const bool whole = plan.out_width % set.lanes == 0;
+  // Vectors of positions start anywhere in a row, so they stay in it only where rows are whole.
+  if (axis.max_shift == 0 || (layer.positions && !whole)) return joined;
   const uint32_t length = plan.out_width + axis.max_shift;
   const uint32_t shared = shared_padding(window, axis, length, plan.width);
-  const bool whole = plan.out_width % set.lanes == 0;
   const Layout gaps{whole ? Rows::kSeparate : Rows::kGaps, std::move(axis), length - shared};
   if (!whole && joined_is_cheaper(layer, set, plan, gaps)) return joined;
   return gaps;
@@ -158,7 +159,8 @@ std::vector<Panels> panels_of_positions(const Layer& layer, const InstructionSet
     for (; next != runs.end() && *next * size_t{kRunPixels} < end; ++next) {
       inside.push_back(*next - begin / kRunPixels);
     }
-    tiles.push_back(make_panels_of_positions(layer, set, inside, end - begin));
+    tiles.push_back(make_panels_of_positions(
+        layer, set, inside, {plan.out_width, (end - begin) / plan.out_width, plan.row_stride}));
   }
   return tiles;
 }

@@ -80,9 +80,15 @@ void run_direct(const Call& call) {
   });
 }
 
+// Planes that a tile's products read; none where all positions are filled.
+size_t num_planes(const Call& call, const Tile& tile) {
+  if (tile.panels.groups.empty()) return 0;
+  return call.plan.scratch_size(call.layer) / call.plan.plane;
+}
+
 // Few tiles: threads share the work of each, first its preparation, then its products.
 void share_tile(const Call& call, const Tile& tile, float* prepared) {
-  const size_t planes = call.plan.scratch_size(call.layer) / call.plan.plane;
+  const size_t planes = num_planes(call, tile);
   const size_t parts = call.plan.num_parts();
   parallel_for(call.context, (planes + kPrepareChunk - 1) / kPrepareChunk, [&](size_t chunk) {
     const size_t end = std::min(planes, (chunk + 1) * kPrepareChunk);
@@ -97,9 +103,9 @@ void share_tile(const Call& call, const Tile& tile, float* prepared) {
 
 // Many tiles: every thread takes whole ones, prepared in memory of its own.
 void own_tile(const Call& call, const Tile& tile) {
-  const size_t size = call.plan.scratch_size(call.layer);
-  float* prepared = scratch.reserve(size);
-  for (size_t index = 0; index < size / call.plan.plane; ++index) {
+  const size_t planes = num_planes(call, tile);
+  float* prepared = scratch.reserve(call.plan.scratch_size(call.layer));
+  for (size_t index = 0; index < planes; ++index) {
     prepare_plane(tile.input, index, prepared);
   }
   for (size_t group = 0; group < tile.num_groups(); ++group) {

@@ -48,6 +48,10 @@ def test_matches_reference(problem: Problem, threads: int) -> None:
 TILED = [
     Problem(out_channels=9, in_channels=160, size=(57, 55), kernel=(3, 3), pads=(1,) * 4, density=0.01),
     Problem(out_channels=9, in_channels=90, size=(56, 56), kernel=(5, 5), pads=(2,) * 4, density=0.01, batch=2),
+    Problem(out_channels=9, in_channels=160, size=(57, 48), kernel=(3, 3), pads=(1,) * 4, density=0.01),
+    Problem(out_channels=6, in_channels=3, size=(9, 16), kernel=(3, 5), pads=(1, 2, 1, 2), batch=2),
+    Problem(out_channels=6, in_channels=3, size=(9, 24), kernel=(3, 3), pads=(0, 0, 3, 2), dilations=(2, 1)),
+    Problem(out_channels=6, in_channels=3, size=(9, 67), kernel=(3, 5), pads=(1, 1, 1, 1), strides=(1, 2)),
 ]  # fmt: skip
 
 
