@@ -27,10 +27,12 @@ struct RowBlock {
   uint32_t count;
 };
 
-// Numbers of rows that blocks are compiled for.
+// Numbers of rows that blocks are compiled for; few, as their loops are unrolled.
 using RowChoices = std::array<uint32_t, 5>;
-constexpr RowChoices kBlockRows{8, 7, 4, 2, 2};
-constexpr RowChoices kManyRows{14, 8, 7, 4, 2};      // of prepared planes, where registers allow it
+constexpr RowChoices kBlockRows{8, 7, 4, 4, 4};    // read in place
+constexpr RowChoices kManyRows{14, 8, 7, 4, 2};    // 3x3 without stride, where registers allow it
+constexpr RowChoices kPlaneRows{8, 7, 4, 2, 2};    // 3x3
+constexpr RowChoices kLargeRows{8, 4, 2, 2, 2};    // 5x5
 constexpr RowChoices kListedRows{16, 8, 4, 2, 2};  // few taps are soon done
 
 struct RowBlocks {

@@ -180,12 +180,29 @@ void convolve_taps(const PlaneBlock& block, const WindowStrip& strip) {
   finish<Lanes, Rows>(block, strip, sums);
 }
 
-template <int Lanes, int Rows>
-PlaneFunction find_kernel(const PlaneKey& key) {
-  if (key.kernel == 3) {
-    return key.stride == 1 ? convolve_plane<Lanes, 3, 1, Rows> : convolve_plane<Lanes, 3, 2, Rows>;
+template <int Lanes, int Kernel, int Rows>
+PlaneFunction find_stride(const PlaneKey& key) {
+  return key.stride == 1 ? convolve_plane<Lanes, Kernel, 1, Rows>
+                         : convolve_plane<Lanes, Kernel, 2, Rows>;
+}
+
+template <int Lanes>
+PlaneFunction find_small(const PlaneKey& key) {
+  if (key.rows == 2) return find_stride<Lanes, 3, 2>(key);
+  if (key.rows == 4) return find_stride<Lanes, 3, 4>(key);
+  if (key.rows == 7) return find_stride<Lanes, 3, 7>(key);
+  if (key.rows == 8) return find_stride<Lanes, 3, 8>(key);
+  if constexpr (kHasManyRows) {
+    if (key.rows == 14 && key.stride == 1) return convolve_plane<Lanes, 3, 1, 14>;
   }
-  return key.stride == 1 ? convolve_plane<Lanes, 5, 1, Rows> : convolve_plane<Lanes, 5, 2, Rows>;
+  return nullptr;
+}
+
+template <int Lanes>
+PlaneFunction find_large(const PlaneKey& key) {
+  if (key.rows == 2) return find_stride<Lanes, 5, 2>(key);
+  if (key.rows == 4) return find_stride<Lanes, 5, 4>(key);
+  return key.rows == 8 ? find_stride<Lanes, 5, 8>(key) : nullptr;
 }
 
 template <int Lanes>
@@ -200,14 +217,7 @@ template <int Lanes>
 PlaneFunction find_plane_of(const PlaneKey& key) {
   if (key.lanes == Lanes) {
     if (key.kernel == 0) return find_listed<Lanes>(key);
-    if (key.rows == 2) return find_kernel<Lanes, 2>(key);
-    if (key.rows == 4) return find_kernel<Lanes, 4>(key);
-    if (key.rows == 7) return find_kernel<Lanes, 7>(key);
-    if (key.rows == 8) return find_kernel<Lanes, 8>(key);
-    if constexpr (kHasManyRows) {
-      if (key.rows == 14) return find_kernel<Lanes, 14>(key);
-    }
-    return nullptr;
+    return key.kernel == 3 ? find_small<Lanes>(key) : find_large<Lanes>(key);
   }
   if constexpr (Lanes > 4) return find_plane_of<Lanes / 2>(key);
   return nullptr;

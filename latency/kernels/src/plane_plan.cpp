@@ -98,6 +98,11 @@ void add_needed_rows(const Window& window, uint32_t height, bool small, PlaneLoo
   if (small) std::fill(loop.needed.begin(), loop.needed.end(), most);
 }
 
+const RowChoices& row_choices(const Window& window, const WindowSet& set, const RowSteps& steps) {
+  if (window.size[0] > 3) return kLargeRows;
+  return set.has_many_rows && steps.stride == 1 ? kManyRows : kPlaneRows;
+}
+
 }  // namespace
 
 bool has_loop(const Window& window) {
@@ -112,8 +117,7 @@ PlanePlan make_plane_plan(const Window& window, const WindowSet& set, const Imag
   RowSteps steps{};
   if (has_loop(window)) {
     find_steps(window, steps);
-    plan.all.rows = cut_rows(size.out_height, steps.output,
-                             set.has_many_rows ? kManyRows : kBlockRows);
+    plan.all.rows = cut_rows(size.out_height, steps.output, row_choices(window, set, steps));
   }
   plan.listed.rows = cut_rows(size.out_height, 1, kListedRows);
   plan_views(window, size, plan);

@@ -166,7 +166,6 @@ BlockFunction find_op(const BlockKey& key) {
 template <int Lanes>
 BlockFunction find_block_of(const BlockKey& key) {
   if (key.lanes == Lanes) {
-    if (key.rows == 2) return find_op<Lanes, 2>(key);
     if (key.rows == 4) return find_op<Lanes, 4>(key);
     if (key.rows == 7) return find_op<Lanes, 7>(key);
     return key.rows == 8 ? find_op<Lanes, 8>(key) : nullptr;

@@ -161,7 +161,7 @@ struct PlaneKey {
 struct WindowSet {
   const char* name;
   uint32_t lanes;
-  bool has_many_rows;  // find_plane knows blocks of fourteen rows
+  bool has_many_rows;  // find_plane knows blocks of fourteen rows, 3x3, stride 1
   BlockFunction (*find_block)(const BlockKey&);  // null: there is none
   PlaneFunction (*find_plane)(const PlaneKey&);  // null: there is none
   // For rows of `width` outputs and this column stride; null: there is none.
