@@ -1,27 +1,15 @@
 #include "window.h"
 
-#include <limits>
 #include <stdexcept>
-#include <string>
+
+#include "ranges.h"
 
 namespace edgewright {
 namespace {
 
-uint32_t in_range(int64_t value, int64_t lowest, const char* what) {
-  if (value < lowest || value > kMaxWindowSize) {
-    throw std::invalid_argument(std::string(what) + " must be from " + std::to_string(lowest) +
-                                " to " + std::to_string(kMaxWindowSize) + ", got " +
-                                std::to_string(value));
-  }
-  return static_cast<uint32_t>(value);
-}
-
 template <size_t Count>
 std::array<uint32_t, Count> read(const OrtKernelInfo* info, const char* name, int64_t lowest) {
-  const std::vector<int64_t> values = attribute(info, name, Count);
-  std::array<uint32_t, Count> checked{};
-  for (size_t i = 0; i < Count; ++i) checked[i] = in_range(values[i], lowest, name);
-  return checked;
+  return all_in_range<Count>(attribute(info, name, Count), lowest, name);
 }
 
 }  // namespace

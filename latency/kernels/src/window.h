@@ -8,7 +8,6 @@
 
 namespace edgewright {
 
-constexpr int64_t kMaxWindowSize = 65536;  // of any side, stride, dilation or padding
 constexpr int64_t kMaxImageSide = 1 << 24;
 
 // Reads strides, dilations and pads. Throws std::invalid_argument when one is out of range.
