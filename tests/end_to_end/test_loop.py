@@ -102,7 +102,7 @@ def test_the_certificate_compares_the_file_with_its_rivals(
         digest = hashlib.sha256(Path(str(library_path())).read_bytes()).hexdigest()
         assert library["sha256"] == digest
     compared = certificate["compared"]
-    assert set(compared) == {"latency_ms"} | rivals
+    assert set(compared) == {"method", "latency_ms"} | rivals
     for name in rivals:
         faster = compared[name]["speed_up"]
         assert faster["processes"] == 7

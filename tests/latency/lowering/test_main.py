@@ -1,5 +1,6 @@
 """`python -m latency.lowering`: says what it did, checks it, and refuses what is bad."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from onnx import helper
 
 from latency.codec import encode
+from latency.kernels import library
 from latency.lowering.__main__ import main
 from tests.latency.lowering.masked import masked_model, masked_table
 from tests.latency.lowering.models import assert_same, chain, random, run
@@ -84,4 +86,34 @@ def test_a_folder_that_is_not_there_gets_a_message(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(model), "--output", str(tmp_path / "no" / "out.onnx")]) == 1
-    assert "No such file or directory" in capsys.readouterr().err
+    assert f"there is no folder {tmp_path / 'no'}" in capsys.readouterr().err
+
+
+def test_what_is_there_and_no_plain_file_is_never_replaced(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe, link, before = tmp_path / "pipe", tmp_path / "link", model.read_bytes()
+    os.mkfifo(pipe)
+    link.symlink_to(model)
+    for output in (pipe, link, tmp_path):
+        assert main([str(model), "--output", str(output)]) == 1
+        assert "is there and no plain file" in capsys.readouterr().err
+    assert main([str(model), "--output", str(model)]) == 1
+    assert "is the model itself" in capsys.readouterr().err
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert model.read_bytes() == before
+
+
+def test_without_the_library_the_command_says_what_it_did_not_check(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(library.ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.setattr(library, "LIBRARY_FILE", "never-built.so")
+    output = tmp_path / "out.onnx"
+    assert main([str(model), "--output", str(output)]) == 0
+    assert "compared without the operator library only" in capsys.readouterr().out
+    assert output.stat().st_mode & 0o777 == 0o644
