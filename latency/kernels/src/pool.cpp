@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
+#include <string>
 
 #include "parallel.h"
 #include "window_node.h"
@@ -10,11 +11,18 @@
 namespace edgewright {
 namespace {
 
+// Of a window: time and memory grow with them, in an image however small. Larger ones are rather
+// a mean over everything, for which there is an operator.
+constexpr uint64_t kMaxPositions = 65536;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 WindowLayer read_layer(const OrtKernelInfo* info, WindowOp op) {
   const std::vector<int64_t> size = attribute(info, "kernel_shape", 2);
   const Window window = read_window(info, size[0], size[1]);
+  if (uint64_t{window.size[0]} * window.size[1] > kMaxPositions) {
+    throw std::invalid_argument("kernel_shape must have at most " +
+                                std::to_string(kMaxPositions) + " positions");
+  }
   for (int axis = 0; axis < 2; ++axis) {
     if (std::max(window.padding[axis], window.padding[axis + 2]) >= reach(window, axis)) {
       throw std::invalid_argument("pads must be smaller than the window's reach");

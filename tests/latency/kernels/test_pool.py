@@ -159,6 +159,7 @@ MALFORMED: dict[str, tuple[str, dict[str, Any]]] = {
     "window missing": ("kernel_shape", {"kernel_shape": None}),
     "window of none": ("height must be from 1", {"kernel_shape": [0, 3]}),
     "window absurd": ("width must be from 1", {"kernel_shape": [3, 2**62]}),
+    "window large": ("at most 65536 positions", {"kernel_shape": [257, 256]}),
     "window of rank 1": ("kernel_shape must have 2 values", {"kernel_shape": [3]}),
     "stride zero": ("strides must be", {"strides": [0, 1]}),
     "dilation zero": ("dilations must be", {"dilations": [1, 0]}),
