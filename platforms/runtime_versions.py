@@ -35,7 +35,7 @@ NUMPY = {"1.18.1": "numpy<2"}  # others take any
 NODES_OF_EACH = 4
 TOLERANCE = 2e-4
 # What a fallback makes its weight of; all of it has to be folded when a session is made.
-NOT_FOLDED = {"ScatterND", "ConstantOfShape", "Transpose"}
+NOT_FOLDED = {"ScatterND", "ConstantOfShape", "Transpose", "Concat"}
 
 
 @dataclass(frozen=True)

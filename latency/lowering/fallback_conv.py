@@ -18,9 +18,6 @@ from latency.lowering.op_types import Family, OpType
 
 RUN_PIXELS = 16  # adjacent output pixels that SparseConvPositions computes or fills together
 
-MAX_CONCAT_INPUTS = 8  # of SparseConvConcat2 and so on
-
-_CONCAT = "SparseConvConcat"
 _WINDOW = ["strides", "pads", "dilations"]
 
 
@@ -30,21 +27,6 @@ def conv(op_type: OpType) -> onnx.FunctionProto:
     nodes += [*_dense_weight(), _convolution(x, grouped=True), *epilogue(op_type, "y")]
     attributes = ["weight_shape", *_WINDOW, "group"]
     return function(op_type, ["x", "values", "indices", "bias"], attributes, nodes)
-
-
-def conv_concat(op_type: OpType) -> onnx.FunctionProto:
-    """Return SparseConvConcat as Concat and SparseConv's fallback."""
-    inputs = [f"x{index}" for index in range(int(op_type.base.removeprefix(_CONCAT)))]
-    relu, x = read_input(op_type)
-    nodes = [
-        helper.make_node("Concat", inputs, ["x"], axis=1),
-        *relu,
-        *_dense_weight(),
-        _convolution(x, grouped=True),
-        *epilogue(op_type, "y"),
-    ]
-    attributes = ["weight_shape", *_WINDOW, "group"]
-    return function(op_type, [*inputs, "values", "indices", "bias"], attributes, nodes)
 
 
 def conv_positions(op_type: OpType) -> onnx.FunctionProto:
@@ -80,16 +62,6 @@ FAMILIES = (
         residual=False,
         activations=True,
         fallback=conv_positions,
-    ),
-    *(
-        Family(
-            base=f"{_CONCAT}{inputs}",
-            relu_input=True,
-            residual=False,
-            activations=True,
-            fallback=conv_concat,
-        )
-        for inputs in range(2, MAX_CONCAT_INPUTS + 1)
     ),
     Family(base="SparseGemm", relu_input=False, residual=False, activations=True, fallback=gemm),
 )

@@ -46,11 +46,9 @@ struct Layer {
   std::vector<float> bias;     // padded to whole blocks
   bool relu_input;             // negative inputs are read as zero
   std::optional<Positions> positions;
-  uint32_t inputs = 1;  // tensors that hold the input channels, one after the other
 
   // Whether kernels read the input tensor itself: 1x1 without stride and padding.
   bool is_direct() const {
-    if (inputs > 1) return false;
     using Pair = std::array<uint32_t, 2>;
     return window.size == Pair{1, 1} && window.stride == Pair{1, 1} &&
            window.padding == std::array<uint32_t, 4>{};

@@ -75,6 +75,20 @@ Tensor tensor_of(const OrtValue* value) {
   return tensor;
 }
 
+Tensor input_tensor(OrtKernelContext* context, size_t index) {
+  const OrtValue* value = nullptr;
+  check(api().KernelContext_GetInput(context, index, &value));
+  return tensor_of(value);
+}
+
+float* output_tensor(OrtKernelContext* context, const std::vector<int64_t>& shape) {
+  OrtValue* result = nullptr;
+  check(api().KernelContext_GetOutput(context, 0, shape.data(), shape.size(), &result));
+  void* output = nullptr;
+  check(api().GetTensorMutableData(result, &output));
+  return static_cast<float*>(output);
+}
+
 Tensor constant_input(const OrtKernelInfo* info, size_t index, const char* name,
                       int element_type) {
   int is_constant = 0;

@@ -119,6 +119,10 @@ void check(OrtStatus* status);
 
 Tensor tensor_of(const OrtValue* value);
 
+// One input of a run, and the memory of its only output.
+Tensor input_tensor(OrtKernelContext* context, size_t index);
+float* output_tensor(OrtKernelContext* context, const std::vector<int64_t>& shape);
+
 // Throws std::invalid_argument when the input is no initialiser or of another element type.
 Tensor constant_input(const OrtKernelInfo* info, size_t index, const char* name, int element_type);
 

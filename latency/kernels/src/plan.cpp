@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "window.h"
+
 namespace edgewright {
 namespace {
 
@@ -19,14 +21,6 @@ constexpr size_t kTileBytes = 256 * 1024;    // ... and larger ones are cut into
 constexpr double kCyclesOfPlane = 60;
 constexpr double kCyclesOfVector = 10;
 constexpr size_t kItems = 8;                 // pieces of work, at least, so that threads balance
-
-uint32_t out_size(const Layer& layer, int axis, uint64_t size) {
-  const Window& window = layer.window;
-  const uint64_t padded = size + window.padding[axis] + window.padding[axis + 2];
-  const uint64_t reach = uint64_t{window.dilation[axis]} * (window.size[axis] - 1) + 1;
-  if (padded < reach) throw std::invalid_argument("the window is larger than the padded input");
-  return static_cast<uint32_t>((padded - reach) / window.stride[axis] + 1);
-}
 
 // Views by phase: taps whose distance is a multiple of the stride share one.
 Axis phases(uint32_t taps, uint32_t dilation, uint32_t stride) {
@@ -241,8 +235,8 @@ Plan make_plan(const Layer& layer, const InstructionSet& set, uint32_t height, u
   Plan plan{};
   plan.height = height;
   plan.width = width;
-  plan.out_height = out_size(layer, 0, height);
-  plan.out_width = out_size(layer, 1, width);
+  plan.out_height = window_output(window, 0, height);
+  plan.out_width = window_output(window, 1, width);
   plan.direct = layer.is_direct();
   check_size(layer.out_channels, plan.out_height, plan.out_width);
   check_size(layer.in_channels, height, width);

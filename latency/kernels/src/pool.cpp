@@ -48,7 +48,7 @@ class GlobalAverage : public Kernel {
     const size_t planes = static_cast<size_t>(shape[0]) * static_cast<size_t>(shape[1]);
     const size_t size = static_cast<size_t>(shape[2]) * static_cast<size_t>(shape[3]);
     if (planes > 0 && size == 0) throw std::invalid_argument("image size out of range");
-    float* output = image_output(context, {shape[0], shape[1], 1, 1});
+    float* output = output_tensor(context, {shape[0], shape[1], 1, 1});
     if (planes == 0) return;
     const auto* data = static_cast<const float*>(input.data);
     const size_t piece = items_of_a_piece(planes, (size + set_.lanes - 1) / set_.lanes);

@@ -57,7 +57,7 @@ void prepare_plane(const TileInput& tile, size_t index, float* prepared) {
   const int64_t first_y = y + inside.first * window.stride[0];
   const int64_t count = inside.end - inside.first;
 
-  const float* input = tile.plane_of(channel);
+  const float* input = tile.image + channel * plan.height * plan.width;
   float* target = prepared + index * plan.plane;
   float* first = target + inside.first * plan.row_stride;
   float* end = target + inside.end * plan.row_stride;

@@ -10,6 +10,7 @@
 namespace edgewright {
 
 constexpr int64_t kMaxSize = 65536;  // of any dimension, stride, dilation or padding
+constexpr int64_t kMaxImageSide = 1 << 24;
 
 // Throws std::invalid_argument that begins with `what` unless lowest <= value <= kMaxSize.
 inline uint32_t in_range(int64_t value, int64_t lowest, const char* what) {
@@ -28,6 +29,12 @@ std::array<uint32_t, Count> all_in_range(const std::vector<int64_t>& values, int
   std::array<uint32_t, Count> checked{};
   for (size_t i = 0; i < Count; ++i) checked[i] = in_range(values.at(i), lowest, what);
   return checked;
+}
+
+// Height or width of an input.
+inline uint32_t image_side(int64_t size) {
+  if (size < 1 || size > kMaxImageSide) throw std::invalid_argument("image size out of range");
+  return static_cast<uint32_t>(size);
 }
 
 }  // namespace edgewright

@@ -32,8 +32,7 @@ Tile tile_of(const Call& call, size_t index) {
   const TileInput input{call.layer,
                         call.set,
                         plan,
-                        call.sources,
-                        image,
+                        call.input + image * call.input_image(),
                         top,
                         std::min(plan.tile_rows, plan.out_height - top)};
   return {plan.panels_of(number), input,
@@ -76,7 +75,7 @@ void run_direct(const Call& call) {
   parallel_for(call.context, call.batch * per_image, [&](size_t item) {
     const Tile tile = tile_of(call, item / per_image);
     const size_t piece = item % per_image;
-    multiply(call, tile, piece / parts, piece % parts, tile.input.plane_of(0));
+    multiply(call, tile, piece / parts, piece % parts, tile.input.image);
   });
 }
 

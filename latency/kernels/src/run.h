@@ -14,17 +14,18 @@ struct Call {
   const Epilogue& epilogue;
   OrtKernelContext* context;
   size_t batch;
-  std::vector<Source> sources;
+  const float* input;
   const float* residual;  // of the output's shape, or null
   float* output;
 
+  size_t input_image() const { return size_t{layer.in_channels} * plan.height * plan.width; }
   size_t output_plane() const { return size_t{plan.out_height} * plan.out_width; }
+  size_t output_image() const { return layer.out_channels * output_plane(); }
   Ending ending() const {
     if (epilogue.curve != ActivationKind::kNone) return Ending::kBends;
     if (residual != nullptr) return Ending::kAdds;
     return std::isinf(epilogue.highest) ? Ending::kPlain : Ending::kCaps;
   }
-  size_t output_image() const { return layer.out_channels * output_plane(); }
 };
 
 void run(const Call& call);

@@ -8,8 +8,6 @@
 
 namespace edgewright {
 
-constexpr int64_t kMaxImageSide = 1 << 24;
-
 // Reads strides, dilations and pads. Throws std::invalid_argument when one is out of range.
 Window read_window(const OrtKernelInfo* info, int64_t height, int64_t width);
 

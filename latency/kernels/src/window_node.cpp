@@ -8,6 +8,7 @@
 #include <string>
 
 #include "parallel.h"
+#include "ranges.h"
 
 namespace edgewright {
 namespace {
@@ -231,11 +232,6 @@ void run_planes(const Call& call, size_t begin, size_t end) {
   }
 }
 
-uint32_t image_side(int64_t size) {
-  if (size < 1 || size > kMaxImageSide) throw std::invalid_argument("image size out of range");
-  return static_cast<uint32_t>(size);
-}
-
 }  // namespace
 
 size_t items_of_a_piece(size_t items, size_t work) {
@@ -244,9 +240,7 @@ size_t items_of_a_piece(size_t items, size_t work) {
 }
 
 Tensor image_input(OrtKernelContext* context, size_t channels) {
-  const OrtValue* value = nullptr;
-  check(api().KernelContext_GetInput(context, 0, &value));
-  Tensor input = tensor_of(value);
+  Tensor input = input_tensor(context, 0);
   const bool fits = input.shape.size() == 4 &&
                     (channels == 0 || input.shape[1] == static_cast<int64_t>(channels));
   if (!fits) {
@@ -256,30 +250,15 @@ Tensor image_input(OrtKernelContext* context, size_t channels) {
   return input;
 }
 
-float* image_output(OrtKernelContext* context, const std::vector<int64_t>& shape) {
-  OrtValue* result = nullptr;
-  check(api().KernelContext_GetOutput(context, 0, shape.data(), shape.size(), &result));
-  void* output = nullptr;
-  check(api().GetTensorMutableData(result, &output));
-  return static_cast<float*>(output);
-}
-
 WindowNode::WindowNode(WindowLayer layer, const WindowSet& set)
     : layer_(std::move(layer)), set_(set), groups_(group_channels(layer_, set.lanes)) {}
 
-std::shared_ptr<const WindowPlan> WindowNode::plan_for(uint32_t height, uint32_t width) {
-  const std::lock_guard<std::mutex> guard(mutex_);
-  if (plan_ == nullptr || plan_->height != height || plan_->width != width) {
-    plan_ = std::make_shared<const WindowPlan>(
-        make_window_plan(layer_.task, set_, height, width));
-  }
-  return plan_;
-}
-
 void WindowNode::compute(OrtKernelContext* context) {
   const Tensor input = image_input(context, layer_.task.channels);
-  const auto plan = plan_for(image_side(input.shape[2]), image_side(input.shape[3]));
-  float* output = image_output(
+  const uint32_t height = image_side(input.shape[2]), width = image_side(input.shape[3]);
+  const auto plan = plans_.get(
+      height, width, [&] { return make_window_plan(layer_.task, set_, height, width); });
+  float* output = output_tensor(
       context, {input.shape[0], input.shape[1], plan->out_height, plan->out_width});
   const size_t planes = static_cast<size_t>(input.shape[0]) * static_cast<size_t>(input.shape[1]);
   if (planes == 0) return;

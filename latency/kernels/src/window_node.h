@@ -1,11 +1,10 @@
 // A node that computes every plane of its input by itself: depthwise convolution or pooling.
 #pragma once
 
-#include <memory>
-#include <mutex>
 #include <vector>
 
 #include "operator.h"
+#include "plan_cache.h"
 #include "window_plan.h"
 
 namespace edgewright {
@@ -42,13 +41,10 @@ class WindowNode : public Kernel {
   void compute(OrtKernelContext* context) override;
 
  private:
-  std::shared_ptr<const WindowPlan> plan_for(uint32_t height, uint32_t width);
-
   const WindowLayer layer_;
   const WindowSet& set_;
   const ChannelGroups groups_;
-  std::mutex mutex_;  // guards plan_: one session may be run by many threads at once
-  std::shared_ptr<const WindowPlan> plan_;
+  PlanCache<WindowPlan> plans_;
 };
 
 // Work that is worth a thread of its own, in vectors of products.
@@ -60,6 +56,5 @@ size_t items_of_a_piece(size_t items, size_t work);
 // The one input of a node. Throws std::invalid_argument unless it has rank 4 and, where
 // `channels` is not 0, that many channels.
 Tensor image_input(OrtKernelContext* context, size_t channels);
-float* image_output(OrtKernelContext* context, const std::vector<int64_t>& shape);
 
 }  // namespace edgewright

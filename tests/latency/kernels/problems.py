@@ -17,6 +17,7 @@ from latency.lowering.library import compress, opset_imports
 from latency.lowering.op_types import OpType
 from latency.lowering.patterns import random_mask
 from latency.operator import SparsityPattern
+from tests.latency.kernels.nodes import output_size
 
 Array = npt.NDArray[np.float32]
 NODE = "the-node"
@@ -46,12 +47,7 @@ class Problem:
 
     @property
     def out_size(self) -> tuple[int, int]:
-        height, width = (
-            (self.size[i] + self.pads[i] + self.pads[i + 2] - self.dilations[i] * (self.kernel[i] - 1) - 1)
-            // self.strides[i] + 1
-            for i in range(2)
-        )  # fmt: skip
-        return height, width
+        return output_size(self.size, self.kernel, self.strides, self.dilations, self.pads)
 
     @property
     def op_type(self) -> OpType:
@@ -125,17 +121,14 @@ def one_node_model(
     tensors: dict[str, npt.NDArray[np.generic]],
     shapes: dict[str, tuple[int | str, ...]],
     functions: list[onnx.FunctionProto] | None = None,
-    *,
-    joined: int = 1,
 ) -> bytes:
     """Return a model of one node of the library, whatever its attributes and tensors are.
 
-    `shapes`: of the inputs that are no initialisers; the first `joined` come first, others last.
+    `shapes`: of the inputs that are no initialisers; the first comes first, others last.
     """
-    first, others = list(shapes)[:joined], list(shapes)[joined:]
-    rank = len(shapes[first[0]])
+    first, *others = shapes
     node = helper.make_node(
-        op_type, [*first, *tensors, *others], ["y"], name=NODE, domain=DOMAIN, **attributes
+        op_type, [first, *tensors, *others], ["y"], name=NODE, domain=DOMAIN, **attributes
     )
     float32 = onnx.TensorProto.FLOAT
     graph = helper.make_graph(
@@ -145,7 +138,7 @@ def one_node_model(
             helper.make_tensor_value_info(name, float32, list(shape))
             for name, shape in shapes.items()
         ],
-        [helper.make_tensor_value_info("y", float32, [None] * rank)],
+        [helper.make_tensor_value_info("y", float32, [None] * len(shapes[first]))],
         initializer=[numpy_helper.from_array(array, name) for name, array in tensors.items()],
     )
     model = helper.make_model(

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 
 from latency.lowering.fallbacks import fallback_function, op_types
+from tests.latency.kernels.nodes import output_size
 from tests.latency.kernels.problems import one_node_model, open_session
 
 Array = npt.NDArray[np.float32]
@@ -33,12 +34,7 @@ class WindowProblem:
 
     @property
     def out_size(self) -> tuple[int, int]:
-        height, width = (
-            (self.size[i] + self.pads[i] + self.pads[i + 2] - self.dilations[i] * (self.kernel[i] - 1) - 1)
-            // self.strides[i] + 1
-            for i in range(2)
-        )  # fmt: skip
-        return height, width
+        return output_size(self.size, self.kernel, self.strides, self.dilations, self.pads)
 
     @property
     def is_depthwise(self) -> bool:
