@@ -15,9 +15,8 @@ from search.space.planned_space import PlannedSpace
 from search.space.sampling import ROW_DENSITIES, calibration_genotypes, held_out_genotypes
 from search.space.sparsity import Sparsity, with_sparsity
 from search.space.task import TaskShape
+from service.profiling.use_cases import CALIBRATION, HELD_OUT
 
-CALIBRATION = "calibration"
-HELD_OUT = "held-out"
 _CALIBRATION_NETWORKS = 6  # of each regime
 _HELD_OUT_NETWORKS = 4
 _NETWORK_SEED = 20_260_101  # any constant: which networks a table is calibrated and judged on
