@@ -13,6 +13,7 @@ from latency.units import NS_PER_US
 SAMPLE_NS = 250 * NS_PER_US  # an operator's sample has as many runs as fill this
 _COVERAGE = 0.9
 _EXACT_COUNT = 500  # more samples than that take the normal approximation of the binomial
+DISTURBED = 1.08  # a slower reference than this times its best: something else used the machine
 LEAST_SAMPLES = 5  # fewer have no 90 % interval: two of four may lie on one side, once in eight
 
 
@@ -44,6 +45,7 @@ class ChainSamples:
     baseline_ns: float = 0.0  # cost per copy of what the micro-model adds beside the operator
     warmup_ns: tuple[int, ...] = ()
     reference_ns: tuple[int, ...] = ()  # the reference model in the same rounds
+    fastest_reference_ns: int = 0  # what it took at its best on this machine; 0 where unknown
     short_runs: int = 0  # in one sample; 0 where it was not written down
     long_runs: int = 0
 
@@ -104,15 +106,26 @@ def marginal_cost(samples: ChainSamples) -> MarginalCost:
     """Return the marginal cost of one operator from paired rounds.
 
     Each round gives one difference (long - short) / copies; the median of the differences is
-    robust against a disturbed round.
+    robust against a disturbed round. Where the machine was slower throughout, the interval reaches
+    what the operator would cost if it was slowed down like the reference.
     """
     pairs = zip(samples.short_ns, samples.long_ns, strict=True)
     slopes = [(long - short) / samples.copies - samples.baseline_ns for short, long in pairs]
+    median_ns = statistics.median(slopes)
+    slower = slowdown(samples.reference_ns, samples.fastest_reference_ns)
+    excess_ns = abs(median_ns) * (1.0 - 1.0 / slower) if slower > DISTURBED else 0.0
     return MarginalCost(
-        median_ns=statistics.median(slopes),
-        spread_ns=median_half_width(slopes),
+        median_ns=median_ns,
+        spread_ns=median_half_width(slopes) + excess_ns,
         samples=len(slopes),
     )
+
+
+def slowdown(reference_ns: Sequence[int], fastest_ns: float | None) -> float:
+    """Return how many times its best the reference model took; 1.0 where that is unknown."""
+    if not reference_ns or not fastest_ns:
+        return 1.0
+    return float(statistics.median(reference_ns)) / fastest_ns
 
 
 def median_half_width(values: Sequence[float]) -> float:

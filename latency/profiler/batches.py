@@ -129,7 +129,7 @@ class OperatorRun:
             best = self._better(item.best, _Try(answer=answer, changed=changed))
             against = best.changed or self.quiet.disturbed(best.answer.beside_ns)
             if is_last or best.answer.error or not against:
-                on_result(_as_measurement(item.spec, best.answer, against))
+                on_result(self._as_measurement(item.spec, best.answer, against))
             else:
                 again.append(replace(item, best=best))
         return again
@@ -152,9 +152,15 @@ class OperatorRun:
         references = [first.answer.beside_ns, second.answer.beside_ns]
         return (first, second)[self.quiet.quietest(references, 1)[0]]
 
-
-def _as_measurement(spec: OperatorSpec, answer: ChildAnswer, against: str) -> OperatorMeasurement:
-    if answer.operator is None:
-        return OperatorMeasurement(spec=spec, samples=None, error=answer.error)
-    reasons = [reason for reason in (against, answer.operator.unstable) if reason]
-    return replace(answer.operator, unstable="; ".join(reasons))
+    def _as_measurement(
+        self, spec: OperatorSpec, answer: ChildAnswer, against: str
+    ) -> OperatorMeasurement:
+        measured = answer.operator
+        if measured is None or measured.samples is None:
+            return OperatorMeasurement(spec=spec, samples=None, error=answer.error)
+        fastest = round(self.quiet.fastest_ns or 0)
+        return replace(
+            measured,
+            samples=replace(measured.samples, fastest_reference_ns=fastest),
+            unstable="; ".join(reason for reason in (against, measured.unstable) if reason),
+        )

@@ -6,12 +6,18 @@ from latency.graph import NetworkGraph
 from latency.host_lock import measuring
 from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
-from latency.measurement import ChainSamples, OperatorMeasurement, marginal_cost
+from latency.measurement import (
+    DISTURBED,
+    ChainSamples,
+    OperatorMeasurement,
+    marginal_cost,
+    slowdown,
+)
 from latency.operator import OperatorSpec
 from latency.profiler.micro_models import METHOD, MicroModels, micro_models
 from latency.profiler.reference import reference_model
 from latency.profiler.session import open_session, runner
-from latency.profiler.stability import is_disturbed, is_settled, unsettled
+from latency.profiler.stability import is_settled, unsettled
 from latency.profiler.timing import Rounds, Run, TimingSettings, time_in_turns
 from latency.target import Target
 
@@ -40,7 +46,7 @@ class OperatorProfiler:
 
         def settled(rounds: Rounds) -> bool:
             short, long, reference = zip(*rounds, strict=True)
-            return is_disturbed(reference, settings.fastest_ns) or is_settled(
+            return slowdown(reference, settings.fastest_ns) > DISTURBED or is_settled(
                 marginal_cost(_samples(models, short, long))
             )
 

@@ -6,9 +6,7 @@ Whether the machine was quiet is told by the reference model, in the same rounds
 import statistics
 from collections.abc import Sequence
 
-from latency.measurement import Conditions, MarginalCost
-
-TOLERANCE = 1.08  # a slower reference than this times the fastest one seen means disturbed
+from latency.measurement import DISTURBED, Conditions, MarginalCost, slowdown
 
 # A cost is settled when half its 90 % interval is at most the larger of these. Measured in new
 # sessions beside an undisturbed reference, costs of 1.6 to 3 us differed by 1 to 6 % (standard
@@ -51,17 +49,10 @@ def changed_speed(conditions: Sequence[Conditions]) -> str:
     return ""
 
 
-def is_disturbed(
-    reference_ns: Sequence[int], fastest_ns: float, tolerance: float = TOLERANCE
-) -> bool:
-    """Return whether the reference model was slower than it can be by more than the tolerance."""
-    return bool(reference_ns) and statistics.median(reference_ns) > fastest_ns * tolerance
-
-
 class QuietRule:
     """Remembers how fast the reference model can be, and judges measurements by it."""
 
-    def __init__(self, tolerance: float = TOLERANCE) -> None:
+    def __init__(self, tolerance: float = DISTURBED) -> None:
         self._tolerance = tolerance
         self._fastest_ns: float | None = None
 
@@ -78,10 +69,9 @@ class QuietRule:
 
     def disturbed(self, reference_ns: Sequence[int]) -> str:
         """Return why a measurement with these reference times was disturbed, or an empty text."""
-        fastest_ns = self._fastest_ns
-        if fastest_ns is None or not is_disturbed(reference_ns, fastest_ns, self._tolerance):
+        slower = slowdown(reference_ns, self._fastest_ns)
+        if slower <= self._tolerance:
             return ""
-        slower = statistics.median(reference_ns) / fastest_ns
         return f"disturbed: the reference model took {slower:.2f} times its best"
 
     def is_quiet(self, reference_ns: Sequence[int]) -> bool:

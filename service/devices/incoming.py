@@ -203,7 +203,7 @@ def _check_samples(pointer: str, samples: ChainSamples) -> None:
         raise invalid_field(f"{pointer}/baseline_ns", f"A time is at most {MAX_NS} ns")
     _check_times(f"{pointer}/short_ns", samples.short_ns)
     _check_times(f"{pointer}/long_ns", samples.long_ns)
-    for field in ("short_runs", "long_runs"):
+    for field in ("short_runs", "long_runs", "fastest_reference_ns"):
         _check_range(f"{pointer}/{field}", getattr(samples, field), 0, MAX_COUNT)
     for field in ("warmup_ns", "reference_ns"):
         if getattr(samples, field):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latency.measurement import ChainSamples, marginal_cost, median_half_width
+from latency.measurement import DISTURBED, ChainSamples, marginal_cost, median_half_width
 
 Array = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Array]
@@ -91,3 +91,30 @@ def test_a_disturbed_round_moves_nothing() -> None:
     assert (cost.median_ns, cost.spread_ns, cost.samples) == (900.0, 0.0, 15)
     burst = replace(samples, long_ns=(9_000_000, *samples.long_ns[1:]))
     assert marginal_cost(burst).median_ns == 900.0
+
+
+@pytest.mark.parametrize("slower", [1.05, 1.3, 3.0])
+def test_on_a_slower_machine_the_interval_reaches_what_a_quiet_one_would_show(
+    slower: float,
+) -> None:
+    quiet = ChainSamples(
+        method="frame",
+        copies=8,
+        short_ns=tuple(10_000 + step for step in range(15)),
+        long_ns=tuple(50_000 + 2 * step for step in range(15)),
+        reference_ns=(100_000,) * 15,
+        fastest_reference_ns=100_000,
+    )
+    busy = replace(
+        quiet,
+        short_ns=tuple(round(time * slower) for time in quiet.short_ns),
+        long_ns=tuple(round(time * slower) for time in quiet.long_ns),
+        reference_ns=(round(100_000 * slower),) * 15,
+    )
+    seen, true = marginal_cost(busy), marginal_cost(quiet)
+    if slower > DISTURBED:
+        assert seen.median_ns - seen.spread_ns <= true.median_ns
+    else:
+        assert seen.spread_ns < 1.0  # within the jitter of a quiet machine
+    unknown = replace(busy, fastest_reference_ns=0)
+    assert marginal_cost(unknown).median_ns == seen.median_ns
