@@ -38,6 +38,7 @@ class TimingSettings:
     fastest_ns: float = float("inf")  # of the reference, as far as known from before
     patience: int = 4  # at most this many rounds are taken for each one that is kept
     budget_ns: int = 20 * NS_PER_S  # no further round begins after this time
+    settling_ns: int = NS_PER_S  # after this time rounds are not added any more, settled or not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,17 +81,18 @@ def _enough_rounds(
 ) -> Rounds:
     """Return the kept rounds in the order of time."""
     wanted, most = settings.rounds, max(settings.rounds, settings.most_rounds)
-    end = clock() + settings.budget_ns
+    begin = clock()
     rounds: Rounds = []
     while True:
         rounds.append(next(taking))
-        is_late = clock() > end
+        taken_ns = clock() - begin
+        is_late = taken_ns > settings.budget_ns
         is_patient = len(rounds) < wanted * settings.patience
         if not is_late and is_patient and _count_quiet(rounds, settings) < wanted:
             continue
         by_noise = sorted(range(len(rounds)), key=lambda index: rounds[index][-1])
         kept = [rounds[index] for index in sorted(by_noise[:wanted])]
-        if is_late or wanted >= most or settled(kept):
+        if is_late or taken_ns > settings.settling_ns or wanted >= most or settled(kept):
             return kept
         wanted = min(most, math.ceil(wanted * _GROWTH))
 

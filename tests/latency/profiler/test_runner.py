@@ -159,7 +159,8 @@ def test_a_stop_ends_the_child_and_reports_nothing(child: ChildProcess) -> None:
     with pytest.raises(StoppedError):
         child.ask(operator_request(), lambda: True)
     results: list[Measurement] = []
-    work = ProfileWork(operators=(SMALL,) * 500, networks=(NamedGraph(name="n", graph=NETWORK),))
+    named = (NamedGraph(name="n", graph=NETWORK),)
+    work = ProfileWork(operators=(SMALL,) * 500, networks=named, rounds=1)
     run_profile(work, TARGET, results.append, lambda: len(results) >= 2)
     assert 2 <= len(results) < 500
     stopped = run_verify(VerifyWork(name="n", graph=NETWORK), None, TARGET, lambda: True)

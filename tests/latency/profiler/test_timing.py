@@ -102,6 +102,14 @@ def test_samples_that_never_settle_end_at_the_most_rounds() -> None:
     assert len(timed.samples_ns) == 30
 
 
+def test_large_models_get_only_as_many_rounds_as_fit_their_time_to_settle() -> None:
+    machine = Machine()
+    slow = settings_of(rounds=5, most_rounds=100, settling_ns=30_000)
+    model, reference = machine.model("a", 3_000), machine.model("r", 1_000)
+    (timed,), _ = time_in_turns([model], reference, slow, machine.clock, lambda _: False)
+    assert len(timed.samples_ns) == 8  # 20 us for the first five, 32 us for eight
+
+
 def test_on_a_busy_machine_rounds_are_added_too_and_the_patience_bounds_them() -> None:
     machine = Machine(slow=lambda _: 1.5)
     busy = settings_of(rounds=5, most_rounds=10, patience=3, fastest_ns=1_000.0)

@@ -16,6 +16,7 @@ from service.lifecycle import WorkState
 from service.profiling.schemas import OperatorRead
 from service.profiling.use_cases import known_operator_keys, measured_operators
 from service.tables.lease import ChunkRow
+from tests.latency.samples import scaled
 from tests.service.board import Board
 from tests.service.devices.steps import ask, state
 from tests.service.fakes import HeldClock
@@ -30,16 +31,6 @@ from tests.service.samples import (
 )
 
 REFERENCE_NS = tuple(150_000 + step for step in range(15))
-
-
-def scaled(measured: OperatorMeasurement, factor: float) -> OperatorMeasurement:
-    taken = measured.samples
-    assert taken is not None
-    lists = {
-        name: tuple(1 + round(value * factor) + i for i, value in enumerate(getattr(taken, name)))
-        for name in ("short_ns", "long_ns", "reference_ns")
-    }
-    return replace(measured, samples=replace(taken, **lists))
 
 
 def beside_reference(measured: OperatorMeasurement, factor: float = 1.0) -> OperatorMeasurement:
@@ -196,7 +187,7 @@ def test_conditions_before_and_after_and_instability_are_stored(
     shaky = replace(operator_result(work.operators[0]), unstable="not settled")
     board.upload(board.work(), with_operators(chunk_of(work), shaky, conditions_after=after))
     with database.reading() as session:
-        stored = session.scalars(select(ChunkRow.conditions_after)).one()
+        stored = session.scalars(select(ChunkRow.conditions_after)).one() or {}
     assert (stored["temperature_c"], stored["affinity"], stored["threads"]) == (61.5, [0, 1], 2)
     (row,) = admin.get("/v1/operators", params={"device": "board"}).json()
     assert row["unstable"] == "not settled"
