@@ -99,10 +99,14 @@ def published_error(
     predicted = np.array(
         [ms_to_ns(estimator.predict_form(graph).latency_ms) for graph, _ in usable]
     )
-    measured = np.array([median for _, median in usable])
+    return error_of(predicted, np.array([median for _, median in usable]))
+
+
+def error_of(predicted: Array, measured: Array) -> PublishedError:
+    """Return how wrong predictions of at least one network are; both in one unit."""
     errors = np.abs(predicted / measured - 1.0)
     return PublishedError(
-        networks=len(usable),
+        networks=len(errors),
         mape=float(errors.mean()),
         within_5=float((errors <= 0.05).mean()),
         within_10=float((errors <= 0.10).mean()),

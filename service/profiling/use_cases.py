@@ -13,12 +13,12 @@ from latency.measurement import ChainSamples, NetworkMeasurement
 from latency.messages import ProfileWork, WorkKind
 from latency.operator import OperatorSpec, Regime
 from latency.plan import MeasuringCosts, Plan
+from latency.rows import RawMeasurement, table_rows
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
 from latency.target import Target
 from service.devices.use_cases import get_device
 from service.errors import ConflictError, NotFoundError
 from service.profiling import repository
-from service.profiling.rows import RawMeasurement, table_rows
 from service.tables.base import new_id
 from service.tables.latency_table import LatencyTableRow
 from service.tables.measurement import MeasurementRow

@@ -17,6 +17,7 @@ from latency.measurement import NetworkMeasurement
 from latency.messages import ProfileWork
 from latency.operator import OperatorSpec
 from latency.plan import MeasuringCosts
+from latency.rows import RawMeasurement, table_rows
 from latency.table import LatencyTable
 from search.space.dass_cells import build_graph
 from search.space.sampling import (
@@ -29,7 +30,6 @@ from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import request_profile
 from service.errors import NotFoundError
-from service.profiling.rows import RawMeasurement, table_rows
 from service.profiling.use_cases import (
     build_table,
     known_operator_keys,
