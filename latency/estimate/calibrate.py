@@ -17,7 +17,7 @@ from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
 from latency.operator import Regime
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
-from latency.units import ms_to_ns
+from latency.units import ms_to_ns, ns_to_ms
 
 # Prior on the intercept: standard deviation as a share of the fastest network, weighed against
 # residuals of the usual size. With few networks of similar size slope and intercept trade against
@@ -96,10 +96,10 @@ def published_error(
     if not usable:
         return None
     estimator = TableEstimator(table)
-    predicted = np.array(
-        [ms_to_ns(estimator.predict_form(graph).latency_ms) for graph, _ in usable]
+    return error_of(
+        np.array([estimator.predict_form(graph).latency_ms for graph, _ in usable]),
+        np.array([ns_to_ms(median) for _, median in usable]),
     )
-    return error_of(predicted, np.array([median for _, median in usable]))
 
 
 def error_of(predicted: Array, measured: Array) -> PublishedError:

@@ -20,6 +20,10 @@ Channels = Annotated[int, typer.Option(help="Channels of the first cell.")]
 Cells = Annotated[int, typer.Option(help="Cells of the network.")]
 DEFAULT_PATTERN = "block"
 Pattern = Annotated[str, typer.Option(help="What becomes zero together: block or unstructured.")]
+DEFAULT_HELD_OUT = 4
+HeldOut = Annotated[
+    int, typer.Option(help="Networks of each regime that judge the table, 1 to 200.")
+]
 Wait = Annotated[bool, typer.Option(help="Wait for the end.")]
 
 

@@ -24,6 +24,8 @@ from service.tables.latency_table import LatencyTableRow
 from service.tables.measurement import MeasurementRow
 
 _HISTORY = 10  # profiles of a target that the expected time is taken from
+_LEAST_NETWORKS = 4  # of the calibration
+_MOST_SLOPE = 5.0  # on machines that we know it is 0.9 to 1.15
 
 
 def known_operator_keys(session: Session, fingerprint: str) -> set[str]:
@@ -96,11 +98,8 @@ def load_table(session: Session, table_id: str) -> LatencyTable:
         NotFoundError: there is none with this id.
     """
     row = get_table(session, table_id)
-    found = repository.target(session, row.target_fingerprint)
-    if found is None:
-        raise NotFoundError("There is no target for this table.")
     return LatencyTable(
-        target=codec.from_plain(found.target, Target),
+        target=target_of_table(session, row),
         version=row.version,
         rows=table_rows(_raw(found) for found in repository.table_measurements(session, row.id)),
         calibration=codec.from_plain(row.calibration, Calibration),
@@ -122,6 +121,14 @@ def get_table(session: Session, table_id: str) -> LatencyTableRow:
     if row is None:
         raise NotFoundError("There is no table with this id; see GET /v1/tables.")
     return row
+
+
+def target_of_table(session: Session, row: LatencyTableRow) -> Target:
+    """Return the target that a version of a table is of."""
+    found = repository.target(session, row.target_fingerprint)
+    if found is None:
+        raise NotFoundError("There is no target for this table.")
+    return codec.from_plain(found.target, Target)
 
 
 def latest_table(session: Session, device_id: str) -> LatencyTableRow | None:
@@ -160,6 +167,23 @@ def measuring_costs(session: Session, fingerprint: str) -> MeasuringCosts:
     return MeasuringCosts(
         operator_s=default.operator_s * factor, process_s=default.process_s * factor
     )
+
+
+def calibration_problem(table: LatencyTable) -> str:
+    """Return why whole networks make no calibration that can be trusted, or nothing."""
+    fitted = [table.calibration]
+    if table.target.has_library:
+        fitted.append(table.library or Calibration())
+    return next(filter(None, map(_problem_of, fitted)), "")
+
+
+def _problem_of(calibration: Calibration) -> str:
+    slope, networks = calibration.slope, calibration.networks
+    if networks < _LEAST_NETWORKS:
+        return f"only {networks} whole networks could be measured"
+    if not 1 / _MOST_SLOPE <= slope <= _MOST_SLOPE:
+        return f"whole networks take {slope:.3g} times the sum of their operators"
+    return ""
 
 
 def _judged(table: LatencyTable, held_out: Sequence[NetworkMeasurement]) -> dict[str, Any]:

@@ -48,7 +48,8 @@ def test_one_family_became_slower_with_the_new_runtime() -> None:
             assert (family.slower, family.faster) == (family.operators, 0)
             assert family.ratio == pytest.approx(1.2)
         else:
-            assert (family.slower, family.faster, family.ratio) == (0, 0, pytest.approx(1.0))
+            assert (family.slower, family.faster) == (0, 0)
+            assert family.ratio == pytest.approx(1.0)
     assert found.changes[0].ratio == pytest.approx(1.2)
     stock, library = found.networks
     assert 1.0 < stock.smallest <= stock.ratio <= stock.largest < 1.2
