@@ -7,6 +7,7 @@ import numpy as np
 
 from latency.estimate.calibrate import error_of
 from latency.estimate.lookup_table import TableEstimator
+from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
 from latency.operator import Regime
 from latency.report.values import HostAgreement, JudgedNetwork, RegimeAccuracy
@@ -28,7 +29,7 @@ def accuracy(
     table = estimator.table
     regimes = [Regime.STOCK] if table.library is None else [Regime.STOCK, Regime.LIBRARY]
     second = {
-        measured.graph.key: measured.median_ns
+        measured.graph: measured.median_ns
         for measured in again
         if measured.graph is not None and _is_usable(measured)
     }
@@ -38,7 +39,7 @@ def accuracy(
 def _of_regime(
     estimator: TableEstimator,
     held_out: Sequence[NetworkMeasurement],
-    again: Mapping[str, float],
+    again: Mapping[NetworkGraph, float],
     regime: Regime,
 ) -> RegimeAccuracy:
     calibration = estimator.table.calibration_of(regime)
@@ -64,12 +65,12 @@ def _of_regime(
 
 
 def _judged(
-    estimator: TableEstimator, measured: NetworkMeasurement, again: Mapping[str, float]
+    estimator: TableEstimator, measured: NetworkMeasurement, again: Mapping[NetworkGraph, float]
 ) -> JudgedNetwork:
     assert measured.graph is not None  # noqa: S101 - `_is_usable` holds it
     prediction = estimator.predict_form(measured.graph)
     measured_ms = ns_to_ms(measured.median_ns)
-    second = again.get(measured.graph.key)
+    second = again.get(measured.graph)
     return JudgedNetwork(
         name=measured.name,
         regime=measured.graph.regime,

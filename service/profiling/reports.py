@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from latency import codec
 from latency.exchange.profile_file import ProfileFile
 from latency.exchange.table_file import TableFile
-from latency.graph import NetworkGraph
 from latency.measurement import ChainSamples, Conditions, OperatorMeasurement
 from latency.operator import OperatorSpec
 from latency.report.difference import difference
@@ -80,12 +79,13 @@ def report_of_table(
 
 def difference_of_tables(before: StoredTable, after: StoredTable) -> TableDifference:
     """Return what is different in the second table; networks are those that judge either."""
-    graphs: dict[str, NetworkGraph] = {}
-    for stored in (before, after):
-        for measured in table_networks(stored.row, stored.networks).held_out:
-            if measured.graph is not None:
-                graphs[measured.graph.key] = measured.graph
-    return difference(before.table, after.table, list(graphs.values()))
+    graphs = dict.fromkeys(
+        measured.graph
+        for stored in (before, after)
+        for measured in table_networks(stored.row, stored.networks).held_out
+        if measured.graph is not None
+    )
+    return difference(before.table, after.table, list(graphs))
 
 
 @dataclass(frozen=True, kw_only=True)
