@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from latency.exchange.document import from_document, read_document, to_document
+from latency.exchange.document import from_document, read_document, to_document, write_document
 from latency.exchange.profile_file import ProfileFile
-from latency.files import write_atomic
 from latency.operator import OperatorSpec
 from latency.rows import RawMeasurement, table_rows
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
@@ -43,8 +42,8 @@ def table_of_document(data: bytes) -> TableFile:
 
 
 def write_table(path: Path, file: TableFile) -> None:
-    """Write a table file, whole or not at all."""
-    write_atomic(path, table_document(file))
+    """Write a table file, whole or not at all; ValueError where its folder does not exist."""
+    write_document(path, file, TABLE)
 
 
 def read_table(path: Path) -> TableFile:

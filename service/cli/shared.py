@@ -36,11 +36,19 @@ def fail(message: str) -> NoReturn:
 @contextmanager
 def client() -> Iterator["Client"]:
     """Give a client; what the service refuses becomes a line of text."""
-    from service.client import ApiError, Client
+    from service.client import Client
+
+    with errors_as_text(), Client() as found:
+        yield found
+
+
+@contextmanager
+def errors_as_text() -> Iterator[None]:
+    """Turn what goes wrong for a reason that a user can mend into a line of text."""
+    from service.client import ApiError
 
     try:
-        with Client() as found:
-            yield found
+        yield
     except BrokenPipeError:  # as in `edgewright ... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None

@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.shared import DEFAULT_PATTERN, Cells, Channels, Pattern, client, fail
+from service.cli.shared import (
+    DEFAULT_PATTERN,
+    Cells,
+    Channels,
+    Pattern,
+    client,
+    errors_as_text,
+    fail,
+)
 
 if TYPE_CHECKING:
-    from latency.report.values import TableReport
+    from latency.exchange.table_file import TableFile
+    from latency.report.values import TableDifference, TableReport
     from service.jobs.schemas import ImportRead
 
 app = typer.Typer()
@@ -19,7 +28,11 @@ app.add_typer(tables_app, name="tables")
 profiles_app = typer.Typer(help="What boards measured without a server.", no_args_is_help=True)
 app.add_typer(profiles_app, name="profiles")
 
-Table = Annotated[str, typer.Argument(help="Id of a table, or name of a device: its newest one.")]
+_TABLE_FILE = Path("table.json")
+Table = Annotated[
+    str,
+    typer.Argument(help="Id of a table, name of a device (its newest one), or an exported file."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")]
 OfDevice = Annotated[str | None, typer.Option("--device", help="Id or name.")]
 
@@ -62,8 +75,8 @@ def tables_report(
     space: dict[str, Any] = {}
     if dataset is not None:
         space = {"dataset": dataset, "channels": channels, "cells": cells, "pattern": pattern}
-    with client() as api_client:
-        report = api_client.report(api_client.find_table(table).id, **space)
+    with errors_as_text():
+        report = _report(table, space)
         if plot is not None:
             _draw(report, plot)
         for line in [codec.encode(report).decode()] if as_json else report_lines(report):
@@ -76,10 +89,8 @@ def tables_diff(before: Table, after: Table, as_json: AsJson = False) -> None:
     from latency import codec
     from latency.report.text import difference_lines
 
-    with client() as api_client:
-        found = api_client.difference(
-            api_client.find_table(before).id, api_client.find_table(after).id
-        )
+    with errors_as_text():
+        found = _difference(before, after)
         for line in [codec.encode(found).decode()] if as_json else difference_lines(found):
             typer.echo(line)
 
@@ -87,7 +98,7 @@ def tables_diff(before: Table, after: Table, as_json: AsJson = False) -> None:
 @tables_app.command("export")
 def tables_export(
     table: Table,
-    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("table.json"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = _TABLE_FILE,
 ) -> None:
     """Write a table with its raw samples to a file with a checksum."""
     with client() as api_client:
@@ -117,6 +128,63 @@ def profiles_import(
     with client() as api_client, _named(path):
         read_profile(path)
         _say(api_client.import_profile(path, device))
+
+
+@profiles_app.command("merge")
+def profiles_merge(
+    paths: Annotated[list[Path], typer.Argument(help="Files of `edgewright-agent measure`.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Table file to write.")] = _TABLE_FILE,
+) -> None:
+    """Make a table file of what boards of one target have measured, without a server."""
+    from latency.exchange.profile_file import read_profile
+    from latency.exchange.table_file import write_table
+    from latency.report.from_files import table_of_profiles
+
+    with errors_as_text():
+        file = table_of_profiles([read_profile(path) for path in paths])
+        write_table(out, file)
+        error = file.table.error
+        judged = "not judged on held-out networks" if error is None else error.label()
+        typer.echo(f"{len(file.table.rows)} rows of {len(paths)} profiles, {judged}: {out}")
+
+
+def _report(table: str, space: dict[str, Any]) -> "TableReport":
+    from latency.report.from_files import report_of_file
+    from service.clock import utc_now
+
+    if not _is_file(table):
+        with client() as api_client:
+            return api_client.report(api_client.find_table(table).id, **space)
+    if space:
+        raise ValueError("--dataset compares a table of a server with a space, not a file")
+    return report_of_file(_file(table), now=utc_now())
+
+
+def _difference(before: str, after: str) -> "TableDifference":
+    from latency.report.difference import difference
+    from latency.report.from_files import graphs_of_file
+
+    if not (_is_file(before) or _is_file(after)):
+        with client() as api_client:
+            old, new = api_client.find_table(before), api_client.find_table(after)
+            return api_client.difference(old.id, new.id)
+    first, second = _file(before), _file(after)
+    graphs = dict.fromkeys([*graphs_of_file(first), *graphs_of_file(second)])
+    return difference(first.table, second.table, list(graphs))
+
+
+def _is_file(table: str) -> bool:
+    return Path(table).suffix == ".json"
+
+
+def _file(table: str) -> "TableFile":
+    """Return a table file, or the table of a server as one."""
+    from latency.exchange.table_file import read_table
+
+    if _is_file(table):
+        return read_table(Path(table))
+    with client() as api_client:
+        return api_client.table_file(api_client.find_table(table).id)
 
 
 @contextmanager

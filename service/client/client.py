@@ -10,7 +10,7 @@ from typing import Any, Self
 from latency import codec
 from latency.exchange.document import from_document
 from latency.exchange.profile_file import PLAN
-from latency.exchange.table_file import TableFile, table_of_document
+from latency.exchange.table_file import TableFile, table_of_document, write_table
 from latency.files import write_atomic
 from latency.messages import ProfileWork
 from latency.report.values import TableDifference, TableReport
@@ -129,10 +129,13 @@ class Client:
 
     def export_table(self, table_id: str, path: str | Path) -> TableFile:
         """Store a table with its raw samples at `path`, checked by its own checksum."""
-        body = self._transport.get_bytes(f"/v1/tables/{table_id}/export")
-        file = table_of_document(body)
-        write_atomic(Path(path), body)
+        file = self.table_file(table_id)
+        write_table(Path(path), file)
         return file
+
+    def table_file(self, table_id: str) -> TableFile:
+        """Return a table with its raw samples."""
+        return table_of_document(self._transport.get_bytes(f"/v1/tables/{table_id}/export"))
 
     def import_table(self, path: str | Path) -> ImportRead:
         """Send an exported table; needs an administrator's token."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from latency.exchange.profile_file import ProfileFile
 from latency.exchange.table_file import TableFile
 from latency.measurement import NetworkMeasurement
-from latency.messages import Chunk
+from latency.messages import CALIBRATION, HELD_OUT, Chunk
 from latency.table import TableRow
 from service.devices.imported import check_profile, imported_device, store_profile
 from service.devices.leasing import Desk
@@ -21,7 +21,6 @@ from service.errors import ConflictError, InvalidValueError, invalid_field
 from service.jobs.journal import STATE_EVENT, record
 from service.jobs.schemas import ImportRead
 from service.lifecycle import JobKind, JobState
-from service.profiling.planning import CALIBRATION, HELD_OUT
 from service.profiling.use_cases import build_table, calibration_problem, load_table
 from service.tables.base import new_id
 from service.tables.job import JobRow

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from latency.library_form import library_form
-from latency.messages import NamedGraph
+from latency.messages import CALIBRATION, HELD_OUT, NamedGraph
 from latency.operator import Regime, SparsityPattern
 from latency.target import Target
 from search.space.dass_cells import build_graph
@@ -17,8 +17,6 @@ from search.space.sparsity import Sparsity, with_sparsity
 from search.space.task import TaskShape
 from service.profiling.schemas import DEFAULT_HELD_OUT
 
-CALIBRATION = "calibration"
-HELD_OUT = "held-out"
 CALIBRATION_NETWORKS = 6  # of each regime
 _NETWORK_SEED = 20_260_101  # any constant: which networks a table is calibrated and judged on
 _PROFILE_DENSITY = 0.25  # of a job that only measures; rows are for every density

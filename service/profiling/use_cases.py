@@ -1,6 +1,5 @@
 """Latency tables: what is missing, a new version, an old version, the newest one."""
 
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from latency import codec
-from latency.estimate.calibrate import fit_calibration, published_error, widened
+from latency.estimate.made_table import make_table
 from latency.measurement import ChainSamples, NetworkMeasurement
 from latency.messages import ProfileWork, WorkKind
-from latency.operator import OperatorSpec, Regime
+from latency.operator import OperatorSpec
 from latency.plan import MeasuringCosts, Plan
 from latency.rows import RawMeasurement, table_rows
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
@@ -61,24 +60,23 @@ def build_table(
     newest = repository.newest_table(session, fingerprint)
     rows = table_rows(_raw(row) for row in measurements)
     target = codec.from_plain(found.target, Target)
-    table = LatencyTable(
-        target=target,
-        version=1 if newest is None else newest.version + 1,
-        rows=rows,
-        calibration=fit_calibration(rows, calibration),
-        library=fit_calibration(rows, calibration, Regime.LIBRARY) if target.has_library else None,
-    )
-    if not all(_is_usable(fitted) for fitted in (table.calibration, table.library) if fitted):
+    version = 1 if newest is None else newest.version + 1
+    try:
+        table = make_table(target, version, rows, calibration, held_out)
+    except ValueError as error:
         raise ConflictError(
             "These measurements make no table: whole networks do not follow from their operators.",
             code="measurements-unusable",
-        )
+        ) from error
     row = LatencyTableRow(
         id=new_id(),
         target_fingerprint=fingerprint,
         version=table.version,
         operators=len(rows),
-        **_judged(table, held_out),
+        calibration=codec.to_plain(table.calibration),
+        error=_plain(table.error),
+        library_calibration=_plain(table.library),
+        library_error=_plain(table.library_error),
         networks={
             "calibration": [measured.name for measured in calibration],
             "held_out": [measured.name for measured in held_out],
@@ -186,32 +184,12 @@ def _problem_of(calibration: Calibration) -> str:
     return ""
 
 
-def _judged(table: LatencyTable, held_out: Sequence[NetworkMeasurement]) -> dict[str, Any]:
-    """Return calibration and error of each regime, as columns of a version."""
-    library = table.library is not None
-    return {
-        "calibration": codec.to_plain(widened(table, held_out)),
-        "error": _plain(published_error(table, held_out)),
-        "library_calibration": _plain(widened(table, held_out, Regime.LIBRARY))
-        if library
-        else None,
-        "library_error": _plain(published_error(table, held_out, Regime.LIBRARY))
-        if library
-        else None,
-    }
-
-
 def _plain(value: Calibration | PublishedError | None) -> Any:
     return None if value is None else codec.to_plain(value)
 
 
 def _error(plain: Any) -> PublishedError | None:
     return None if plain is None else codec.from_plain(plain, PublishedError)
-
-
-def _is_usable(calibration: Calibration) -> bool:
-    values = (calibration.slope, calibration.intercept_ns, calibration.sigma)
-    return all(math.isfinite(value) for value in values) and calibration.slope > 0
 
 
 def _raw(row: MeasurementRow) -> RawMeasurement:

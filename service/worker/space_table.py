@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from latency.messages import ProfileWork
+from latency.messages import CALIBRATION, HELD_OUT, ProfileWork
 from latency.plan import missing_operators
 from latency.table import LatencyTable
 from search.space.planned_space import PlannedSpace
@@ -13,8 +13,6 @@ from service.jobs.feasibility import covers_space
 from service.jobs.journal import NOTE_EVENT, record
 from service.jobs.use_cases import get_job
 from service.profiling.planning import (
-    CALIBRATION,
-    HELD_OUT,
     planned_networks,
     planned_space,
 )

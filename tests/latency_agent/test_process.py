@@ -16,8 +16,8 @@ import pytest
 from latency import codec
 from latency.agent.spool import Row
 from latency.agent.state import Identity, load_identity, save_identity
-from latency.exchange.document import to_document
-from latency.exchange.profile_file import PLAN, read_profile, write_plan
+from latency.exchange.document import to_document, write_document
+from latency.exchange.profile_file import PLAN, read_profile
 from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
 from latency.measurement import OperatorMeasurement
@@ -263,7 +263,7 @@ def test_a_registration_that_is_refused_leaves_no_identity(
 def test_measure_needs_no_server(tmp_path: Path) -> None:
     plan, out = tmp_path / "plan.json", tmp_path / "profile.json"
     work = profile_work(2, networks=1)
-    write_plan(plan, work)
+    write_document(plan, work, PLAN)
     answer = call("measure", str(plan), "-o", str(out))
     assert answer.returncode == 0, answer.stderr
     assert "3 measured, 0 failed" in answer.stdout

@@ -84,8 +84,18 @@ def test_from_a_plan_to_a_report(run: Run, app: object, admin: TestClient, tmp_p
     wider = ("--dataset", "digits", "--channels", "8", "--cells", "3")
     assert "estimated" in run("tables", "report", "board", *wider)
 
-    table = tmp_path / "table.json"
+    table, merged = tmp_path / "table.json", tmp_path / "merged.json"
+    second_board = tmp_path / "second.json"
+    measured(plan, second_board, 1100)
+    assert "rows of 2 profiles" in run("profiles", "merge", profile, second_board, "-o", merged)
     assert "rows from" in run("tables", "export", "board", "-o", table)
+    offline = run("tables", "report", table)
+    assert "3 held-out networks" in offline
+    assert "imported" not in offline
+    # Medians of device medians: 1000 and 1100 make 1050 of every operator.
+    against_merged = run("tables", "diff", "board", merged)
+    assert "1.050" in against_merged
+    assert "not a file" in run("tables", "report", table, "--dataset", "digits", status=1)
     second = run("tables", "import", table)
     assert "of board (imported)" in second
     before, after = (line.split()[0] for line in reversed(run("tables").splitlines()))

@@ -18,7 +18,7 @@ from latency.exchange.document import from_document, to_document
 from latency.exchange.profile_file import PLAN, PROFILE, ProfileFile
 from latency.exchange.table_file import TABLE, TableFile, table_of_document
 from latency.measurement import Conditions, NetworkMeasurement, OperatorMeasurement
-from latency.messages import NamedGraph, ProfileWork
+from latency.messages import CALIBRATION, HELD_OUT, NamedGraph, ProfileWork
 from latency.operator import SparsityPattern
 from latency.report.values import TableDifference, TableReport
 from latency.target import Target
@@ -30,7 +30,7 @@ from service.app import create_app
 from service.database import Database, create_engine
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import network_results, request_profile
-from service.profiling.planning import CALIBRATION, HELD_OUT, planned_networks
+from service.profiling.planning import planned_networks
 from service.profiling.use_cases import build_table, load_table, measuring_costs
 from service.settings import Settings
 from tests.service.board import Board, enrol
