@@ -99,9 +99,11 @@ def _draw_predictions(axes: Axes, networks: Sequence[JudgedNetwork]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     for network in sorted(networks, key=lambda network: -abs(network.error))[:_NAMED]:
+        is_left = network.measured_ms**2 < ends[0] * ends[1]
         axes.annotate(
-            f"{network.name} {network.error:+.0%}",
+            f" {network.name} {network.error:+.0%} ",
             (network.measured_ms, network.predicted_ms),
+            ha="left" if is_left else "right",
             fontsize="x-small",
         )
     axes.legend(fontsize="small")
@@ -148,6 +150,7 @@ def _draw_gains(axes: Axes, summaries: Iterable[GainSummary]) -> None:
         label: sorted(points, key=lambda point: point.percent) for label, points in lines.items()
     }
     draw_speed_up(axes, ordered)
+    axes.tick_params("x", labelsize="x-small", labelrotation=90)
 
 
 def _say(axes: Axes, text: str) -> None:

@@ -102,10 +102,12 @@ def _accuracy_lines(found: RegimeAccuracy) -> Iterator[str]:
 
 
 def _network_line(network: JudgedNetwork) -> str:
-    outside = "" if network.is_inside else "  outside of its interval"
+    outside = "" if network.is_inside else ", outside of the interval"
+    again = "" if network.again_ms is None else f", another time {network.again_ms:.4f}"
     return (
         f"  {network.error:+7.1%}  {network.name:28} predicted {network.predicted_ms:.4f} ms "
-        f"({network.low_ms:.4f} to {network.high_ms:.4f}), measured {network.measured_ms:.4f}{outside}"
+        f"({network.low_ms:.4f} to {network.high_ms:.4f}), measured "
+        f"{network.measured_ms:.4f}{again}{outside}"
     )
 
 
@@ -114,7 +116,7 @@ def _coverage_lines(coverage: Coverage) -> Iterator[str]:
     for count in coverage.rows:
         yield (
             f"{count.family:24}{count.regime.value:>9}{count.pattern:>19}"
-            f"{count.density:>9.0%}{count.rows:>7}"
+            f"{count.density:>9.1%}{count.rows:>7}"
         )
     yield (f"operators needed: {coverage.needed}, with a row of their own: {coverage.measured}")
     for gap in coverage.gaps[:_LISTED]:
@@ -140,17 +142,18 @@ def _sparsity_lines(sparsity: SparsityReport) -> Iterator[str]:
     yield f"Does sparsity pay on this board? {sparsity.verdict}"
     if not sparsity.summaries:
         return
-    yield "times as fast, geometric means: as dense stock operators, and as fewer channels with as"
-    yield "many weights; int8: not measured"
+    yield "times as fast: as the dense stock operators (geometric mean, and all of them together), and"
+    yield "as dense ones with as many weights in fewer channels (geometric mean); int8: not measured"
     yield (
-        f"{'pattern':19}{'regime':>9}{'family':>18}{'density':>9}{'operators':>11}"
-        f"{'dense':>8}{'compacted':>11}{'faster':>8}"
+        f"{'pattern':19}{'regime':>9}{'family':>20}{'density':>9}{'operators':>11}"
+        f"{'dense':>8}{'together':>10}{'compacted':>11}{'faster':>8}"
     )
     for found in sparsity.summaries:
         compact = "" if found.compact_gain is None else f"{found.compact_gain:.2f}"
         yield (
-            f"{found.pattern:19}{found.regime.value:>9}{found.family:>18}{found.density:>9.0%}"
-            f"{found.operators:>11}{found.gain:>8.2f}{compact:>11}{found.faster:>8.0%}"
+            f"{found.pattern:19}{found.regime.value:>9}{found.family:>20}{found.density:>9.1%}"
+            f"{found.operators:>11}{found.gain:>8.2f}{found.together:>10.2f}{compact:>11}"
+            f"{found.faster:>8.0%}"
         )
 
 

@@ -138,6 +138,7 @@ class GainSummary:
     density: float
     operators: int
     gain: float  # geometric mean
+    together: float  # all of them dense over all of them sparse: large operators count more
     compact_gain: float | None  # geometric mean over operators that have one
     faster: float  # share of operators that are faster than dense by more than their interval
 

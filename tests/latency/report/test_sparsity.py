@@ -34,7 +34,9 @@ def test_gains_are_the_ratios_of_the_rows() -> None:
     assert quarter.compact_gain == pytest.approx(
         stock_ns(SHAPES[3]) / library_ns(sparse(SHAPES[5], 0.25))
     )
-    assert report.verdict.startswith("yes: from 50% of the weights down (block, conv)")
+    sparse_gains = [gain for gain in report.gains if gain.pattern != "dense"]
+    faster = sum(gain.gain_low > 1 for gain in sparse_gains)
+    assert report.verdict.startswith(f"yes: {faster} of {len(sparse_gains)} sparse operators")
 
 
 def test_a_board_where_zeros_are_worth_nothing() -> None:
@@ -42,7 +44,11 @@ def test_a_board_where_zeros_are_worth_nothing() -> None:
     assert sparsity_report(TableEstimator(table(*rows))).verdict.startswith("not measured")
     slow = [row(sparse(spec, 0.1), 2 * stock_ns(spec), 1.0) for spec in SHAPES]
     report = sparsity_report(TableEstimator(table(*rows, *slow)))
-    assert report.verdict.startswith("no: at best 0.50 times")
+    assert report.verdict.startswith(f"no: 0 of {len(SHAPES)} sparse operators")
+    assert "all together 0.50 times as fast; at best 0.50 times" in report.verdict
+    mixed = [row(sparse(SHAPES[0], 0.1), 1.0 + stock_ns(SHAPES[0]) / 9, 1.0), *slow[1:]]
+    partly = sparsity_report(TableEstimator(table(*rows, *mixed))).verdict
+    assert partly.startswith(f"partly: 1 of {len(SHAPES)}")
     assert {found.faster for found in report.summaries} == {0.0}
 
 
