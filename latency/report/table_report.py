@@ -61,7 +61,8 @@ def table_report(table: LatencyTable, evidence: Evidence, *, now: datetime) -> T
 def _executed(networks: Iterable[NetworkMeasurement]) -> list[OperatorSpec]:
     """Return the operators that networks execute, as their rows are named."""
     graphs = [measured.graph for measured in networks if measured.graph is not None]
-    return [row_spec(node.spec) for graph in graphs for node in executed_nodes(graph)]
+    distinct = dict.fromkeys(node.spec for graph in graphs for node in executed_nodes(graph))
+    return [row_spec(spec) for spec in distinct]
 
 
 def _remarks(reasons: Mapping[OperatorSpec, str]) -> tuple[Remark, ...]:

@@ -1,5 +1,11 @@
-"""/v1/tables/{id}/report, /diff and /export. Plain functions: they run in threads."""
+"""/v1/tables/{id}/report, /diff and /export: answers that take a while, in threads and in turns.
 
+Each works for some tenths of a second; several at once would keep the interpreter from all else.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -15,12 +21,15 @@ from search.space.task import TaskShape
 from service.access.policy import Operator
 from service.context import Context
 from service.datasets.use_cases import find_dataset
-from service.errors import invalid_field, public_message
+from service.errors import UnavailableError, invalid_field, public_message
 from service.profiling import reports
 from service.profiling.schemas import ReportQuery
 from service.shapes import Identifier
 
 router = APIRouter(prefix="/v1/tables", tags=["profiling"])
+
+_TURN = threading.Lock()
+_PATIENCE_S = 30.0
 
 
 @router.get("/{table_id}/report", response_model=TableReport)
@@ -34,8 +43,9 @@ def report_table(
     with context.database.reading() as session:
         stored = reports.read_table(session, table_id)
         task = None if query.dataset is None else find_dataset(session, query.dataset).task
-    needed = () if task is None else _needed(query, task, stored.table.target)
-    report = reports.report_of_table(stored, needed, now=context.clock())
+    with _in_turn():
+        needed = () if task is None else _needed(query, task, stored.table.target)
+        report = reports.report_of_table(stored, needed, now=context.clock())
     return Response(codec.encode(report), media_type="application/json")
 
 
@@ -50,7 +60,8 @@ def compare_tables(
     with context.database.reading() as session:
         before = reports.read_table(session, against)
         after = reports.read_table(session, table_id)
-    found = reports.difference_of_tables(before, after)
+    with _in_turn():
+        found = reports.difference_of_tables(before, after)
     return Response(codec.encode(found), media_type="application/json")
 
 
@@ -60,8 +71,19 @@ def export_table(context: Context, _principal: Operator, table_id: Identifier) -
     with context.database.reading() as session:
         stored = reports.read_table(session, table_id)
         samples = reports.read_samples(session, table_id)
-    document = table_document(reports.table_file(stored, samples))
+    with _in_turn():
+        document = table_document(reports.table_file(stored, samples))
     return Response(document, media_type="application/json")
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    if not _TURN.acquire(timeout=_PATIENCE_S):
+        raise UnavailableError("Other reports are being made; ask again.", retry_after_s=5)
+    try:
+        yield
+    finally:
+        _TURN.release()
 
 
 def _needed(query: ReportQuery, task: TaskShape, target: Target) -> tuple[OperatorSpec, ...]:

@@ -30,6 +30,7 @@ from service.app import create_app
 from service.database import Database, create_engine
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import network_results, request_profile
+from service.profiling import report_endpoints
 from service.profiling.planning import planned_networks
 from service.profiling.use_cases import build_table, load_table, measuring_costs
 from service.settings import Settings
@@ -193,6 +194,15 @@ class TestReport:
         assert admin.get(f"/v1/tables/{table_id}/diff").status_code == 422
         unknown = admin.get(f"/v1/tables/{table_id}/diff", params={"against": "0" * 32})
         assert unknown.status_code == 404
+
+    def test_one_at_a_time(
+        self, admin: TestClient, table_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(report_endpoints, "_PATIENCE_S", 0.01)
+        with report_endpoints._TURN:
+            answer = admin.get(f"/v1/tables/{table_id}/report")
+        assert (answer.status_code, answer.json()["retryable"]) == (503, True)
+        self.report(admin, table_id)
 
     def test_the_difference_of_two_versions(
         self, admin: TestClient, database: Database, clock: HeldClock, board: Board, table_id: str
