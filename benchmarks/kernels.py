@@ -17,11 +17,12 @@ from pathlib import Path
 
 from benchmarks.bars import OPERATORS, Verdict, print_verdicts
 from benchmarks.marginal import Column, Ratio, Shape, measure_ratios
-from benchmarks.plot import Point, plot_speed_up
+from benchmarks.plot import plot_speed_up
 from latency.kernels import library_path
 from latency.operator import Activation, OperatorKind, OperatorSpec, SparsityPattern
 from latency.profiler.device import current_target
 from latency.profiler.timing import TimingSettings
+from latency.report.plots import Point
 from latency.target import Target
 from latency.units import NS_PER_MS
 

@@ -30,11 +30,12 @@ from benchmarks.contenders import (
     choose,
     networks,
 )
-from benchmarks.plot import Point, plot_speed_up
+from benchmarks.plot import plot_speed_up
 from benchmarks.rounds import Contender, Outcome, Ratio, ratio, run_in_turns
 from latency.kernels import library_path
 from latency.operator import SparsityPattern
 from latency.profiler.device import current_target
+from latency.report.plots import Point
 
 OUTPUT = Path("local") / "networks.json"
 # Of the largest output; sums of thousands of products differ by their order.

@@ -26,6 +26,10 @@ from latency.target import Target
 PROTOCOL_VERSION = 1
 MAX_CHUNK_ROWS = 2_000
 
+# The name of a network that is timed for a table begins with what it is for.
+CALIBRATION = "calibration"
+HELD_OUT = "held-out"
+
 
 class WorkKind(StrEnum):
     """What a device can be asked to do."""

@@ -20,12 +20,25 @@ from service.devices.endpoints import router as devices
 from service.devices.work_endpoints import router as work
 from service.health import router as health
 from service.jobs.endpoints import router as jobs
+from service.jobs.import_endpoints import router as imports
 from service.ports import JobQueue, WorkListener
 from service.problems import install_error_handlers
 from service.profiling.endpoints import router as profiling
+from service.profiling.report_endpoints import router as reports
 from service.settings import Settings
 
-ROUTERS = (health, enrolments, devices, work, artifacts, datasets, profiling, jobs)
+ROUTERS = (
+    health,
+    enrolments,
+    devices,
+    work,
+    artifacts,
+    datasets,
+    profiling,
+    reports,
+    imports,
+    jobs,
+)
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
 
 

@@ -12,12 +12,13 @@ from latency.agent.doctor import Finding, check_server, examine
 from latency.agent.enrol import JoinRequest, join
 from latency.agent.errors import AccessRevokedError, AgentError, StoppedError
 from latency.agent.local_measurer import LocalMeasurer
-from latency.agent.measure import measure_plan, read_plan
+from latency.agent.measure import measure_plan
 from latency.agent.service_api import ServiceApi, checked_address, is_readable_on_the_way
 from latency.agent.settings import ENROL_TOKEN_VARIABLE, AgentSettings, default_state_dir
 from latency.agent.spool import Measurement
 from latency.agent.state import find_identity, load_identity
 from latency.agent.stop import StopSignal, stop_on_signals
+from latency.exchange.profile_file import read_plan
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -153,8 +154,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("measure", help="measure a plan without a server")
     command.set_defaults(command=_measure)
-    command.add_argument("--plan", type=Path, required=True, help="JSON file of a ProfileWork")
-    command.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    command.add_argument("plan", type=Path, help="file of `edgewright plan -o`")
+    command.add_argument("-o", "--out", type=Path, required=True, help="profile file to write")
     _add_setting(command)
 
     command = commands.add_parser("doctor", help="is this machine fit to measure?")

@@ -17,7 +17,7 @@ from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
 from latency.operator import Regime
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
-from latency.units import ms_to_ns
+from latency.units import ms_to_ns, ns_to_ms
 
 # Prior on the intercept: standard deviation as a share of the fastest network, weighed against
 # residuals of the usual size. With few networks of similar size slope and intercept trade against
@@ -96,13 +96,17 @@ def published_error(
     if not usable:
         return None
     estimator = TableEstimator(table)
-    predicted = np.array(
-        [ms_to_ns(estimator.predict_form(graph).latency_ms) for graph, _ in usable]
+    return error_of(
+        np.array([estimator.predict_form(graph).latency_ms for graph, _ in usable]),
+        np.array([ns_to_ms(median) for _, median in usable]),
     )
-    measured = np.array([median for _, median in usable])
+
+
+def error_of(predicted: Array, measured: Array) -> PublishedError:
+    """Return how wrong predictions of at least one network are; both in one unit."""
     errors = np.abs(predicted / measured - 1.0)
     return PublishedError(
-        networks=len(usable),
+        networks=len(errors),
         mape=float(errors.mean()),
         within_5=float((errors <= 0.05).mean()),
         within_10=float((errors <= 0.10).mean()),

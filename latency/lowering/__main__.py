@@ -10,12 +10,11 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from latency.codec import decode
 from latency.estimate.lookup_table import TableEstimator
+from latency.exchange.table_file import read_table
 from latency.files import write_atomic
 from latency.kernels.library import library_path, register
 from latency.lowering.fastest_form import FastestForm, fastest_form
-from latency.table import LatencyTable
 
 TOLERANCE = 1e-4  # largest difference of outputs, relative to the largest output
 _IMAGES = 3
@@ -29,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m latency.lowering", description=__doc__)
     parser.add_argument("model", type=Path, help="the ONNX model; zeros among its weights pay")
     parser.add_argument("--output", type=Path, required=True, help="where the new model goes")
-    parser.add_argument("--table", type=Path, help="latency table of the target, JSON")
+    parser.add_argument(
+        "--table", type=Path, help="table file of the target, by `edgewright tables export`"
+    )
     options = parser.parse_args(arguments)
     try:
         _run(options.model, options.output, options.table)
@@ -43,7 +44,7 @@ def _run(path: Path, output: Path, table: Path | None) -> None:
     _check_output(path, output)
     estimator = None
     if table is not None:
-        estimator = TableEstimator(decode(table.read_bytes(), LatencyTable))
+        estimator = TableEstimator(read_table(table).table)
     original = _load(path)
     form = fastest_form(original, estimator)
     _report(form)

@@ -2,7 +2,13 @@
 
 import typer
 
-from service.cli import dataset_commands, device_commands, job_commands, server_commands
+from service.cli import (
+    dataset_commands,
+    device_commands,
+    job_commands,
+    server_commands,
+    table_commands,
+)
 
 app = typer.Typer(
     name="edgewright",
@@ -16,5 +22,6 @@ for commands in (
     device_commands.app,
     dataset_commands.app,
     job_commands.app,
+    table_commands.app,
 ):
     app.add_typer(commands)

@@ -1,16 +1,18 @@
-"""Commands around devices: devices, plan, profile, tables, predict."""
+"""Commands around devices: devices, plan, profile, predict."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from service.cli.shared import (
+    DEFAULT_HELD_OUT,
     DEFAULT_PATTERN,
     Cells,
     Channels,
     DatasetName,
     Device,
+    HeldOut,
     Pattern,
     Wait,
     client,
@@ -63,12 +65,28 @@ def plan(
     channels: Channels = 16,
     cells: Cells = 5,
     pattern: Pattern = DEFAULT_PATTERN,
+    held_out: HeldOut = DEFAULT_HELD_OUT,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write it for `edgewright-agent measure`.")
+    ] = None,
 ) -> None:
     """Say what a device still has to measure for a space, and for how many minutes."""
+    space: dict[str, Any] = {
+        "dataset": dataset,
+        "channels": channels,
+        "cells": cells,
+        "pattern": pattern,
+        "held_out": held_out,
+    }
     with client() as api_client:
-        found = api_client.plan(
-            device, dataset=dataset, channels=channels, cells=cells, pattern=pattern
-        )
+        if out is not None:
+            work = api_client.plan_file(out, device, **space)
+            typer.echo(
+                f"{len(work.operators)} operators and {len(work.networks)} networks: {out}; on the "
+                f"board: edgewright-agent measure {out.name} -o profile.json"
+            )
+            return
+        found = api_client.plan(device, **space)
         if not found.missing:
             typer.echo(f"nothing to measure: all {found.operators} operators are known")
             return
@@ -87,24 +105,20 @@ def profile(
     channels: Channels = 16,
     cells: Cells = 5,
     pattern: Pattern = DEFAULT_PATTERN,
+    held_out: HeldOut = DEFAULT_HELD_OUT,
     wait: Wait = True,
 ) -> None:
     """Measure what the table of a device lacks for a space."""
     with client() as api_client:
         job = api_client.profile(
-            device, dataset=dataset, channels=channels, cells=cells, pattern=pattern
+            device,
+            dataset=dataset,
+            channels=channels,
+            cells=cells,
+            pattern=pattern,
+            held_out=held_out,
         )
         follow(api_client, job.id, wait=wait)
-
-
-@app.command()
-def tables(device: Annotated[str | None, typer.Option(help="Id or name.")] = None) -> None:
-    """List the latency tables with their published errors."""
-    from service.cli.tables import table_lines
-
-    with client() as api_client:
-        for line in table_lines(api_client.tables(device)):
-            typer.echo(line)
 
 
 @app.command()

@@ -20,6 +20,10 @@ Channels = Annotated[int, typer.Option(help="Channels of the first cell.")]
 Cells = Annotated[int, typer.Option(help="Cells of the network.")]
 DEFAULT_PATTERN = "block"
 Pattern = Annotated[str, typer.Option(help="What becomes zero together: block or unstructured.")]
+DEFAULT_HELD_OUT = 4
+HeldOut = Annotated[
+    int, typer.Option(help="Networks of each regime that judge the table, 1 to 200.")
+]
 Wait = Annotated[bool, typer.Option(help="Wait for the end.")]
 
 
@@ -32,11 +36,19 @@ def fail(message: str) -> NoReturn:
 @contextmanager
 def client() -> Iterator["Client"]:
     """Give a client; what the service refuses becomes a line of text."""
-    from service.client import ApiError, Client
+    from service.client import Client
+
+    with errors_as_text(), Client() as found:
+        yield found
+
+
+@contextmanager
+def errors_as_text() -> Iterator[None]:
+    """Turn what goes wrong for a reason that a user can mend into a line of text."""
+    from service.client import ApiError
 
     try:
-        with Client() as found:
-            yield found
+        yield
     except BrokenPipeError:  # as in `edgewright ... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None

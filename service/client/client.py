@@ -1,5 +1,6 @@
 """Client: the service from Python, one method for each thing that it can do."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,13 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+from latency import codec
+from latency.exchange.document import from_document
+from latency.exchange.profile_file import PLAN
+from latency.exchange.table_file import TableFile, table_of_document, write_table
+from latency.files import write_atomic
+from latency.messages import ProfileWork
+from latency.report.values import TableDifference, TableReport
 from search.space.genotype import Genotype
 from service.access.schemas import EnrolmentRead
 from service.artifacts.schemas import ArtifactRead
@@ -16,7 +24,7 @@ from service.client.events import Event, job_events
 from service.client.transport import Transport
 from service.datasets.schemas import DatasetRead
 from service.devices.schemas import DeviceRead
-from service.jobs.schemas import CandidateRead, JobRead
+from service.jobs.schemas import CandidateRead, ImportRead, JobRead
 from service.lifecycle import FINAL_JOB_STATES, JobState
 from service.profiling.schemas import (
     OperatorRead,
@@ -26,6 +34,7 @@ from service.profiling.schemas import (
     TableRead,
     WithdrawalRead,
 )
+from service.shapes import ID_PATTERN
 
 
 class Client:
@@ -111,6 +120,60 @@ class Client:
     def table(self, table_id: str) -> TableDetailRead:
         """Return a version of a table with its rows."""
         return TableDetailRead.model_validate(self._transport.get(f"/v1/tables/{table_id}"))
+
+    def find_table(self, table: str) -> TableRead:
+        """Return the table with this id, or else the newest one of the device with this name.
+
+        Raises:
+            ValueError: the device has no table yet.
+        """
+        if re.fullmatch(ID_PATTERN, table):
+            return TableRead.model_validate(self._transport.get(f"/v1/tables/{table}"))
+        found = self.tables(table)
+        if not found:
+            raise ValueError(f"device {table} has no table yet: `edgewright profile` makes one")
+        return found[0]
+
+    def report(self, table_id: str, **space: Any) -> TableReport:
+        """Return how right a table is; `dataset`, `channels`... name a space to compare it with."""
+        body = self._transport.get_bytes(f"/v1/tables/{table_id}/report", space)
+        return codec.decode(body, TableReport)
+
+    def difference(self, before_id: str, after_id: str) -> TableDifference:
+        """Return what is different in the second table."""
+        path = f"/v1/tables/{after_id}/diff"
+        return codec.decode(
+            self._transport.get_bytes(path, {"against": before_id}), TableDifference
+        )
+
+    def export_table(self, table_id: str, path: str | Path) -> TableFile:
+        """Store a table with its raw samples at `path`, checked by its own checksum."""
+        file = self.table_file(table_id)
+        write_table(Path(path), file)
+        return file
+
+    def table_file(self, table_id: str) -> TableFile:
+        """Return a table with its raw samples."""
+        return table_of_document(self._transport.get_bytes(f"/v1/tables/{table_id}/export"))
+
+    def import_table(self, path: str | Path) -> ImportRead:
+        """Send an exported table; needs an administrator's token."""
+        body = Path(path).read_bytes()
+        return ImportRead.model_validate(self._transport.post_bytes("/v1/tables/import", body))
+
+    def import_profile(self, path: str | Path, device: str) -> ImportRead:
+        """Send what a device measured offline; needs an administrator's token."""
+        found = self._transport.post_bytes(
+            "/v1/profiles/import", Path(path).read_bytes(), {"device": device}
+        )
+        return ImportRead.model_validate(found)
+
+    def plan_file(self, path: str | Path, device: str, **space: Any) -> ProfileWork:
+        """Store what a device still has to measure at `path`, for `edgewright-agent measure`."""
+        body = self._transport.post_for_bytes("/v1/plans/file", {"device": device} | space)
+        work = from_document(body, PLAN, ProfileWork)
+        write_atomic(Path(path), body)
+        return work
 
     def predict(self, device: str, genotype: Genotype, dataset: str = "digits") -> PredictionRead:
         """Return the latency that the device's table gives for a network."""

@@ -38,6 +38,13 @@ class Transport:
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON at `path`."""
+        return _json(self._get(path, params))
+
+    def get_bytes(self, path: str, params: Mapping[str, Any] | None = None) -> bytes:
+        """Return what is at `path`, as it is."""
+        return self._get(path, params).content
+
+    def _get(self, path: str, params: Mapping[str, Any] | None) -> httpx2.Response:
         pause_s = _FIRST_PAUSE_S
         for attempt in range(1, self._attempts + 1):
             try:
@@ -51,7 +58,15 @@ class Transport:
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send JSON to `path` and return the answer."""
-        return self._send("POST", path, json=dict(body or {}))
+        return _json(self._send("POST", path, json=dict(body or {})))
+
+    def post_for_bytes(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """Send JSON to `path` and return the answer as it is."""
+        return self._send("POST", path, json=dict(body)).content
+
+    def post_bytes(self, path: str, body: bytes, params: Mapping[str, Any] | None = None) -> Any:
+        """Send a file to `path` and return the answer."""
+        return _json(self._send("POST", path, content=body, params=_given(params)))
 
     @contextmanager
     def stream(
@@ -67,14 +82,18 @@ class Transport:
         except httpx2.TransportError as error:
             raise UnreachableError(self.url, type(error).__name__) from error
 
-    def _send(self, method: str, path: str, **arguments: Any) -> Any:
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         try:
             response = self._http.request(method, path, **arguments)
         except httpx2.TransportError as error:
             raise UnreachableError(self.url, type(error).__name__) from error
         if response.status_code >= 400:
             raise _error(response)
-        return response.json() if response.content else None
+        return response
+
+
+def _json(response: httpx2.Response) -> Any:
+    return response.json() if response.content else None
 
 
 def _given(params: Mapping[str, Any] | None) -> dict[str, Any]:

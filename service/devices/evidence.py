@@ -10,6 +10,7 @@ from latency.quarantine import Evidence
 from latency.target import Target
 from service.devices import repository
 from service.errors import NotFoundError
+from service.tables.target import TargetRow
 
 
 def evidence_for(session: Session, device_id: str, lease_id: str, now: datetime) -> Evidence:
@@ -26,9 +27,14 @@ def evidence_for(session: Session, device_id: str, lease_id: str, now: datetime)
     if lease is None or lease.device_id != device_id or target is None:
         raise NotFoundError("This device has no lease with this id.")
     began = repository.first_unfinished_attempt(session, lease)
-    references = repository.recent_references(session, lease.target_fingerprint)
+    return evidence_of(session, target, wall_s=max(0.0, (now - began).total_seconds()))
+
+
+def evidence_of(session: Session, target: TargetRow, *, wall_s: float | None = None) -> Evidence:
+    """Return what is known of a target; `wall_s` is None where nobody saw how long it took."""
+    references = repository.recent_references(session, target.fingerprint)
     return Evidence(
         target=codec.from_plain(target.target, Target),
-        wall_s=max(0.0, (now - began).total_seconds()),
+        wall_s=wall_s,
         reference_ns=statistics.median(references) if references else None,
     )

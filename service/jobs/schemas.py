@@ -8,7 +8,7 @@ from pydantic import Field
 from search.requests import MAX_CELLS, MAX_CHANNELS, MAX_SEED, MIN_CELLS, MIN_CHANNELS
 from service.artifacts.schemas import ArtifactRead
 from service.lifecycle import JobKind, JobState
-from service.profiling.schemas import DEFAULT_PATTERN, Pattern
+from service.profiling.schemas import DEFAULT_HELD_OUT, DEFAULT_PATTERN, HeldOut, Pattern
 from service.shapes import ReadShape, RequestShape, Sha256, ShortName
 
 Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
@@ -43,6 +43,7 @@ class ProfileCreate(RequestShape):
     channels: Channels = 16
     cells: Cells = 5
     pattern: Annotated[Pattern, Field(description="whose densities are measured")] = DEFAULT_PATTERN
+    held_out: HeldOut = DEFAULT_HELD_OUT
     priority: Priority = DEFAULT_PRIORITY
 
 
@@ -55,6 +56,18 @@ class VerificationCreate(RequestShape):
     budget_ms: Annotated[float | None, Field(gt=0, le=1e6)] = None
     processes: Annotated[int, Field(ge=1, le=25, description="fresh processes")] = 5
     priority: Priority = DEFAULT_PRIORITY
+
+
+class ImportRead(ReadShape):
+    """What became of an imported file."""
+
+    job_id: str
+    devices: list[str]  # names, here
+    operators: int
+    networks: int  # whole networks that could be measured
+    table_id: str | None  # None: without whole networks it counts in the next version
+    table_version: int | None
+    rows_differing: int | None  # of an imported table: rows whose cost comes out differently here
 
 
 class JobRead(ReadShape):

@@ -2,20 +2,25 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from latency import codec
+from latency.exchange.document import to_document
+from latency.exchange.profile_file import PLAN
+from latency.messages import ProfileWork
 from latency.operator import SparsityPattern
 from latency.table import TableRow
 from search.space.genotype import Genotype
 from search.space.planned_space import PlannedSpace
 from search.space.sparsity import Sparsity
+from search.space.task import TaskShape
 from service.access.policy import Administrator, Operator
 from service.context import Context
 from service.datasets.use_cases import find_dataset
 from service.devices.use_cases import find_device
 from service.errors import invalid_field, public_message
 from service.profiling import questions, use_cases, withdrawal
+from service.profiling.planning import CALIBRATION_NETWORKS, planned_networks
 from service.profiling.schemas import (
     AffectedJobRead,
     OperatorRead,
@@ -33,22 +38,15 @@ from service.shapes import Identifier, Limit, Offset, ShortName
 
 router = APIRouter(prefix="/v1", tags=["profiling"])
 
-_PLANNED_NETWORKS = 10  # of each regime that a profile measures: six to calibrate, four held out
-
 
 @router.post("/plans")
 def plan_profile(context: Context, _principal: Operator, order: PlanCreate) -> PlanRead:
     """Return what a device still has to measure for a space, and the minutes that it costs."""
     with context.database.reading() as session:
         device = find_device(session, order.device)
-        task = find_dataset(session, order.dataset).task
-        space = PlannedSpace(
-            channels=order.channels,
-            cells=order.cells,
-            task=task,
-            sparsity=Sparsity(pattern=SparsityPattern(order.pattern), density=1.0),
-        )
-        found = questions.plan_profile(session, device, space, networks=_PLANNED_NETWORKS)
+        space = _space(order, find_dataset(session, order.dataset).task)
+        networks = CALIBRATION_NETWORKS + order.held_out
+        found = questions.plan_profile(session, device, space, networks=networks)
     missing = [spec.label() for spec in found.plan.operators]
     return PlanRead(
         device_id=device.id,
@@ -59,6 +57,21 @@ def plan_profile(context: Context, _principal: Operator, order: PlanCreate) -> P
         networks=found.plan.networks,
         minutes=found.plan.minutes,
     )
+
+
+@router.post("/plans/file", response_class=Response)
+def plan_file(context: Context, _principal: Operator, order: PlanCreate) -> Response:
+    """Return the plan as the file that `edgewright-agent measure` reads, for a board offline."""
+    with context.database.reading() as session:
+        device = find_device(session, order.device)
+        space = _space(order, find_dataset(session, order.dataset).task)
+        networks = CALIBRATION_NETWORKS + order.held_out
+        found = questions.plan_profile(session, device, space, networks=networks)
+    work = ProfileWork(
+        operators=found.plan.operators,
+        networks=planned_networks(space, device.target, order.held_out),
+    )
+    return Response(to_document(work, PLAN), media_type="application/json")
 
 
 @router.post("/predictions")
@@ -163,6 +176,15 @@ def _withdrawal(found: Withdrawal) -> WithdrawalRead:
             for affected in found.tables
         ],
         jobs=[AffectedJobRead.model_validate(job) for job in found.jobs],
+    )
+
+
+def _space(order: PlanCreate, task: TaskShape) -> PlannedSpace:
+    return PlannedSpace(
+        channels=order.channels,
+        cells=order.cells,
+        task=task,
+        sparsity=Sparsity(pattern=SparsityPattern(order.pattern), density=1.0),
     )
 
 

@@ -7,9 +7,10 @@ from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import LeaseState
+from service.tables.device import DeviceRow
 from service.tables.job import JobRow
 from service.tables.latency_table import LatencyTableMeasurementRow, LatencyTableRow
-from service.tables.lease import LeaseRow
+from service.tables.lease import IMPORT_CLAIM, LeaseRow
 from service.tables.measurement import MeasurementRow, NetworkMeasurementRow
 from service.tables.target import TargetRow
 from service.tables.work_unit import WorkUnitRow
@@ -139,6 +140,59 @@ def jobs_of_tables(session: Session, table_ids: Sequence[str]) -> Sequence[JobRo
     return session.scalars(statement.order_by(JobRow.created_at, JobRow.id)).all()
 
 
+def networks_named(
+    session: Session, fingerprint: str, names: Sequence[str], limit: int
+) -> Sequence[tuple[NetworkMeasurementRow, str]]:
+    """Return the newest good measurements of networks of these names on a target, with their jobs.
+
+    Jobs for different spaces use the same names for other networks.
+    """
+    statement = (
+        select(NetworkMeasurementRow, WorkUnitRow.job_id)
+        .join(WorkUnitRow, WorkUnitRow.id == NetworkMeasurementRow.unit_id)
+        .where(
+            NetworkMeasurementRow.target_fingerprint == fingerprint,
+            NetworkMeasurementRow.name.in_(names),
+            NetworkMeasurementRow.error == "",
+        )
+        .order_by(NetworkMeasurementRow.id.desc())
+        .limit(limit)
+    )
+    return [(row, job_id) for row, job_id in session.execute(statement)]
+
+
+def failed_measurements(session: Session, fingerprint: str) -> Sequence[MeasurementRow]:
+    """Return the newest failed measurement of each operator of a target."""
+    newest = (
+        select(func.max(MeasurementRow.id))
+        .where(MeasurementRow.target_fingerprint == fingerprint, MeasurementRow.error != "")
+        .group_by(MeasurementRow.spec_key)
+    )
+    return session.scalars(select(MeasurementRow).where(MeasurementRow.id.in_(newest))).all()
+
+
+def imported_operators(session: Session, table_id: str) -> int:
+    """Return how many operators of a table rest on an imported file, wholly or in part."""
+    statement = (
+        select(func.count(MeasurementRow.spec_key.distinct()))
+        .join(
+            LatencyTableMeasurementRow,
+            LatencyTableMeasurementRow.measurement_id == MeasurementRow.id,
+        )
+        .join(LeaseRow, LeaseRow.id == MeasurementRow.lease_id)
+        .where(
+            LatencyTableMeasurementRow.table_id == table_id,
+            LeaseRow.claim_id.startswith(IMPORT_CLAIM),
+        )
+    )
+    return session.scalar(statement) or 0
+
+
+def device_names(session: Session) -> dict[str, str]:
+    """Return the names of all devices by their ids."""
+    return {device.id: device.name for device in session.scalars(select(DeviceRow))}
+
+
 def table_by_id(session: Session, table_id: str) -> LatencyTableRow | None:
     """Return a version of a table."""
     return session.get(LatencyTableRow, table_id)
@@ -188,6 +242,7 @@ def finished_profiles(
             LeaseRow.target_fingerprint == fingerprint,
             LeaseRow.state == LeaseState.FINISHED,
             LeaseRow.finished_at.is_not(None),
+            ~LeaseRow.claim_id.startswith(IMPORT_CLAIM),
             WorkUnitRow.kind == kind,
         )
         .order_by(LeaseRow.finished_at.desc())

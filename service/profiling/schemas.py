@@ -16,6 +16,10 @@ Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
 Operation = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=PRINTABLE)]
 Pattern = Literal["unstructured", "block"]
 DEFAULT_PATTERN: Pattern = "block"
+DEFAULT_HELD_OUT = 4
+HeldOut = Annotated[
+    int, Field(ge=1, le=200, description="networks of each regime that judge the table")
+]
 EdgeShape = tuple[Operation, Annotated[int, Field(ge=0, le=NODES)]]
 CellShape = Annotated[list[EdgeShape], Field(min_length=EDGES, max_length=EDGES)]
 ConcatShape = Annotated[
@@ -31,6 +35,7 @@ class PlanCreate(RequestShape):
     channels: Channels = 16
     cells: Cells = 5
     pattern: Pattern = DEFAULT_PATTERN
+    held_out: HeldOut = DEFAULT_HELD_OUT
 
 
 class PlanRead(ReadShape):
@@ -110,6 +115,15 @@ class WithdrawalRead(ReadShape):
     device: str
     tables: list[WithdrawnTableRead]
     jobs: list[AffectedJobRead]
+
+
+class ReportQuery(RequestShape):
+    """Which space a table is compared with; without a data set, with its held-out networks."""
+
+    dataset: Annotated[ShortName | None, Field(description="gives image size and classes")] = None
+    channels: Channels = 16
+    cells: Cells = 5
+    pattern: Pattern = DEFAULT_PATTERN
 
 
 class LayerShape(RequestShape):

@@ -1,6 +1,5 @@
 """Latency tables: what is missing, a new version, an old version, the newest one."""
 
-import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,26 +7,24 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from latency import codec
-from latency.estimate.calibrate import fit_calibration, published_error, widened
+from latency.estimate.made_table import make_table
 from latency.measurement import ChainSamples, NetworkMeasurement
-from latency.messages import ProfileWork, WorkKind
-from latency.operator import OperatorSpec, Regime
+from latency.messages import CALIBRATION, HELD_OUT, ProfileWork, WorkKind
+from latency.operator import OperatorSpec
 from latency.plan import MeasuringCosts, Plan
+from latency.rows import RawMeasurement, table_rows
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
 from latency.target import Target
 from service.devices.use_cases import get_device
 from service.errors import ConflictError, NotFoundError
 from service.profiling import repository
-from service.profiling.rows import RawMeasurement, table_rows
 from service.tables.base import new_id
 from service.tables.latency_table import LatencyTableRow
 from service.tables.measurement import MeasurementRow
 
-CALIBRATION = "calibration"  # how the names of networks begin, by what they are timed for
-HELD_OUT = "held-out"
+_HISTORY = 10  # profiles of a target that the expected time is taken from
 _LEAST_NETWORKS = 4  # of the calibration
 _MOST_SLOPE = 5.0  # on machines that we know it is 0.9 to 1.15
-_HISTORY = 10  # profiles of a target that the expected time is taken from
 
 
 def known_operator_keys(session: Session, fingerprint: str) -> set[str]:
@@ -64,24 +61,23 @@ def build_table(
         raise NotFoundError("Nothing was measured on this target yet.")
     rows = table_rows(_raw(row) for row in measurements)
     target = codec.from_plain(found.target, Target)
-    table = LatencyTable(
-        target=target,
-        version=repository.newest_version(session, fingerprint) + 1,
-        rows=rows,
-        calibration=fit_calibration(rows, calibration),
-        library=fit_calibration(rows, calibration, Regime.LIBRARY) if target.has_library else None,
-    )
-    if not all(_is_usable(fitted) for fitted in (table.calibration, table.library) if fitted):
+    version = repository.newest_version(session, fingerprint) + 1
+    try:
+        table = make_table(target, version, rows, calibration, held_out)
+    except ValueError as error:
         raise ConflictError(
             "These measurements make no table: whole networks do not follow from their operators.",
             code="measurements-unusable",
-        )
+        ) from error
     row = LatencyTableRow(
         id=new_id(),
         target_fingerprint=fingerprint,
         version=table.version,
         operators=len(rows),
-        **_judged(table, held_out),
+        calibration=codec.to_plain(table.calibration),
+        error=_plain(table.error),
+        library_calibration=_plain(table.library),
+        library_error=_plain(table.library_error),
         networks={
             "calibration": [measured.name for measured in calibration],
             "held_out": [measured.name for measured in held_out],
@@ -106,14 +102,6 @@ def split_networks(
     )
 
 
-def table_problem(table: LatencyTable) -> str:
-    """Return why a table cannot be trusted, by the networks of each regime; empty where it can."""
-    calibrations = [table.calibration]
-    if table.target.has_library:
-        calibrations.append(table.library or Calibration())
-    return next(filter(None, map(_problem_of, calibrations)), "")
-
-
 def load_table(session: Session, table_id: str) -> LatencyTable:
     """Return a version of a table with all its rows.
 
@@ -121,11 +109,8 @@ def load_table(session: Session, table_id: str) -> LatencyTable:
         NotFoundError: there is none with this id.
     """
     row = get_table(session, table_id)
-    found = repository.target(session, row.target_fingerprint)
-    if found is None:
-        raise NotFoundError("There is no target for this table.")
     return LatencyTable(
-        target=codec.from_plain(found.target, Target),
+        target=target_of_table(session, row),
         version=row.version,
         rows=table_rows(_raw(found) for found in repository.table_measurements(session, row.id)),
         calibration=codec.from_plain(row.calibration, Calibration),
@@ -147,6 +132,14 @@ def get_table(session: Session, table_id: str) -> LatencyTableRow:
     if row is None:
         raise NotFoundError("There is no table with this id; see GET /v1/tables.")
     return row
+
+
+def target_of_table(session: Session, row: LatencyTableRow) -> Target:
+    """Return the target that a version of a table is of."""
+    found = repository.target(session, row.target_fingerprint)
+    if found is None:
+        raise NotFoundError("There is no target for this table.")
+    return codec.from_plain(found.target, Target)
 
 
 def latest_table(session: Session, device_id: str) -> LatencyTableRow | None:
@@ -195,19 +188,12 @@ def measuring_costs(session: Session, fingerprint: str) -> MeasuringCosts:
     )
 
 
-def _judged(table: LatencyTable, held_out: Sequence[NetworkMeasurement]) -> dict[str, Any]:
-    """Return calibration and error of each regime, as columns of a version."""
-    library = table.library is not None
-    return {
-        "calibration": codec.to_plain(widened(table, held_out)),
-        "error": _plain(published_error(table, held_out)),
-        "library_calibration": _plain(widened(table, held_out, Regime.LIBRARY))
-        if library
-        else None,
-        "library_error": _plain(published_error(table, held_out, Regime.LIBRARY))
-        if library
-        else None,
-    }
+def calibration_problem(table: LatencyTable) -> str:
+    """Return why whole networks make no calibration that can be trusted, or nothing."""
+    fitted = [table.calibration]
+    if table.target.has_library:
+        fitted.append(table.library or Calibration())
+    return next(filter(None, map(_problem_of, fitted)), "")
 
 
 def _problem_of(calibration: Calibration) -> str:
@@ -225,11 +211,6 @@ def _plain(value: Calibration | PublishedError | None) -> Any:
 
 def _error(plain: Any) -> PublishedError | None:
     return None if plain is None else codec.from_plain(plain, PublishedError)
-
-
-def _is_usable(calibration: Calibration) -> bool:
-    values = (calibration.slope, calibration.intercept_ns, calibration.sigma)
-    return all(math.isfinite(value) for value in values) and calibration.slope > 0
 
 
 def _raw(row: MeasurementRow) -> RawMeasurement:

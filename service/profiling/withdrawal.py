@@ -12,9 +12,9 @@ from service.errors import ConflictError, NotFoundError
 from service.profiling import repository
 from service.profiling.use_cases import (
     build_table,
+    calibration_problem,
     load_table,
     split_networks,
-    table_problem,
 )
 from service.tables.job import JobRow
 from service.tables.latency_table import LatencyTableRow
@@ -90,4 +90,4 @@ def _is_rebuilt(session: Session, fingerprint: str, unit_id: str, now: datetime)
         )
     except (NotFoundError, ConflictError):
         return False
-    return not table_problem(load_table(session, table.id))
+    return not calibration_problem(load_table(session, table.id))

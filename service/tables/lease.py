@@ -5,6 +5,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.tables.base import Digest, Id, Json, LongText, Name, Row, Time, Word, new_id
 
+IMPORT_CLAIM = "import:"  # claims begin with it where a file was imported: no agent claimed them
+
 
 class LeaseRow(Row):
     """One attempt. `attempt` is the fencing token: only the newest one may write."""

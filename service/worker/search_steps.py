@@ -19,11 +19,11 @@ from service.jobs.feasibility import check_budget, smallest_budget_ms
 from service.jobs.journal import NOTE_EVENT, move, record
 from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
+from service.profiling.planning import planned_space
 from service.profiling.use_cases import load_table
 from service.worker.certificate import CertificateFacts, certificate, comparison_name
 from service.worker.device_work import ask_device, measured_network
 from service.worker.flow import Flow
-from service.worker.planning import planned_space
 from service.worker.stage_results import read_request, read_result, round_folder
 
 _COMPARED_PROCESSES = 7

@@ -5,24 +5,31 @@ from typing import Any
 from latency.messages import ProfileWork
 from latency.plan import missing_operators
 from latency.table import LatencyTable
+from search.space.planned_space import PlannedSpace
 from service.datasets.use_cases import Dataset, find_dataset
 from service.devices.use_cases import get_device
 from service.devices.work import network_results
 from service.jobs.feasibility import covers_space
 from service.jobs.journal import NOTE_EVENT, record
 from service.jobs.use_cases import get_job
+from service.profiling.planning import (
+    planned_networks,
+    planned_space,
+)
+from service.profiling.schemas import DEFAULT_HELD_OUT
 from service.profiling.use_cases import (
     build_table,
+    calibration_problem,
     known_operator_keys,
     latest_table,
     load_table,
     split_networks,
-    table_problem,
 )
 from service.tables.job import JobRow
 from service.worker.device_work import ask_device, wait_for_device
 from service.worker.flow import Flow, JobFailedError
-from service.worker.planning import planned_networks, planned_space
+
+_MEASURABLE = 0.9  # of the held-out networks: one that cannot be measured does not ask for all anew
 
 
 async def ensure_table(flow: Flow) -> str:
@@ -42,11 +49,12 @@ def plan_profile(flow: Flow) -> dict[str, Any]:
         target = get_device(session, str(get_job(session, flow.job_id).device_id)).target
     # Before the transaction: large spaces take seconds, and on SQLite everybody waits for a writer.
     space = planned_space(request, task)
-    wanted, networks = space.operators(target), planned_networks(space, target)
+    held_out = int(request.get("held_out", DEFAULT_HELD_OUT))  # a search does not say
+    wanted, networks = space.operators(target), planned_networks(space, target, held_out)
     with flow.job() as (session, job):
         device = get_device(session, str(job.device_id))
         newest = latest_table(session, device.id)
-        if newest is not None and covers_space(load_table(session, newest.id), space):
+        if newest is not None and _is_enough(load_table(session, newest.id), request, space):
             job.table_id = newest.id
             message = f"table version {newest.version} of the device covers the space"
             record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())
@@ -91,8 +99,16 @@ def publish_table(flow: Flow, unit_id: str) -> str:
         return table.id
 
 
+def _is_enough(table: LatencyTable, request: dict[str, Any], space: PlannedSpace) -> bool:
+    """Whether a table covers the space, and is judged on as many networks as were asked for."""
+    wanted = int(_MEASURABLE * request.get("held_out", 0))
+    judges = [table.error] if table.library is None else [table.error, table.library_error]
+    judged = min(0 if error is None else error.networks for error in judges)
+    return covers_space(table, space) and judged >= wanted
+
+
 def _check_table(table: LatencyTable, job: JobRow, dataset: Dataset) -> None:
-    problem = table_problem(table)
+    problem = calibration_problem(table)
     if not problem and not covers_space(table, planned_space(job.request, dataset.task)):
         problem = "some operators of the space could not be measured"
     if problem:

@@ -25,8 +25,9 @@ def commands(group: object, prefix: tuple[str, ...] = ()) -> set[tuple[str, ...]
     below: dict[str, object] | None = getattr(group, "commands", None)
     if below is None:
         return {prefix}
-    found = set().union(*(commands(sub, (*prefix, name)) for name, sub in below.items()))
-    return found | {prefix} if getattr(group, "invoke_without_command", False) else found
+    # A group that does something without a further word is a command as well.
+    own = {prefix} if getattr(group, "invoke_without_command", False) else set()
+    return own.union(*(commands(sub, (*prefix, name)) for name, sub in below.items()))
 
 
 def named_commands(text: str) -> set[tuple[str, ...]]:

@@ -5,11 +5,23 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "onnxruntime", "onnx", "sklearn", "fastapi", "sqlalchemy", "pydantic", "dbos")
+HEAVY = (
+    "torch",
+    "onnxruntime",
+    "onnx",
+    "sklearn",
+    "fastapi",
+    "sqlalchemy",
+    "pydantic",
+    "dbos",
+    "matplotlib",
+)
 ALLOWED = {
     "latency.agent.__main__": {"onnx", "onnxruntime"},
     "latency.messages": set(),
     "latency.estimate.lookup_table": set(),
+    "latency.exchange.table_file": set(),
+    "latency.report.table_report": set(),
     "search.space.dass_cells": set(),
     "service.app": {"fastapi", "sqlalchemy", "pydantic", "dbos"},
     "service.worker.__main__": {"sqlalchemy", "pydantic", "dbos"},

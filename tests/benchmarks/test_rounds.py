@@ -6,8 +6,9 @@ import pytest
 
 from benchmarks.alone import peak_kib
 from benchmarks.bars import Verdict
-from benchmarks.plot import Point, plot_speed_up
+from benchmarks.plot import plot_speed_up
 from benchmarks.rounds import Contender, Outcome, ratio, run_in_turns
+from latency.report.plots import Point
 
 
 @pytest.fixture(autouse=True)

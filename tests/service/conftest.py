@@ -77,7 +77,12 @@ def database(request: pytest.FixtureRequest) -> Database:
     if request.param == "sqlite":
         found: Database = request.getfixturevalue("sqlite_database")
         return found
-    found = request.getfixturevalue("postgres_database")
+    return empty_postgres(request)
+
+
+def empty_postgres(request: pytest.FixtureRequest) -> Database:
+    """The one PostgreSQL database, without what other tests have left in it."""
+    found: Database = request.getfixturevalue("postgres_database")
     names = ", ".join(f'"{name}"' for name in metadata.tables)
     with found.transaction() as session:
         session.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from latency.codec import encode
+from latency.exchange.table_file import TableFile, write_table
 from latency.kernels import library
 from latency.lowering.__main__ import main
 from tests.latency.lowering.masked import masked_model, masked_table
@@ -36,7 +36,7 @@ def test_the_command_writes_a_model_that_computes_the_same(model: Path, tmp_path
 
 def test_a_table_decides(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "table.json"
-    table.write_bytes(encode(masked_table(library_slope=100.0)))
+    write_table(table, TableFile(table=masked_table(library_slope=100.0)))
     output = tmp_path / "out.onnx"
     assert main([str(model), "--output", str(output), "--table", str(table)]) == 0
     printed = capsys.readouterr().out
@@ -79,7 +79,7 @@ def test_bad_tables_get_a_message(
     table = tmp_path / "table.json"
     table.write_bytes(content)
     assert main([str(model), "--output", str(tmp_path / "o"), "--table", str(table)]) == 1
-    assert capsys.readouterr().err.startswith("error: LatencyTable: ")
+    assert capsys.readouterr().err.startswith(f"error: {table}: not ")
 
 
 def test_a_folder_that_is_not_there_gets_a_message(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from latency.estimate.lookup_table import TableEstimator
 from latency.messages import ProfileWork
 from latency.plan import MeasuringCosts
+from latency.rows import RawMeasurement, table_rows
 from search.space.dass_cells import build_graph
 from search.space.sampling import (
     random_genotype,
@@ -23,7 +24,6 @@ from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import request_profile
 from service.errors import NotFoundError
-from service.profiling.rows import RawMeasurement, table_rows
 from service.profiling.use_cases import (
     build_table,
     known_operator_keys,

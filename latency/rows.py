@@ -1,4 +1,4 @@
-"""From raw measurements to the rows of a table: statistics are computed here, never by a device."""
+"""From raw measurements to the rows of a table: with a server or without, by the same rule."""
 
 import statistics
 from collections import defaultdict

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from latency.library_form import library_form
-from latency.messages import NamedGraph
+from latency.messages import CALIBRATION, HELD_OUT, NamedGraph
 from latency.operator import Regime, SparsityPattern
 from latency.target import Target
 from search.space.dass_cells import build_graph
@@ -15,10 +15,9 @@ from search.space.planned_space import PlannedSpace
 from search.space.sampling import ROW_DENSITIES, calibration_genotypes, held_out_genotypes
 from search.space.sparsity import Sparsity, with_sparsity
 from search.space.task import TaskShape
-from service.profiling.use_cases import CALIBRATION, HELD_OUT
+from service.profiling.schemas import DEFAULT_HELD_OUT
 
-_CALIBRATION_NETWORKS = 6  # of each regime
-_HELD_OUT_NETWORKS = 4
+CALIBRATION_NETWORKS = 6  # of each regime
 _NETWORK_SEED = 20_260_101  # any constant: which networks a table is calibrated and judged on
 _PROFILE_DENSITY = 0.25  # of a job that only measures; rows are for every density
 
@@ -36,12 +35,20 @@ def planned_space(request: dict[str, Any], task: TaskShape) -> PlannedSpace:
     )
 
 
-def planned_networks(space: PlannedSpace, target: Target) -> tuple[NamedGraph, ...]:
-    """Return the whole networks to time for a table: some to calibrate it, some to judge it."""
+def planned_networks(
+    space: PlannedSpace, target: Target, held_out: int = DEFAULT_HELD_OUT
+) -> tuple[NamedGraph, ...]:
+    """Return the whole networks to time for a table: some to calibrate it, some to judge it.
+
+    Args:
+        space: from which they are drawn.
+        target: of the device; with the operator library every network is timed in both regimes.
+        held_out: how many of each regime judge the table.
+    """
     size = (space.channels, space.cells, _NETWORK_SEED)
     sets = {
-        CALIBRATION: calibration_genotypes(*size, _CALIBRATION_NETWORKS),
-        HELD_OUT: held_out_genotypes(*size, _HELD_OUT_NETWORKS),
+        CALIBRATION: calibration_genotypes(*size, CALIBRATION_NETWORKS),
+        HELD_OUT: held_out_genotypes(*size, held_out),
     }
     return tuple(
         network

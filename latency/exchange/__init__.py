@@ -1,0 +1,1 @@
+"""Files that leave this machine: plans, profiles and tables as checksummed JSON."""

@@ -1,0 +1,46 @@
+"""Plan and profile files: what a board without a server is asked to measure, and what it found."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from latency.exchange.document import read_document, write_document
+from latency.measurement import Conditions, NetworkMeasurement, OperatorMeasurement
+from latency.messages import ProfileWork
+from latency.target import Target
+
+PLAN = "edgewright-plan"
+PROFILE = "edgewright-profile"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileFile:
+    """Raw samples of one device with all that is needed to judge them."""
+
+    device: str = ""  # its name at the service that exported it; empty where there was none
+    target: Target
+    conditions: Conditions
+    operators: tuple[OperatorMeasurement, ...]
+    networks: tuple[NetworkMeasurement, ...]
+    conditions_after: Conditions | None = None
+
+
+def read_plan(path: Path) -> ProfileWork:
+    """Return the work that a plan file asks for.
+
+    Raises:
+        ValueError: no such file, not a plan, or nothing in it; the message names the file.
+    """
+    work = read_document(path, PLAN, ProfileWork)
+    if not work.operators and not work.networks:
+        raise ValueError(f"{path}: the plan has no operators and no networks")
+    return work
+
+
+def read_profile(path: Path) -> ProfileFile:
+    """Return what a profile file holds; ValueError names the file and what is wrong with it."""
+    return read_document(path, PROFILE, ProfileFile)
+
+
+def write_profile(path: Path, profile: ProfileFile) -> None:
+    """Write a profile file; ValueError where its folder does not exist."""
+    write_document(path, profile, PROFILE)

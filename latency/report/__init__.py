@@ -1,0 +1,1 @@
+"""What a latency table is worth, and what changed between two of them."""

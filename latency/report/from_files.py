@@ -1,0 +1,72 @@
+"""Tables and reports without a server: from what boards have measured into files."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from latency.estimate.made_table import make_table
+from latency.exchange.profile_file import ProfileFile
+from latency.exchange.table_file import TableFile, rows_of_profiles
+from latency.graph import NetworkGraph
+from latency.measurement import NetworkMeasurement
+from latency.messages import CALIBRATION, HELD_OUT
+from latency.report.table_report import Evidence, table_report
+from latency.report.values import TableReport
+
+VERSION = 0  # of a table that no server has numbered
+
+
+def table_of_profiles(profiles: Sequence[ProfileFile]) -> TableFile:
+    """Return the table that devices of one target make together, with their raw samples.
+
+    Raises:
+        ValueError: different targets, no operator was measured, or no line fits the networks.
+    """
+    rows = rows_of_profiles(profiles)
+    if not rows:
+        raise ValueError("these profiles have no measured operators, so they make no table")
+    table = make_table(
+        profiles[0].target,
+        VERSION,
+        rows,
+        _networks(profiles, CALIBRATION),
+        _networks(profiles, HELD_OUT),
+    )
+    return TableFile(table=table, evidence=tuple(profiles))
+
+
+def report_of_file(file: TableFile, *, now: datetime) -> TableReport:
+    """Return the report of a table in a file, judged on the networks that are in it.
+
+    Networks that several devices have measured tell how well these agree.
+    """
+    measured = _networks(file.evidence, HELD_OUT)
+    first = {found.graph: found for found in reversed(measured)}
+    again = [found for found in measured if first[found.graph] is not found]
+    known = {row.spec for row in file.table.rows}
+    evidence = Evidence(
+        held_out=list(first.values()),
+        again=again,
+        quarantined={
+            failed.spec: failed.error
+            for profile in file.evidence
+            for failed in profile.operators
+            if failed.error and failed.spec not in known
+        },
+    )
+    return table_report(file.table, evidence, now=now)
+
+
+def graphs_of_file(file: TableFile) -> list[NetworkGraph]:
+    """Return the held-out networks of a table in a file."""
+    graphs = [measured.graph for measured in _networks(file.evidence, HELD_OUT)]
+    return list(dict.fromkeys(graph for graph in graphs if graph is not None))
+
+
+def _networks(profiles: Sequence[ProfileFile], kind: str) -> list[NetworkMeasurement]:
+    """Return the measured networks whose name says that they are for this."""
+    return [
+        measured
+        for profile in profiles
+        for measured in profile.networks
+        if measured.name.startswith(kind) and not measured.error
+    ]

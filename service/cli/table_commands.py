@@ -1,0 +1,219 @@
+"""Commands around latency tables: list, report, diff, export, import; profiles of boards offline."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.cli.shared import (
+    DEFAULT_PATTERN,
+    Cells,
+    Channels,
+    Pattern,
+    client,
+    errors_as_text,
+    fail,
+)
+
+if TYPE_CHECKING:
+    from latency.exchange.table_file import TableFile
+    from latency.report.values import TableDifference, TableReport
+    from service.jobs.schemas import ImportRead
+
+app = typer.Typer()
+tables_app = typer.Typer(help="Latency tables: list, report, diff, export, import.")
+app.add_typer(tables_app, name="tables")
+profiles_app = typer.Typer(help="What boards measured without a server.", no_args_is_help=True)
+app.add_typer(profiles_app, name="profiles")
+
+_TABLE_FILE = Path("table.json")
+Table = Annotated[
+    str,
+    typer.Argument(help="Id of a table, name of a device (its newest one), or an exported file."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")]
+OfDevice = Annotated[str | None, typer.Option("--device", help="Id or name.")]
+
+
+@tables_app.callback(invoke_without_command=True)
+def tables(context: typer.Context, device: OfDevice = None) -> None:
+    """Latency tables: list, report, diff, export, import; without a word, list."""
+    if context.invoked_subcommand is None:
+        tables_list(device)
+
+
+@tables_app.command("list")
+def tables_list(device: OfDevice = None) -> None:
+    """List the latency tables with their published errors."""
+    from service.cli.tables import table_lines
+
+    with client() as api_client:
+        for line in table_lines(api_client.tables(device)):
+            typer.echo(line)
+
+
+@tables_app.command("report")
+def tables_report(
+    table: Table,
+    dataset: Annotated[
+        str | None, typer.Option(help="Also say what a space for this data set lacks.")
+    ] = None,
+    channels: Channels = 16,
+    cells: Cells = 5,
+    pattern: Pattern = DEFAULT_PATTERN,
+    as_json: AsJson = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw it: .svg, .png or .pdf; needs matplotlib.")
+    ] = None,
+) -> None:
+    """Say how right a table is, what it lacks, and whether sparsity pays on that board."""
+    from latency import codec
+    from latency.report.text import report_lines
+
+    space: dict[str, Any] = {}
+    if dataset is not None:
+        space = {"dataset": dataset, "channels": channels, "cells": cells, "pattern": pattern}
+    with errors_as_text():
+        report = _report(table, space)
+        if plot is not None:
+            _draw(report, plot)
+        for line in [codec.encode(report).decode()] if as_json else report_lines(report):
+            typer.echo(line)
+
+
+@tables_app.command("diff")
+def tables_diff(before: Table, after: Table, as_json: AsJson = False) -> None:
+    """Say what changed from one table to another, op by op: what did an upgrade cost?"""
+    from latency import codec
+    from latency.report.text import difference_lines
+
+    with errors_as_text():
+        found = _difference(before, after)
+        for line in [codec.encode(found).decode()] if as_json else difference_lines(found):
+            typer.echo(line)
+
+
+@tables_app.command("export")
+def tables_export(
+    table: Table,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = _TABLE_FILE,
+) -> None:
+    """Write a table with its raw samples to a file with a checksum."""
+    with client() as api_client:
+        file = api_client.export_table(api_client.find_table(table).id, out)
+        samples = sum(len(profile.operators) for profile in file.evidence)
+        typer.echo(f"{len(file.table.rows)} rows from {samples} measurements: {out}")
+
+
+@tables_app.command("import")
+def tables_import(path: Annotated[Path, typer.Argument(help="File of `tables export`.")]) -> None:
+    """Take in the raw samples of an exported table (administrators only)."""
+    from latency.exchange.table_file import read_table
+
+    with client() as api_client, _named(path):
+        read_table(path)  # says what is wrong with a file before anything is sent
+        _say(api_client.import_table(path))
+
+
+@profiles_app.command("import")
+def profiles_import(
+    path: Annotated[Path, typer.Argument(help="File of `edgewright-agent measure`.")],
+    device: Annotated[str, typer.Option(help="Id or name; a new name makes a device.")],
+) -> None:
+    """Take in what a board measured without a connection (administrators only)."""
+    from latency.exchange.profile_file import read_profile
+
+    with client() as api_client, _named(path):
+        read_profile(path)
+        _say(api_client.import_profile(path, device))
+
+
+@profiles_app.command("merge")
+def profiles_merge(
+    paths: Annotated[list[Path], typer.Argument(help="Files of `edgewright-agent measure`.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Table file to write.")] = _TABLE_FILE,
+) -> None:
+    """Make a table file of what boards of one target have measured, without a server."""
+    from latency.exchange.profile_file import read_profile
+    from latency.exchange.table_file import write_table
+    from latency.report.from_files import table_of_profiles
+
+    with errors_as_text():
+        file = table_of_profiles([read_profile(path) for path in paths])
+        write_table(out, file)
+        error = file.table.error
+        judged = "not judged on held-out networks" if error is None else error.label()
+        typer.echo(f"{len(file.table.rows)} rows of {len(paths)} profiles, {judged}: {out}")
+
+
+def _report(table: str, space: dict[str, Any]) -> "TableReport":
+    from latency.report.from_files import report_of_file
+    from service.clock import utc_now
+
+    if not _is_file(table):
+        with client() as api_client:
+            return api_client.report(api_client.find_table(table).id, **space)
+    if space:
+        raise ValueError("--dataset compares a table of a server with a space, not a file")
+    return report_of_file(_file(table), now=utc_now())
+
+
+def _difference(before: str, after: str) -> "TableDifference":
+    from latency.report.difference import difference
+    from latency.report.from_files import graphs_of_file
+
+    if not (_is_file(before) or _is_file(after)):
+        with client() as api_client:
+            old, new = api_client.find_table(before), api_client.find_table(after)
+            return api_client.difference(old.id, new.id)
+    first, second = _file(before), _file(after)
+    graphs = dict.fromkeys([*graphs_of_file(first), *graphs_of_file(second)])
+    return difference(first.table, second.table, list(graphs))
+
+
+def _is_file(table: str) -> bool:
+    return Path(table).suffix == ".json"
+
+
+def _file(table: str) -> "TableFile":
+    """Return a table file, or the table of a server as one."""
+    from latency.exchange.table_file import read_table
+
+    if _is_file(table):
+        return read_table(Path(table))
+    with client() as api_client:
+        return api_client.table_file(api_client.find_table(table).id)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which file was too large; other messages name it already."""
+    from service.client.errors import ApiError
+
+    try:
+        yield
+    except ApiError as error:
+        if error.code != "body-too-large":
+            raise
+        fail(f"{path}: too large for the server; raise its EDGEWRIGHT_MAX_BODY_BYTES")
+
+
+def _say(found: "ImportRead") -> None:
+    typer.echo(f"{found.operators} operators and {found.networks} networks: job {found.job_id}")
+    typer.echo(f"of {', '.join(found.devices)}")
+    if found.table_id is None:
+        typer.echo("no table yet: without whole networks they count in the next version")
+        return
+    typer.echo(f"table version {found.table_version}: {found.table_id}")
+    if found.rows_differing:
+        typer.echo(f"{found.rows_differing} rows are another cost here than in the file")
+
+
+def _draw(report: "TableReport", path: Path) -> None:
+    try:
+        from latency.report.plots import plot_report
+    except ImportError:
+        fail("plots need matplotlib: pip install '.[plots]'")
+    plot_report(report, path)

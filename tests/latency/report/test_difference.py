@@ -1,0 +1,72 @@
+"""What changed between two tables: what was put in comes out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from latency.report.difference import difference
+from latency.table import LatencyTable
+from tests.latency.report.samples import full_table, networks
+from tests.latency.samples import conv, row
+
+BEFORE = full_table()
+RNG = np.random.default_rng(0)
+
+
+def measured_again(table: LatencyTable, sigma: float) -> LatencyTable:
+    """The same board in another session, which is off by about `sigma`."""
+    rows = [
+        replace(found, median_ns=found.median_ns * float(np.exp(RNG.normal(0, sigma))))
+        for found in table.rows
+    ]
+    return replace(table, rows=tuple(rows), version=2)
+
+
+def test_a_board_that_did_not_change() -> None:
+    found = difference(BEFORE, measured_again(BEFORE, 0.012))
+    assert len(found.changes) == len(BEFORE.rows)
+    assert sum(change.is_significant for change in found.changes) <= 1
+    assert all(family.low < 1 < family.high for family in found.families)
+    assert (found.settings, found.only_before, found.only_after) == ((), (), ())
+
+
+def test_one_family_became_slower_with_the_new_runtime() -> None:
+    slower = [
+        replace(found, median_ns=1.2 * found.median_ns)
+        if found.spec.kernel == 3 and found.spec.regime == "stock"
+        else found
+        for found in BEFORE.rows
+    ]
+    target = replace(BEFORE.target, runtime_version="1.33.0", threads=2)
+    found = difference(BEFORE, replace(BEFORE, target=target, rows=tuple(slower)), networks())
+    assert found.settings == ("runtime_version: 1.32.0 -> 1.33.0", "threads: 1 -> 2")
+    changed = {family.family for family in found.families if family.low > 1}
+    assert changed == {"conv", "conv depthwise", "max-pool"}
+    for family in found.families:
+        if family.family in changed:
+            assert (family.slower, family.faster) == (family.operators, 0)
+            assert family.ratio == pytest.approx(1.2)
+        else:
+            assert (family.slower, family.faster) == (0, 0)
+            assert family.ratio == pytest.approx(1.0)
+    assert found.changes[0].ratio == pytest.approx(1.2)
+    stock, library = found.networks
+    assert 1.0 < stock.smallest <= stock.ratio <= stock.largest < 1.2
+    assert library.ratio == 1.0
+
+
+def test_rows_of_one_table_only_are_named_and_noise_is_not_compared() -> None:
+    quiet, noise, extra = conv(3, 4), conv(3, 8), conv(3, 12)
+    rows = (row(quiet, 1000.0), row(noise, 20.0))
+    before = replace(BEFORE, rows=rows)
+    found = difference(before, replace(BEFORE, rows=(row(noise, 40.0), row(extra, 1000.0))))
+    assert found.changes == ()
+    assert (found.only_before, found.only_after) == ((quiet.label(),), (extra.label(),))
+
+
+def test_sessions_differ_by_more_than_a_row_can_know() -> None:
+    exact = replace(BEFORE, rows=tuple(replace(found, spread_ns=0.0) for found in BEFORE.rows))
+    off = tuple(replace(found, median_ns=1.03 * found.median_ns) for found in exact.rows)
+    found = difference(exact, replace(exact, rows=off))
+    assert not any(change.is_significant for change in found.changes)
