@@ -81,7 +81,7 @@ class OperatorRun:
     ask: Ask
     quiet: QuietRule = field(default_factory=QuietRule)
     monotonic: Callable[[], float] = time.monotonic  # seconds
-    _conditions: list[Conditions] = field(default_factory=list)  # of the batch; the first is before
+    _conditions: list[Conditions] = field(init=False, default_factory=list)  # from before the batch
 
     def run(self, operators: Sequence[OperatorSpec], on_result: OnOperator) -> None:
         """Report every operator once: good ones with their batch, the others after new tries.

@@ -14,7 +14,7 @@ from latency.measurement import DISTURBED, Conditions, MarginalCost, slowdown
 _RELATIVE = 0.02
 _ABSOLUTE_NS = 30.0
 
-_SLOWER_CLOCK = 0.9  # less than this of the frequency before is no jitter of the governor
+_SLOWER_CLOCK = 0.8  # boost clocks jitter by less; smaller changes are the reference's to tell
 
 
 def is_settled(cost: MarginalCost) -> bool:

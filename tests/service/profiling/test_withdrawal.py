@@ -1,5 +1,6 @@
 """Withdrawal of what a device has measured, on both databases."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -120,12 +121,26 @@ def test_where_too_little_remains_there_is_no_table(
     assert (newest.id, newest.version) == (second, 2)
 
 
+def test_two_networks_of_another_device_are_too_little(
+    database: Database, clock: HeldClock, admin: TestClient, boards: list[Board]
+) -> None:
+    unit = measure(database, clock, boards[0], HONEST_NS)
+    whole = whole_profile()
+    few = replace(whole, networks=whole.networks[:2])
+    profile(database, clock, boards[1], few, networks=timed_networks()[:2])
+    table, _ = publish(database, clock, boards[0], unit)
+    (affected,) = withdraw(admin, boards[0])["tables"]
+    assert (affected["id"], affected["replacement_id"]) == (table, None)
+    assert [each["id"] for each in admin.get("/v1/tables").json()] == [table]
+    with database.reading() as session:
+        assert latest_table(session, boards[1].device_id) is None
+
+
 def test_networks_alone_make_a_table_rest_on_a_device(
     database: Database, clock: HeldClock, admin: TestClient, boards: list[Board]
 ) -> None:
     measure(database, clock, boards[0], HONEST_NS)
-    only_networks = whole_profile().networks
-    work = type(whole_profile())(operators=(), networks=only_networks)
+    work = replace(whole_profile(), operators=())
     unit = profile(database, clock, boards[1], work, networks=timed_networks())
     table, _ = publish(database, clock, boards[1], unit)
     (affected,) = withdraw(admin, boards[1])["tables"]
