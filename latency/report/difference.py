@@ -1,8 +1,9 @@
 """What changed between two tables, op by op: what did the new ONNX Runtime cost?"""
 
 import math
+import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
@@ -10,10 +11,12 @@ from latency.estimate.gaps import family_of
 from latency.estimate.lookup_table import TableEstimator
 from latency.graph import NetworkGraph
 from latency.operator import OperatorSpec, Regime
-from latency.report.intervals import Z_99, Cost, geometric_mean, mean_ratio, ratio_of
+from latency.report.intervals import Z_90, Z_99, Cost, geometric_mean, mean_ratio, ratio_around
 from latency.report.values import Change, FamilyChange, NetworkChange, TableDifference
 from latency.table import LatencyTable, TableRow
 from latency.target import Target
+
+_LEAST_SCORES = 10
 
 
 def difference(
@@ -31,12 +34,15 @@ def difference(
     """
     old = {row.spec: row for row in before.rows}
     new = {row.spec: row for row in after.rows}
-    changes = list(_changes(old, new))
+    pairs = _pairs(old, new)
+    unrest = _unrest(pairs)
+    changes = list(_changes(pairs, unrest))
     return TableDifference(
         before=f"{before.target.label()}, version {before.version}",
         after=f"{after.target.label()}, version {after.version}",
         settings=tuple(_settings(before.target, after.target)),
-        families=tuple(_families(old, new)),
+        unrest=unrest,
+        families=tuple(_families(pairs, changes, unrest)),
         changes=tuple(sorted(changes, key=lambda change: -abs(math.log(change.ratio)))),
         only_before=tuple(spec.label() for spec in old if spec not in new),
         only_after=tuple(spec.label() for spec in new if spec not in old),
@@ -44,54 +50,96 @@ def difference(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """One operator in both tables."""
+
+    spec: OperatorSpec
+    before: Cost
+    after: Cost
+
+    @property
+    def family(self) -> str:
+        return family_of(self.spec)
+
+    @property
+    def log(self) -> float:
+        return math.log(self.after.ns / self.before.ns)
+
+    @property
+    def deviation(self) -> float:
+        """Relative standard deviation of the ratio, as far as the two rows can tell."""
+        return math.hypot(self.after.deviation, self.before.deviation)
+
+
 Rows = dict[OperatorSpec, TableRow]
 
 
-def _pairs(old: Rows, new: Rows) -> list[tuple[OperatorSpec, Cost, Cost]]:
-    """Return the costs of the operators in both that stand out of the noise, by family."""
+def _pairs(old: Rows, new: Rows) -> list[_Pair]:
+    """Return the operators in both that stand out of the noise, by family."""
     found = [
-        (spec, _cost(row), _cost(new[spec]))
+        _Pair(spec=spec, before=_cost(row), after=_cost(new[spec]))
         for spec, row in old.items()
         if spec in new and _cost(row).is_measurable and _cost(new[spec]).is_measurable
     ]
-    return sorted(found, key=lambda pair: family_of(pair[0]))
+    return sorted(found, key=lambda pair: pair.family)
 
 
 def _cost(row: TableRow) -> Cost:
     return Cost(ns=row.median_ns, spread_ns=row.spread_ns)
 
 
-def _changes(old: Rows, new: Rows) -> Iterator[Change]:
-    for spec, before, after in _pairs(old, new):
-        ratio = ratio_of(after, before, Z_99)
+def _unrest(pairs: Sequence[_Pair]) -> float:
+    """Return how much more operators of one family differ among themselves than rows can tell.
+
+    A row knows the spread within its session. Where a machine was disturbed between two sessions,
+    costs scatter by more than that, and without this factor the scatter would pass for change. It
+    is read off nine of ten operators, so fewer that did change leave it alone; what moves a whole
+    family is no scatter.
+    """
+    scores = []
+    for _, members in groupby(pairs, key=lambda pair: pair.family):
+        family = list(members)
+        middle = statistics.median(pair.log for pair in family)
+        scores += [abs(pair.log - middle) / pair.deviation for pair in family if len(family) > 2]
+    if len(scores) < _LEAST_SCORES:
+        return 1.0
+    return max(1.0, statistics.quantiles(scores, n=10)[-1] / Z_90)
+
+
+def _changes(pairs: Sequence[_Pair], unrest: float) -> Iterator[Change]:
+    for pair in pairs:
+        ratio = ratio_around(pair.log, Z_99 * unrest * pair.deviation)
         yield Change(
-            operator=spec.label(),
-            family=family_of(spec),
-            before_ns=before.ns,
-            after_ns=after.ns,
+            operator=pair.spec.label(),
+            family=pair.family,
+            before_ns=pair.before.ns,
+            after_ns=pair.after.ns,
             ratio=ratio.value,
             low=ratio.low,
             high=ratio.high,
         )
 
 
-def _families(old: Rows, new: Rows) -> Iterator[FamilyChange]:
-    for family, members in groupby(_pairs(old, new), key=lambda pair: family_of(pair[0])):
-        pairs = [(before, after) for _, before, after in members]
+def _families(
+    pairs: Sequence[_Pair], changes: Sequence[Change], unrest: float
+) -> Iterator[FamilyChange]:
+    for family, members in groupby(pairs, key=lambda pair: pair.family):
+        of_family = list(members)
         mean = mean_ratio(
-            [math.log(after.ns / before.ns) for before, after in pairs],
-            [math.hypot(after.deviation, before.deviation) for before, after in pairs],
+            [pair.log for pair in of_family],
+            [unrest * pair.deviation for pair in of_family],
             Z_99,
         )
-        ratios = [ratio_of(after, before, Z_99) for before, after in pairs]
+        own = [change for change in changes if change.family == family and change.is_significant]
         yield FamilyChange(
             family=family,
-            operators=len(pairs),
+            operators=len(of_family),
             ratio=mean.value,
             low=mean.low,
             high=mean.high,
-            slower=sum(ratio.low > 1.0 for ratio in ratios),
-            faster=sum(ratio.high < 1.0 for ratio in ratios),
+            slower=sum(change.ratio > 1.0 for change in own),
+            faster=sum(change.ratio < 1.0 for change in own),
         )
 
 

@@ -43,7 +43,7 @@ class Cost:
 def ratio_of(above: Cost, below: Cost, z: float) -> Ratio:
     """Return above / below; errors are taken to be independent and relative."""
     half = z * math.hypot(above.deviation, below.deviation)
-    return _ratio(math.log(above.ns / below.ns), half)
+    return ratio_around(math.log(above.ns / below.ns), half)
 
 
 def mean_ratio(logs: Sequence[float], deviations: Sequence[float], z: float) -> Ratio:
@@ -55,7 +55,7 @@ def mean_ratio(logs: Sequence[float], deviations: Sequence[float], z: float) -> 
     count = len(logs)
     own = math.sqrt(math.fsum(deviation**2 for deviation in deviations)) / count
     common = math.sqrt(2) * BETWEEN_SESSIONS
-    return _ratio(math.fsum(logs) / count, z * max(own, common))
+    return ratio_around(math.fsum(logs) / count, z * max(own, common))
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -63,5 +63,6 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
-def _ratio(log: float, half: float) -> Ratio:
+def ratio_around(log: float, half: float) -> Ratio:
+    """Return the ratio with this logarithm, and the interval of this half width around it."""
     return Ratio(value=math.exp(log), low=math.exp(log - half), high=math.exp(log + half))

@@ -56,6 +56,11 @@ def difference_lines(difference: TableDifference) -> Iterator[str]:
             f"{family.family:24}{family.operators:>10}{family.ratio:>14.3f}{interval:>18}"
             f"{family.slower:>8}{family.faster:>8}"
         )
+    if difference.unrest > 1.0:
+        yield (
+            f"operators of a family scatter {difference.unrest:.1f} times as much as their own "
+            "samples tell; intervals are that much wider"
+        )
     changed = [change for change in difference.changes if change.is_significant]
     yield ""
     yield f"{len(changed)} of {len(difference.changes)} operators changed significantly"

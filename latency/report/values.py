@@ -221,6 +221,7 @@ class TableDifference:
     before: str  # label of the target, and version
     after: str
     settings: tuple[str, ...]  # what differs between the two targets, in words
+    unrest: float  # operators scatter by so many times what their rows can tell; at least 1
     families: tuple[FamilyChange, ...]
     changes: tuple[Change, ...]  # operators in both, the largest change first
     only_before: tuple[str, ...]  # labels

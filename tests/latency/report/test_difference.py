@@ -31,6 +31,15 @@ def test_a_board_that_did_not_change() -> None:
     assert (found.settings, found.only_before, found.only_after) == ((), (), ())
 
 
+def test_a_disturbed_session_does_not_pass_for_change() -> None:
+    found = difference(BEFORE, measured_again(BEFORE, 0.1))
+    # Rows say 1 % and sessions 1.5 %, of two tables: what is put in is 4.5 times as much.
+    assert found.unrest == pytest.approx(4.5, rel=0.25)
+    assert sum(change.is_significant for change in found.changes) <= len(found.changes) * 0.04
+    moved = measured_again(full_table(slower=2.0), 0.1)
+    assert all(family.low > 1 for family in difference(BEFORE, moved).families)
+
+
 def test_one_family_became_slower_with_the_new_runtime() -> None:
     slower = [
         replace(found, median_ns=1.2 * found.median_ns)
