@@ -5,9 +5,13 @@ the aim. All are ratios of one interleaved run, except the cost of an empty node
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from benchmarks.contenders import DENSE, INT8
+from latency.kernels.library import instruction_set
+
+SET_ON = "kAvx512"  # the instruction set that all bars were set on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,3 +99,10 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
             f"{verdict.what:52}{verdict.figure:8.3f}{interval:>15}{bar:>8}{stretch:>9}  "
             f"{verdict.word}"
         )
+    print(f"bars were set on {SET_ON}; the library ran on {instruction_set()}")
+
+
+def verdict_documents(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Return the verdicts for a JSON file, each with the two instruction sets."""
+    sets = {"bar_set_on": SET_ON, "ran_on": instruction_set()}
+    return [{**asdict(verdict), "verdict": verdict.word, **sets} for verdict in verdicts]

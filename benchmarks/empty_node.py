@@ -19,6 +19,7 @@ from benchmarks.bars import (
     FORK_JOIN_US,
     Verdict,
     print_verdicts,
+    verdict_documents,
 )
 from benchmarks.contenders import chain_model
 from benchmarks.rounds import Contender, run_in_turns
@@ -64,7 +65,11 @@ def main() -> None:
     ]
     print_verdicts(verdicts)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    document = {"target": label, "nodes": [cost.__dict__ for cost in costs]}
+    document = {
+        "target": label,
+        "nodes": [cost.__dict__ for cost in costs],
+        "bars": verdict_documents(verdicts),
+    }
     options.output.write_text(json.dumps(document, indent=1))
     print(f"written to {options.output}")
 

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.bars import OPERATORS, Verdict, print_verdicts
+from benchmarks.bars import OPERATORS, Verdict, print_verdicts, verdict_documents
+from benchmarks.limits import Use, print_uses, uses
 from benchmarks.marginal import Column, Ratio, Shape, measure_ratios
 from benchmarks.plot import plot_speed_up
 from latency.kernels import library_path
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="", help="only shapes whose label has this in it")
     parser.add_argument("--pattern", choices=["block", "unstructured"], help="only this one")
+    parser.add_argument("--limits", action="store_true", help="show what limits each operator")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
     if library_path() is None:
@@ -61,14 +63,18 @@ def main() -> None:
     columns = [(pattern, sparsity) for pattern in patterns for sparsity in SPARSITIES]
     settings = TimingSettings(rounds=options.rounds, patience=1, sample_ns=SAMPLE_NS)
     tables: dict[str, Table] = {}
+    limits: list[Use] = []
     for title, shapes in (("1x1, pairs", _pointwise()), ("3x3", _spatial())):
         chosen = [shape for shape in shapes if options.only in shape.label]
         if chosen:
             tables[title] = _bench(title, chosen, columns, target, settings)
+            limits += uses(chosen, tables[title], target) if options.limits else []
+    if limits:
+        print_uses(limits)
     verdicts = _verdicts(tables)
     if not options.only:
         print_verdicts(verdicts)
-    _write(options.output, target.label(), tables, verdicts)
+    _write(options.output, target.label(), tables, limits, verdicts)
 
 
 def _pointwise() -> list[Shape]:
@@ -151,13 +157,20 @@ def _lines(tables: dict[str, Table]) -> dict[str, list[Point]]:
     return lines
 
 
-def _write(output: Path, label: str, tables: dict[str, Table], verdicts: Sequence[Verdict]) -> None:
+def _write(
+    output: Path,
+    label: str,
+    tables: dict[str, Table],
+    limits: Sequence[Use],
+    verdicts: Sequence[Verdict],
+) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     ratios = [ratio for table in tables.values() for row in table for ratio in row]
     document = {
         "target": label,
         "ratios": [asdict(ratio) for ratio in ratios],
-        "bars": [{**asdict(verdict), "verdict": verdict.word} for verdict in verdicts],
+        "limits": [asdict(use) for use in limits],
+        "bars": verdict_documents(verdicts),
     }
     output.write_text(json.dumps(document, indent=1))
     picture = output.with_suffix(".svg")

@@ -16,7 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.bars import FALLBACK_OVER_DENSE, NETWORKS, Verdict, print_verdicts
+from benchmarks.bars import (
+    FALLBACK_OVER_DENSE,
+    NETWORKS,
+    Verdict,
+    print_verdicts,
+    verdict_documents,
+)
 from benchmarks.contenders import (
     CELLS,
     DENSE,
@@ -179,7 +185,7 @@ def _write(
     document = {
         "target": label,
         "networks": [asdict(result) for result in results],
-        "bars": [{**asdict(verdict), "verdict": verdict.word} for verdict in verdicts],
+        "bars": verdict_documents(verdicts),
     }
     output.write_text(json.dumps(document, indent=1))
     picture = output.with_suffix(".svg")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks.bars import LAYERS, TWO_THREADS, Verdict, print_verdicts
+from benchmarks.bars import LAYERS, TWO_THREADS, Verdict, print_verdicts, verdict_documents
 from benchmarks.contenders import Sparse, Workshop, choose, layer_chains, networks
 from benchmarks.rounds import Outcome, Ratio, ratio, run_in_turns
 from latency.graph import NetworkGraph
@@ -56,7 +56,7 @@ def main() -> None:
     document = {
         "target": label,
         "pairs": [asdict(pair) for pair in pairs],
-        "bars": [{**asdict(verdict), "verdict": verdict.word} for verdict in verdicts],
+        "bars": verdict_documents(verdicts),
     }
     options.output.write_text(json.dumps(document, indent=1))
     print(f"written to {options.output}")

@@ -45,29 +45,54 @@ def library_path() -> Path | None:
 
 
 @cache
-def _version_of(path: Path) -> str:
-    ask = ctypes.CDLL(str(path)).edgewright_version
+def _ask(path: Path, question: str) -> str:
+    """Return the text that a function of the library answers.
+
+    Raises:
+        ValueError: the file is no such library, or none for this machine.
+    """
+    try:
+        ask = ctypes.CDLL(str(path))[question]
+    except (OSError, AttributeError) as error:
+        raise ValueError(f"{path} is not the operator library: {error}") from error
     ask.restype = ctypes.c_char_p
-    version: bytes = ask()
-    return version.decode()
+    answer: bytes = ask()
+    return answer.decode()
 
 
 def library_version() -> str | None:
     """Return the version of the library: its interface and the digest of its sources, or None.
 
     Kernels of another version may be faster or slower, so the version is part of every target.
+
+    Raises:
+        ValueError: the file is no such library, or none for this machine.
     """
     path = library_path()
-    return None if path is None else _version_of(path)
+    return None if path is None else _ask(path, "edgewright_version")
+
+
+def instruction_set() -> str | None:
+    """Return which instruction set the library uses on this machine, or None without a library.
+
+    Raises:
+        ValueError: the file is no such library, or none for this machine.
+    """
+    path = library_path()
+    return None if path is None else _ask(path, "edgewright_instruction_set")
 
 
 def register(session_options: SessionOptions) -> bool:
     """Load the library into the sessions of these options; False where there is none.
 
     A session needs nothing else: the same model runs in both cases, with the same results.
+
+    Raises:
+        ValueError: the file is no such library, or none for this machine.
     """
     path = library_path()
     if path is None:
         return False
+    _ask(path, "edgewright_version")  # the runtime's own message would not say what the file is
     session_options.register_custom_ops_library(str(path))
     return True

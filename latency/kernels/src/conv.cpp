@@ -81,9 +81,9 @@ class Convolution : public Kernel {
 
  private:
   bool is_matrix() const { return variant_.base == Base::kGemm; }
-  void check_input(const std::vector<int64_t>& shape) const;
-  std::shared_ptr<const Plan> plan_for(const std::vector<int64_t>& input);
-  const float* residual_of(OrtKernelContext* context, const std::vector<int64_t>& shape) const;
+  void check_input(const Shape& shape) const;
+  std::shared_ptr<const Plan> plan_for(const Shape& input);
+  const float* residual_of(OrtKernelContext* context, const Shape& shape) const;
 
   const Layer layer_;
   const InstructionSet& set_;
@@ -91,21 +91,21 @@ class Convolution : public Kernel {
   PlanCache<Plan> plans_;
 };
 
-void Convolution::check_input(const std::vector<int64_t>& shape) const {
+void Convolution::check_input(const Shape& shape) const {
   if (shape.size() == (is_matrix() ? 2 : 4) && shape[1] == layer_.in_channels) return;
   throw std::invalid_argument("input must have shape (batch, " +
                               std::to_string(layer_.in_channels) +
                               (is_matrix() ? ")" : ", height, width)"));
 }
 
-std::shared_ptr<const Plan> Convolution::plan_for(const std::vector<int64_t>& input) {
+std::shared_ptr<const Plan> Convolution::plan_for(const Shape& input) {
   const uint32_t height = is_matrix() ? 1 : image_side(input[2]);
   const uint32_t width = is_matrix() ? 1 : image_side(input[3]);
   return plans_.get(height, width, [&] { return make_plan(layer_, set_, height, width); });
 }
 
 const float* Convolution::residual_of(OrtKernelContext* context,
-                                      const std::vector<int64_t>& shape) const {
+                                      const Shape& shape) const {
   if (!variant_.residual) return nullptr;
   const Tensor residual = input_tensor(context, kResidual);
   if (residual.shape != shape) {
@@ -118,15 +118,12 @@ void Convolution::compute(OrtKernelContext* context) {
   const Tensor input = input_tensor(context, kX);
   check_input(input.shape);
   const auto plan = plan_for(input.shape);
-  std::vector<int64_t> shape = input.shape;
-  shape[1] = layer_.out_channels;
-  if (!is_matrix()) {
-    shape[2] = plan->out_height;
-    shape[3] = plan->out_width;
-  }
+  const int64_t batch = input.shape[0], channels = layer_.out_channels;
+  const Shape shape = is_matrix() ? Shape{batch, channels}
+                                  : Shape{batch, channels, plan->out_height, plan->out_width};
   const float* residual = residual_of(context, shape);
   float* output = output_tensor(context, shape);
-  run({layer_, set_, *plan, variant_.epilogue, context, static_cast<size_t>(shape[0]),
+  run({layer_, set_, *plan, variant_.epilogue, context, static_cast<size_t>(batch),
        static_cast<const float*>(input.data), residual, output});
 }
 

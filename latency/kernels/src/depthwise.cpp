@@ -77,7 +77,7 @@ WindowLayer read_layer(const OrtKernelInfo* info, const WindowStyle& style) {
   if (shape.size() != 4 || shape[0] < 1 || shape[1] != 1 || shape[2] < 1 || shape[3] < 1) {
     throw std::invalid_argument("weight must have shape (channels, 1, height, width)");
   }
-  if (bias.shape != std::vector<int64_t>{shape[0]}) {
+  if (bias.shape != Shape{shape[0]}) {
     throw std::invalid_argument("bias must have one value per channel");
   }
   const int64_t group = whole_number(info, "group");

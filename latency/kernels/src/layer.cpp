@@ -22,7 +22,7 @@ void check_shapes(const LayerSource& source, const Layer& layer) {
   if (source.indices.shape.size() != 1 || source.indices.shape[0] != values[0]) {
     refuse("indices must have one value per row of values");
   }
-  if (source.bias.shape != std::vector<int64_t>{int64_t{layer.out_channels}}) {
+  if (source.bias.shape != Shape{int64_t{layer.out_channels}}) {
     refuse("bias must have one value per output channel");
   }
 }
@@ -132,7 +132,7 @@ Layer pack_layer(const LayerSource& source) {
 
 Positions pack_positions(const Tensor& positions, const Tensor& fill, uint32_t out_channels) {
   if (positions.shape.size() != 1) refuse("positions must have rank 1");
-  if (fill.shape != std::vector<int64_t>{int64_t{out_channels}}) {
+  if (fill.shape != Shape{int64_t{out_channels}}) {
     refuse("fill must have one value per output channel");
   }
   const auto* runs = static_cast<const int32_t*>(positions.data);

@@ -3,9 +3,10 @@
 #include <stdexcept>
 
 namespace edgewright {
-namespace {
 
-Api functions{};
+Api loaded_api{};
+
+namespace {
 
 template <typename Function>
 void assign(Function& function, const void* table, size_t slot) {
@@ -26,41 +27,38 @@ struct ShapeInfo {
 bool load_api(const OrtApiBase* base) {
   const void* table = base->GetApi(kApiVersion);
   if (table == nullptr) return false;
-  assign(functions.CreateStatus, table, 0);
-  assign(functions.GetErrorMessage, table, 2);
-  assign(functions.CreateCustomOpDomain, table, 26);
-  assign(functions.CustomOpDomain_Add, table, 27);
-  assign(functions.AddCustomOpDomain, table, 28);
-  assign(functions.GetTensorMutableData, table, 51);
-  assign(functions.CreateTensorTypeAndShapeInfo, table, 57);
-  assign(functions.SetTensorElementType, table, 58);
-  assign(functions.SetDimensions, table, 59);
-  assign(functions.GetTensorElementType, table, 60);
-  assign(functions.GetDimensionsCount, table, 61);
-  assign(functions.GetDimensions, table, 62);
-  assign(functions.GetTensorTypeAndShape, table, 65);
-  assign(functions.KernelInfoGetAttribute_int64, table, 86);
-  assign(functions.KernelContext_GetInput, table, 90);
-  assign(functions.KernelContext_GetOutput, table, 91);
-  assign(functions.ReleaseStatus, table, 93);
-  assign(functions.ReleaseTensorTypeAndShapeInfo, table, 99);
-  assign(functions.KernelInfoGetAttributeArray_int64, table, 163);
-  assign(functions.KernelInfo_GetNodeName, table, 244);
-  assign(functions.KernelInfoGetConstantInput_tensor, table, 249);
-  assign(functions.ShapeInferContext_GetInputTypeShape, table, 268);
-  assign(functions.ShapeInferContext_GetAttribute, table, 269);
-  assign(functions.ShapeInferContext_SetOutputTypeShape, table, 270);
-  assign(functions.ReadOpAttr, table, 272);
-  assign(functions.KernelContext_ParallelFor, table, 274);
+  assign(loaded_api.CreateStatus, table, 0);
+  assign(loaded_api.GetErrorMessage, table, 2);
+  assign(loaded_api.CreateCustomOpDomain, table, 26);
+  assign(loaded_api.CustomOpDomain_Add, table, 27);
+  assign(loaded_api.AddCustomOpDomain, table, 28);
+  assign(loaded_api.GetTensorMutableData, table, 51);
+  assign(loaded_api.CreateTensorTypeAndShapeInfo, table, 57);
+  assign(loaded_api.SetTensorElementType, table, 58);
+  assign(loaded_api.SetDimensions, table, 59);
+  assign(loaded_api.GetTensorElementType, table, 60);
+  assign(loaded_api.GetDimensionsCount, table, 61);
+  assign(loaded_api.GetDimensions, table, 62);
+  assign(loaded_api.GetTensorTypeAndShape, table, 65);
+  assign(loaded_api.KernelInfoGetAttribute_int64, table, 86);
+  assign(loaded_api.KernelContext_GetInput, table, 90);
+  assign(loaded_api.KernelContext_GetOutput, table, 91);
+  assign(loaded_api.ReleaseStatus, table, 93);
+  assign(loaded_api.ReleaseTensorTypeAndShapeInfo, table, 99);
+  assign(loaded_api.KernelInfoGetAttributeArray_int64, table, 163);
+  assign(loaded_api.KernelInfo_GetNodeName, table, 244);
+  assign(loaded_api.KernelInfoGetConstantInput_tensor, table, 249);
+  assign(loaded_api.ShapeInferContext_GetInputTypeShape, table, 268);
+  assign(loaded_api.ShapeInferContext_GetAttribute, table, 269);
+  assign(loaded_api.ShapeInferContext_SetOutputTypeShape, table, 270);
+  assign(loaded_api.ReadOpAttr, table, 272);
+  assign(loaded_api.KernelContext_ParallelFor, table, 274);
   return true;
 }
 
-const Api& api() { return functions; }
-
-void check(OrtStatus* status) {
-  if (status == nullptr) return;
-  const std::string message = api().GetErrorMessage(status);
-  api().ReleaseStatus(status);
+void raise(OrtStatus* error) {
+  const std::string message = api().GetErrorMessage(error);
+  api().ReleaseStatus(error);
   throw std::invalid_argument(message);
 }
 
@@ -68,8 +66,8 @@ Tensor tensor_of(const OrtValue* value) {
   const ShapeInfo shape(value);
   size_t rank = 0;
   check(api().GetDimensionsCount(shape.info, &rank));
-  Tensor tensor{std::vector<int64_t>(rank), nullptr};
-  check(api().GetDimensions(shape.info, tensor.shape.data(), rank));
+  Tensor tensor{Shape(rank), nullptr};
+  check(api().GetDimensions(shape.info, tensor.shape.data(), tensor.shape.num_known()));
   // The interface has one accessor for reading and writing; inputs are only read.
   check(api().GetTensorMutableData(const_cast<OrtValue*>(value), &tensor.data));
   return tensor;
@@ -81,7 +79,7 @@ Tensor input_tensor(OrtKernelContext* context, size_t index) {
   return tensor_of(value);
 }
 
-float* output_tensor(OrtKernelContext* context, const std::vector<int64_t>& shape) {
+float* output_tensor(OrtKernelContext* context, const Shape& shape) {
   OrtValue* result = nullptr;
   check(api().KernelContext_GetOutput(context, 0, shape.data(), shape.size(), &result));
   void* output = nullptr;

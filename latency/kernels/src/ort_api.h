@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "shape.h"
+
 extern "C" {
 struct OrtStatus;
 struct OrtSessionOptions;
@@ -106,22 +108,29 @@ struct Api {
 };
 
 struct Tensor {
-  std::vector<int64_t> shape;
+  Shape shape;
   void* data;
 };
 
 // Fills the table; false when the runtime is older than kApiVersion.
 bool load_api(const OrtApiBase* base);
-const Api& api();
 
-// Throws std::invalid_argument with the runtime's own text when `status` is an error.
-void check(OrtStatus* status);
+extern Api loaded_api;  // filled by load_api
+
+inline const Api& api() { return loaded_api; }
+
+// Throws std::invalid_argument with the runtime's own text.
+[[noreturn]] void raise(OrtStatus* error);
+
+inline void check(OrtStatus* status) {
+  if (status != nullptr) raise(status);
+}
 
 Tensor tensor_of(const OrtValue* value);
 
 // One input of a run, and the memory of its only output.
 Tensor input_tensor(OrtKernelContext* context, size_t index);
-float* output_tensor(OrtKernelContext* context, const std::vector<int64_t>& shape);
+float* output_tensor(OrtKernelContext* context, const Shape& shape);
 
 // Throws std::invalid_argument when the input is no initialiser or of another element type.
 Tensor constant_input(const OrtKernelInfo* info, size_t index, const char* name, int element_type);

@@ -1,5 +1,7 @@
 #include "plan.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <limits>
 #include <numeric>
@@ -15,12 +17,30 @@ namespace {
 
 constexpr size_t kCacheLineFloats = 16;
 constexpr size_t kConflictFloats = 256;      // planes this far apart fight for one cache set
-constexpr size_t kWholeBytes = 768 * 1024;   // a prepared image up to this size is one tile
-constexpr size_t kTileBytes = 256 * 1024;    // ... and larger ones are cut into tiles of this
+constexpr size_t kTileBytes = 256 * 1024;    // of a prepared image that is cut into tiles
+// A tile is one row at least: only absurd windows, or rows, make it larger than some megabytes.
+constexpr uint64_t kMostPrepared = uint64_t{1} << 26;  // elements
 // What preparing costs, in multiplications of one vector; measured on a Zen 4 with AVX-512.
 constexpr double kCyclesOfPlane = 60;
 constexpr double kCyclesOfVector = 10;
 constexpr size_t kItems = 8;                 // pieces of work, at least, so that threads balance
+
+// A prepared image up to this size is one tile: it fits the second cache, with weights and results
+// beside it. Where the system does not know that cache, as on many Arm boards, it may be 1 MiB.
+size_t whole_bytes() {
+  static const size_t bytes = [] {
+    constexpr size_t kBeside = 256 * 1024;
+    constexpr size_t kMost = 768 * 1024;
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+    const long cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (cache > 0) {
+      return std::clamp(static_cast<size_t>(cache), 2 * kBeside, kMost + kBeside) - kBeside;
+    }
+#endif
+    return kMost;
+  }();
+  return bytes;
+}
 
 // Views by phase: taps whose distance is a multiple of the stride share one.
 Axis phases(uint32_t taps, uint32_t dilation, uint32_t stride) {
@@ -46,6 +66,16 @@ Axis copies(uint32_t taps, uint32_t dilation) {
     axis.shifts.push_back(0);
   }
   return axis;
+}
+
+// Offsets are 32 bits wide: no tensor of one image may have more elements than that.
+constexpr uint64_t kMostElements = std::numeric_limits<uint32_t>::max();
+
+void check_size(uint64_t a, uint64_t b, uint64_t c, uint64_t most = kMostElements) {
+  if (a > most / b || a * b > most / c) {
+    throw std::invalid_argument("the image is too large: more than " + std::to_string(most) +
+                                " elements in it, in its result or with the window's padding");
+  }
 }
 
 size_t padded_plane(size_t elements) {
@@ -89,8 +119,10 @@ bool joined_is_cheaper(const Layer& layer, const InstructionSet& set, const Plan
   const double wasted = (elements + set.lanes - 1) / set.lanes - vectors;
   const size_t planes = size_t{layer.in_channels} * plan.y.starts.size();
   const size_t views = window.size[1];
-  const size_t rows = plan.out_height + plan.y.max_shift;
-  if (planes * views * rows * plan.out_width * sizeof(float) > kWholeBytes) return false;
+  const size_t rows = size_t{plan.out_height} + plan.y.max_shift;
+  const double copied = static_cast<double>(planes * views) * static_cast<double>(rows);
+  const size_t most = whole_bytes() / sizeof(float);
+  if (copied * plan.out_width > static_cast<double>(most)) return false;
   const auto extra = static_cast<double>(planes * (views - gaps.x.starts.size()));
   const auto products = static_cast<double>(layer.rows * layer.taps.size());
   return wasted * products > extra * (kCyclesOfPlane + kCyclesOfVector * vectors);
@@ -115,7 +147,7 @@ size_t rows_of_tile(const Layer& layer, const Plan& plan) {
   const size_t row_bytes = sizeof(float) * plan.row_stride * layer.in_channels *
                            plan.y.starts.size() * plan.x.starts.size();
   const size_t rows = plan.out_height;
-  if ((rows + plan.y.max_shift) * row_bytes <= kWholeBytes) return rows;
+  if (rows + plan.y.max_shift <= whole_bytes() / row_bytes) return rows;
   const size_t fitting = kTileBytes / row_bytes;
   size_t wanted = fitting > plan.y.max_shift ? fitting - plan.y.max_shift : 1;
   if (layer.positions) {  // tiles begin with a run
@@ -170,6 +202,8 @@ bool lay_out_tiles(const Layer& layer, const InstructionSet& set, Layout layout,
   // vectors that run on over gaps may read past that, by less than one of them.
   const size_t slack = plan.x.max_shift + (layout.rows == Rows::kGaps ? set.lanes : 0);
   plan.plane = padded_plane((rows + plan.y.max_shift) * plan.row_stride + slack);
+  check_size(plan.y.starts.size() * plan.x.starts.size(), layer.in_channels, plan.plane,
+             kMostPrepared);
   if (layer.positions) {
     plan.tiles = panels_of_positions(layer, set, plan);
     return true;
@@ -215,12 +249,6 @@ std::vector<uint32_t> tap_offsets(const Layer& layer, const Plan& plan) {
   return offsets;
 }
 
-// Offsets are 32 bits wide: no tensor of one image may have more elements than that.
-void check_size(uint64_t a, uint64_t b, uint64_t c) {
-  constexpr uint64_t most = std::numeric_limits<uint32_t>::max();
-  if (a > most / b || a * b > most / c) throw std::invalid_argument("the image is too large");
-}
-
 int64_t ceil_div(int64_t a, int64_t b) { return a <= 0 ? 0 : (a + b - 1) / b; }
 
 }  // namespace
@@ -240,11 +268,6 @@ Plan make_plan(const Layer& layer, const InstructionSet& set, uint32_t height, u
   plan.direct = layer.is_direct();
   check_size(layer.out_channels, plan.out_height, plan.out_width);
   check_size(layer.in_channels, height, width);
-  // What a prepared image holds, however it is cut into views and rows.
-  const uint64_t views = uint64_t{window.size[0]} * window.size[1];
-  const uint64_t tall = plan.out_height + uint64_t{window.size[0]} * window.dilation[0];
-  const uint64_t broad = plan.out_width + uint64_t{window.size[1]} * window.dilation[1];
-  check_size(views * layer.in_channels, tall + 1, broad + 2 * kConflictFloats);
   if (plan.direct) {
     lay_out_direct(layer, set, plan);
   } else {

@@ -29,6 +29,22 @@ def test_environment_variable_must_name_a_file(monkeypatch: pytest.MonkeyPatch) 
         library_path()
 
 
+@pytest.mark.parametrize("content", [b"", b"no machine code"])
+def test_file_that_is_no_library_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    path = tmp_path / "broken.so"
+    path.write_bytes(content)
+    monkeypatch.setenv(library.ENVIRONMENT_VARIABLE, str(path))
+    with pytest.raises(ValueError, match=r"broken\.so is not the operator library"):
+        register(onnxruntime.SessionOptions())
+    answer = subprocess.run(
+        [sys.executable, "-m", "latency.kernels"], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(f"operator library: {path} is not the operator library")
+
+
 def test_without_a_library_nothing_is_registered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

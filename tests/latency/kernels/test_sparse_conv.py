@@ -6,15 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from latency.lowering.op_types import ACTIVATION_SUFFIXES
 from tests.latency.kernels.problems import (
+    NODE,
     Problem,
     assert_close,
     node_model,
+    one_node_model,
     open_session,
     run,
 )
@@ -87,6 +90,32 @@ def test_tiles_and_threads(problem: Problem, rows: int) -> None:
     single = run(problem, feed)
     assert_close(single, expected(problem, feed))
     np.testing.assert_array_equal(run(problem, feed, threads=3), single)
+
+
+def test_window_as_large_as_the_image() -> None:
+    problem = Problem(
+        out_channels=4, in_channels=2, size=(200, 200), kernel=(199, 200), density=0.001, pads=(0, 3, 2, 0)
+    )  # fmt: skip
+    feed = problem.feed()
+    assert_close(run(problem, feed), expected(problem, feed))
+
+
+def test_absurd_window_is_refused_before_memory_is() -> None:
+    attributes = {
+        "weight_shape": [4, 1, 20000, 20000],
+        "strides": [1, 1],
+        "dilations": [1, 1],
+        "pads": [10000] * 4,
+        "group": 1,
+    }
+    tensors: dict[str, npt.NDArray[np.generic]] = {
+        "values": np.ones((1, 4), dtype=np.float32),
+        "indices": np.array([7], dtype=np.int32),
+        "bias": np.zeros(4, dtype=np.float32),
+    }
+    session = open_session(one_node_model("SparseConv", attributes, tensors, {"x": (1, 1, 1, 1)}))
+    with pytest.raises(Exception, match=f"'{NODE}': the image is too large"):
+        session.run(None, {"x": np.ones((1, 1, 1, 1), dtype=np.float32)})
 
 
 @pytest.mark.parametrize("rows", [1, 4])
