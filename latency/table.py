@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from latency.operator import OperatorSpec, Regime
 from latency.target import Target
 
+TRANSFERRED = (
+    "transferred"  # method of a row that was not measured but rescaled from another target
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableRow:
@@ -14,7 +18,7 @@ class TableRow:
     median_ns: float
     spread_ns: float  # half width of the 90 % interval of the median
     samples: int
-    method: str
+    method: str  # of the measurement, or TRANSFERRED
     measured_at: str  # ISO 8601 with offset
 
 

@@ -26,11 +26,6 @@ from service.tables.measurement import MeasurementRow
 _HISTORY = 10  # profiles of a target that the expected time is taken from
 
 
-def known_operator_keys(session: Session, fingerprint: str) -> set[str]:
-    """Return the keys of the operators that were measured on a target."""
-    return repository.good_spec_keys(session, fingerprint)
-
-
 def build_table(
     session: Session,
     fingerprint: str,
@@ -63,8 +58,8 @@ def build_table(
         target=target,
         version=1 if newest is None else newest.version + 1,
         rows=rows,
-        calibration=fit_calibration(rows, calibration),
-        library=fit_calibration(rows, calibration, Regime.LIBRARY) if target.has_library else None,
+        calibration=_fitted(rows, calibration, target, Regime.STOCK),
+        library=_fitted(rows, calibration, target, Regime.LIBRARY) if target.has_library else None,
     )
     if not all(_is_usable(fitted) for fitted in (table.calibration, table.library) if fitted):
         raise ConflictError(
@@ -175,6 +170,15 @@ def _judged(table: LatencyTable, held_out: Sequence[NetworkMeasurement]) -> dict
         if library
         else None,
     }
+
+
+def _fitted(
+    rows: Sequence[TableRow],
+    networks: Sequence[NetworkMeasurement],
+    target: Target,
+    regime: Regime,
+) -> Calibration:
+    return fit_calibration(rows, networks, regime, target.facts)
 
 
 def _plain(value: Calibration | PublishedError | None) -> Any:

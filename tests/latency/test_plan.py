@@ -1,14 +1,9 @@
 import pytest
 
-from latency.plan import MeasuringCosts, Plan, missing_operators
+from latency.plan import MeasuringCosts, Plan
 from tests.latency import samples
 
 A, B, C = samples.conv(4, 4), samples.conv(4, 8), samples.conv(8, 8)
-
-
-def test_missing_operators_are_named_once_and_in_order() -> None:
-    assert missing_operators([C, A, C, B, A], {B.key}) == (C, A)
-    assert missing_operators([A], [A.key]) == ()
 
 
 def test_minutes_add_operators_and_processes_of_networks() -> None:
