@@ -80,8 +80,8 @@ def judged(source: LatencyTable, device: LatencyTable, count: int, usage: SpaceU
 def network_errors(found: LatencyTable, device: LatencyTable, usage: SpaceUsage) -> list[float]:
     """Return the relative errors of the sums of prices of the networks of a space."""
     sums = [
-        usage.counts @ [OperatorPrices(table.rows).price(spec).ns for spec in usage.operators]
-        for table in (found, device)
+        usage.counts @ [prices.price(spec).ns for spec in usage.operators]
+        for prices in (OperatorPrices(found.rows), OperatorPrices(device.rows))
     ]
     return [float(error) for error in np.abs(sums[0] / sums[1] - 1.0)]
 

@@ -29,8 +29,8 @@ _Z90 = 1.645
 
 Array = npt.NDArray[np.float64]
 
-TOLERANCE = 0.01  # relative standard error of a typical network from operators without a row
-WORST_ERROR = 0.03  # ... of any network of the space
+TOLERANCE = 0.006  # relative standard error of a typical network from operators without a row
+WORST_ERROR = 0.02  # ... of any network of the space
 MAX_ROWS = 300  # of a table that one space needs
 MAX_MINUTES = 12.0
 
@@ -189,7 +189,7 @@ class _Knowledge:
         known = [row.spec for row in self._rows]
         cross = covariance(self.specs, known, PRIOR_PARTS)
         of_known = covariance(known, known, PRIOR_PARTS)
-        of_known += PRIOR_PARTS.noise**2 * np.eye(len(known))
+        of_known += np.diag([PRIOR_PARTS.noise**2 + row.deviation**2 for row in self._rows])
         left = covariance(self.specs, self.specs, PRIOR_PARTS)
         left -= cross @ np.linalg.solve(of_known, cross.T)
         scale = np.sqrt(np.maximum(np.diag(left), 1e-12))

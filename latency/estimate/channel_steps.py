@@ -6,9 +6,10 @@ of it does; and a count that fills no block may fall back to a kernel that is ma
 Where both are is found in the rows of a target, of which `channel_probes` are some, never assumed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from types import MappingProxyType
 
 from latency.estimate.families import family_of
 from latency.operator import OperatorKind, OperatorSpec
@@ -45,6 +46,10 @@ class Staircase:
     def fills_blocks(self, channels: int) -> bool:
         """Return whether so many channels leave no block half empty."""
         return channels % self.block == 0
+
+
+Staircases = Mapping[tuple[str, str], Staircase]  # by family and axis
+NO_STAIRCASES: Staircases = MappingProxyType({})
 
 
 def channel_axes(spec: OperatorSpec) -> tuple[Axis, ...]:
@@ -89,7 +94,16 @@ def _with_channels(spec: OperatorSpec, channels: int) -> tuple[OperatorSpec, ...
     return (replace(spec, out_channels=channels), replace(spec, in_channels=channels))
 
 
-def find_staircases(rows: Iterable[TableRow]) -> dict[tuple[str, str], Staircase]:
+def fills_blocks(spec: OperatorSpec, staircases: Staircases) -> bool:
+    """Return whether the channels of an operator leave no block half empty, in any axis."""
+    family = family_of(spec)
+    return all(
+        staircases.get((family, axis.name), Staircase()).fills_blocks(axis.channels)
+        for axis in channel_axes(spec)
+    )
+
+
+def find_staircases(rows: Iterable[TableRow]) -> Staircases:
     """Return steps and blocks by family and axis; those where cost just rises are absent."""
     by_family: dict[tuple[str, str], list[Line]] = {}
     for (axis, _), line in _lines(rows).items():

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-ROW_ERROR = 0.01  # relative standard deviation of a row that was measured
+ROW_ERROR = 0.003  # relative, of a row: what counts here is what is not measured
 
 
 @dataclass(frozen=True, kw_only=True)

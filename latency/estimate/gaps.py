@@ -15,6 +15,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from latency.estimate.channel_steps import NO_STAIRCASES, Staircases, fills_blocks
 from latency.estimate.estimator import Price, PriceSource
 from latency.estimate.families import family_of
 from latency.estimate.residual_field import PRIOR_PARTS, ResidualField, likeliest_parts
@@ -25,6 +26,7 @@ from latency.target import DeviceFacts
 
 MIN_ROWS = 6  # of a family, for a formula of its own: twice its coefficients
 _FLOOR_NS = 50.0  # a cheaper row is within the noise, and must not rule a relative fit
+_BELIEVED_MISS = 0.15  # of a formula of a family; 0.05 to 0.3 on x86-64
 _Z90 = 1.645
 
 Array = npt.NDArray[np.float64]
@@ -43,30 +45,57 @@ class FamilyModel:
 
 
 class GapModel:
-    """Prices any operator of one device, from rows that need not be near it."""
+    """Prices any operator of one device, from rows that need not be near it.
 
-    def __init__(self, rows: Sequence[TableRow], facts: DeviceFacts) -> None:
+    Operators whose channels fill no block of the kernel are a family of their own: they may cost
+    several times as much.
+
+    Args:
+        rows: of the device.
+        facts: of the device.
+        staircases: where its blocks are.
+    """
+
+    def __init__(
+        self, rows: Sequence[TableRow], facts: DeviceFacts, staircases: Staircases = NO_STAIRCASES
+    ) -> None:
         self._facts = facts
-        families: dict[str, list[TableRow]] = {}
+        self._staircases = staircases
+        groups: dict[tuple[str, bool], list[TableRow]] = {}
         for row in rows:
-            families.setdefault(family_of(row.spec), []).append(row)
+            groups.setdefault(self._group_of(row.spec), []).append(row)
         self.families = {
-            name: _fit(members) for name, members in families.items() if len(members) >= MIN_ROWS
+            group: _fit(members) for group, members in groups.items() if len(members) >= MIN_ROWS
         }
-        ratios = [math.log(_cost(row) / roofline_ns(row.spec, facts)) for row in rows]
-        self._roofline = ResidualField([row.spec for row in rows], ratios, PRIOR_PARTS)
+        self._assumed = {
+            filled: _over_roofline([row for row in rows if self._fills(row.spec) == filled], facts)
+            for filled in (True, False)
+        }
 
     def price(self, spec: OperatorSpec) -> Price:
         """Return cost and half width of its 90 % interval, estimated or assumed."""
-        model = self.families.get(family_of(spec))
+        model = self.families.get(self._group_of(spec))
         if model is None:
-            formula, field, source = (
-                roofline_ns(spec, self._facts), self._roofline, PriceSource.ASSUMED)  # fmt: skip
+            formula, source = roofline_ns(spec, self._facts), PriceSource.ASSUMED
+            field = self._assumed[self._fills(spec)]
         else:
-            formula, field, source = model.formula_ns(spec), model.field, PriceSource.ESTIMATED
+            formula, source = model.formula_ns(spec), PriceSource.ESTIMATED
+            field = model.field
         (mean,), (deviation,) = field.at([spec])
         cost = formula * math.exp(mean)
         return Price(ns=cost, spread_ns=cost * math.expm1(_Z90 * deviation), source=source)
+
+    def _group_of(self, spec: OperatorSpec) -> tuple[str, bool]:
+        return family_of(spec), self._fills(spec)
+
+    def _fills(self, spec: OperatorSpec) -> bool:
+        return fills_blocks(spec, self._staircases)
+
+
+def _over_roofline(rows: Sequence[TableRow], facts: DeviceFacts) -> ResidualField:
+    ratios = [math.log(_cost(row) / roofline_ns(row.spec, facts)) for row in rows]
+    noises = [row.deviation for row in rows]
+    return ResidualField([row.spec for row in rows], ratios, PRIOR_PARTS, noises)
 
 
 def _fit(rows: Sequence[TableRow]) -> FamilyModel:
@@ -77,10 +106,16 @@ def _fit(rows: Sequence[TableRow]) -> FamilyModel:
     residuals = -np.log(np.maximum(scaled @ coefficients, 1e-9))
     # The fit has taken a share of the residuals away: what is left looks smaller than it is.
     taken = len(rows) / max(1, len(rows) - int(np.count_nonzero(coefficients)))
-    parts = likeliest_parts(specs, residuals * math.sqrt(taken), shared=False)
-    return FamilyModel(
-        coefficients=coefficients, field=ResidualField(specs, list(residuals), parts)
+    noises = [row.deviation for row in rows]
+    parts = likeliest_parts(
+        specs,
+        residuals * math.sqrt(taken),
+        shared=False,
+        believed=_BELIEVED_MISS,
+        noises=noises,
     )
+    field = ResidualField(specs, list(residuals), parts, noises)
+    return FamilyModel(coefficients=coefficients, field=field)
 
 
 def _cost(row: TableRow) -> float:

@@ -93,7 +93,7 @@ class OperatorPrices:
 
     @cached_property
     def _gap_model(self) -> GapModel:
-        return GapModel(list(self._rows.values()), self._facts)
+        return GapModel(list(self._rows.values()), self._facts, self._channels.staircases)
 
 
 def _price(ns: float, spread_ns: float, source: PriceSource) -> Price:

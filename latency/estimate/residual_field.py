@@ -48,10 +48,11 @@ class Parts:
 
 
 # Believed before anything is measured: a formula for a device is wrong by a factor of 1.9, for a
-# family of it by 1.5, for one operator beside its family by 1.2 (one standard deviation each).
-PRIOR_PARTS = Parts(common=0.65, family=0.4, local=0.2, noise=0.02)
+# family of it by 1.5, for one operator beside its family by 1.35 (one standard deviation each).
+PRIOR_PARTS = Parts(common=0.65, family=0.4, local=0.3, noise=0.02)
 _SIZES = (0.02, 0.05, 0.1, 0.2, 0.5)
 _NOISES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+_BELIEF = 8.0  # how many residuals the belief of their size weighs
 _PASSES = 3  # over the parts, one at a time
 
 
@@ -62,16 +63,22 @@ class ResidualField:
         specs: operators whose residuals are known; may be empty.
         residuals: logarithm of cost over the formula, of each.
         parts: sizes of the parts.
+        noises: standard deviation of each known residual beside `parts.noise`: how well its rows
+            are known. None: not at all worse.
     """
 
     def __init__(
-        self, specs: Sequence[OperatorSpec], residuals: Sequence[float], parts: Parts
+        self,
+        specs: Sequence[OperatorSpec],
+        residuals: Sequence[float],
+        parts: Parts,
+        noises: Sequence[float] | None = None,
     ) -> None:
         self.parts = parts
         self._known = _Places.of(specs)
         self._residuals = np.array(residuals, dtype=float)
-        noise = parts.noise**2 * np.eye(len(specs))
-        self._inverse = np.linalg.inv(_covariance(self._known, self._known, parts) + noise)
+        covariance_ = _covariance(self._known, self._known, parts)
+        self._inverse = np.linalg.inv(covariance_ + _noise(parts, len(specs), noises))
 
     def at(self, specs: Sequence[OperatorSpec]) -> tuple[Array, Array]:
         """Return mean and standard deviation of the residual of each operator, noise included."""
@@ -101,15 +108,24 @@ class ResidualField:
 
 
 def likeliest_parts(
-    specs: Sequence[OperatorSpec], residuals: Sequence[float], *, shared: bool
+    specs: Sequence[OperatorSpec],
+    residuals: Sequence[float],
+    *,
+    shared: bool,
+    believed: float,
+    noises: Sequence[float] | None = None,
 ) -> Parts:
     """Return the sizes of the parts under which the residuals are most likely.
+
+    A handful of residuals can be small by chance, so some more of a believed size are counted in.
 
     Args:
         specs: one operator or more.
         residuals: of each.
         shared: whether the formula may be wrong for the device and for whole families; else only
             neighbourhoods and noise are told apart.
+        believed: standard deviation of neighbourhood and noise together, before anything is known.
+        noises: as for `ResidualField`.
     """
     values = np.array(residuals, dtype=float)
     places = _Places.of(specs)
@@ -118,7 +134,9 @@ def likeliest_parts(
     def likelihood(parts: Parts) -> float:
         sizes = (parts.common**2, parts.family**2, parts.local**2)
         total = sum(size * kernel for size, kernel in zip(sizes, kernels, strict=True))
-        return _log_likelihood(total + parts.noise**2 * np.eye(len(values)), values)
+        alone = parts.local**2 + parts.noise**2
+        belief = -0.5 * _BELIEF * (math.log(alone) + believed**2 / alone)
+        return belief + _log_likelihood(total + _noise(parts, len(values), noises), values)
 
     best = Parts(common=0.0, family=0.0, local=0.0, noise=_NOISES[1])
     names = ("common", "family", "local", "noise") if shared else ("local", "noise")
@@ -133,6 +151,12 @@ def covariance(
 ) -> Array:
     """Return the covariance of residuals, noise apart: (len(first), len(second))."""
     return _covariance(_Places.of(first), _Places.of(second), parts)
+
+
+def _noise(parts: Parts, count: int, noises: Sequence[float] | None) -> Array:
+    """Return the diagonal covariance of what is no part of any neighbour, (count, count)."""
+    own = np.zeros(count) if noises is None else np.square(np.array(noises, dtype=float))
+    return np.diag(own + parts.noise**2)
 
 
 def _covariance(first: "_Places", second: "_Places", parts: Parts) -> Array:

@@ -27,6 +27,8 @@ from latency.target import Target
 
 _FLOOR_NS = 50.0  # below, a ratio is noise
 _Z90 = 1.645
+_BELIEVED_MISS = 0.05  # of one operator beside its family
+_LEAST_FAMILY = 0.1  # standard deviation of the factor of a family
 _NOTABLE = 0.05  # a family whose factor surely differs from 1 by more has drifted
 
 
@@ -57,9 +59,10 @@ def choose_probes(table: LatencyTable, count: int) -> tuple[OperatorSpec, ...]:
     specs = [row.spec for row in table.rows]
     families = [family_of(spec) for spec in specs]
     costs = np.array([_cost(row) for row in table.rows])
-    # Networks in which one family decides: each has to be right.
-    shares = np.array([[name == family for family in families] for name in set(families)]) * costs
-    shares = shares / shares.sum(axis=1, keepdims=True)
+    # Each family has to be right by itself, those that cost more a little more so.
+    names = sorted(set(families))
+    shares = np.array([[name == family for family in families] for name in names]) * costs
+    shares /= np.sqrt(shares.sum(axis=1, keepdims=True))
     field = covariance(specs, specs, PRIOR_PARTS)
     everything = np.ones(len(specs), dtype=bool)
     design = choose_points(shares, field, everything, limit=count)
@@ -138,7 +141,11 @@ def _field(table: LatencyTable, probes: Sequence[TableRow]) -> ResidualField:
         raise ValueError(f"probes: {problem}; take them from `choose_probes`")
     specs = [row.spec for row in probes]
     ratios = [math.log(_cost(row) / _cost(old[row.spec])) for row in probes]
-    return ResidualField(specs, ratios, likeliest_parts(specs, ratios, shared=True))
+    noises = [math.hypot(row.deviation, old[row.spec].deviation) for row in probes]
+    parts = likeliest_parts(specs, ratios, shared=True, believed=_BELIEVED_MISS, noises=noises)
+    # One changed family among twenty hardly moves the likelihood, and must not be shrunk away.
+    parts = replace(parts, family=max(parts.family, _LEAST_FAMILY))
+    return ResidualField(specs, ratios, parts, noises)
 
 
 def _rescaled(row: TableRow, mean: float, deviation: float) -> TableRow:

@@ -30,7 +30,7 @@ def test_a_law_of_work_and_traffic_is_found_again() -> None:
     wanted = conv(48, 96, 12)
     price = model(*(row(spec, cost(spec)) for spec in SPECS)).price(wanted)
     assert price.ns == pytest.approx(cost(wanted), rel=1e-3)
-    assert price.spread_ns < 0.05 * price.ns
+    assert price.spread_ns < 0.1 * price.ns
     assert price.source is ESTIMATED
 
 

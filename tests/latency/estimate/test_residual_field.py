@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency.estimate.residual_field import PRIOR_PARTS, Parts, ResidualField, likeliest_parts
+from latency.estimate.residual_field import PRIOR_PARTS, ResidualField, likeliest_parts
 from tests.latency.samples import conv, depthwise
 
 SPECS = [conv(c, d, size) for c in (8, 32) for d in (16, 64) for size in (4, 8, 16)]
@@ -16,7 +16,7 @@ OTHERS = [depthwise(c, size) for c in (8, 16, 32) for size in (4, 8, 16)]
 def test_without_residuals_it_is_as_unsure_as_its_parts() -> None:
     (mean,), (deviation,) = ResidualField([], [], PRIOR_PARTS).at([conv(8, 8)])
     assert mean == 0.0
-    assert deviation == pytest.approx(math.hypot(0.65, 0.4, 0.2, 0.02))
+    assert deviation == pytest.approx(math.hypot(0.65, 0.4, 0.3, 0.02))
 
 
 def test_a_known_operator_tells_most_of_its_neighbours() -> None:
@@ -45,15 +45,23 @@ def test_one_slow_family_is_told_from_a_slow_device() -> None:
     rng = np.random.default_rng(0)
     noise = 0.02 * rng.standard_normal(len(SPECS) + len(OTHERS))
     shift = np.repeat([0.3, 0.0], [len(SPECS), len(OTHERS)])
-    one = likeliest_parts(SPECS + OTHERS, list(shift + noise), shared=True)
-    every = likeliest_parts(SPECS + OTHERS, list(0.3 + noise), shared=True)
+    one = likeliest_parts(SPECS + OTHERS, list(shift + noise), shared=True, believed=0.05)
+    every = likeliest_parts(SPECS + OTHERS, list(0.3 + noise), shared=True, believed=0.05)
     assert one.family > one.local
     assert every.common > every.family
 
 
 def test_noise_is_not_taken_for_a_neighbourhood() -> None:
     rng = np.random.default_rng(1)
-    parts = likeliest_parts(SPECS, list(0.1 * rng.standard_normal(len(SPECS))), shared=False)
-    assert parts.noise == 0.08
-    assert parts == Parts(common=0.0, family=0.0, local=parts.local, noise=0.08)
-    assert parts.local <= 0.06
+    parts = likeliest_parts(
+        SPECS, list(0.1 * rng.standard_normal(len(SPECS))), shared=False, believed=0.1
+    )
+    assert 0.07 < math.hypot(parts.local, parts.noise) < 0.15
+    assert (parts.common, parts.family) == (0.0, 0.0)
+
+
+def test_few_residuals_that_happen_to_be_small_are_not_believed() -> None:
+    parts = likeliest_parts(SPECS[:3], [0.001, -0.001, 0.0], shared=False, believed=0.1)
+    assert math.hypot(parts.local, parts.noise) > 0.05
+    many = likeliest_parts(SPECS + OTHERS, [0.0] * 21, shared=False, believed=0.1)
+    assert math.hypot(many.local, many.noise) < math.hypot(parts.local, parts.noise)
