@@ -27,7 +27,7 @@ from latency.target import Target
 
 _FLOOR_NS = 50.0  # below, a ratio is noise
 _Z90 = 1.645
-_BELIEVED_MISS = 0.05  # of one operator beside its family
+_BELIEVED_MISS = 0.1  # of one operator beside its family
 _LEAST_FAMILY = 0.1  # standard deviation of the factor of a family
 _NOTABLE = 0.05  # a family whose factor surely differs from 1 by more has drifted
 

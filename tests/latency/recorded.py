@@ -24,7 +24,7 @@ _FACTS = DeviceFacts(
     cores=2,
     features=("avx", "avx2", "avx512f"),
 )
-SETTINGS = ("one-thread", "avx2")
+SETTINGS = ("one-thread", "avx2", "portable")
 
 
 def recorded_table(setting: str = "one-thread") -> LatencyTable:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from latency.estimate.density_curves import CurveForm, DensityCurves, curve_ns, form_errors
 from latency.operator import OperatorSpec, Regime, SparsityPattern
 from latency.table import TableRow
+from tests.latency.recorded import recorded_table
 from tests.latency.samples import conv, row
 
 KNEE, LINEAR = CurveForm.KNEE, CurveForm.LINEAR
@@ -83,3 +84,10 @@ def test_one_row_makes_no_curve_and_nothing_is_extrapolated_upwards() -> None:
     low = rows_of(knee_law, 8, densities=(0.05, 0.25))
     assert DensityCurves(low).price_ns(sparse(8, 0.5)) is None
     assert DensityCurves(low).price_ns(sparse(8, 0.1)) is not None
+
+
+def test_either_form_is_near_recorded_rows_that_are_left_out() -> None:
+    errors = [error for error in form_errors(recorded_table().rows) if len(error.misses) > 20]
+    assert {error.form for error in errors} == set(CurveForm)
+    assert {error.family for error in errors} == {"library conv 1x1", "library conv"}
+    assert all(error.mean < 0.08 for error in errors)

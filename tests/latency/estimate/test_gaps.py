@@ -4,12 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latency.estimate.estimator import PriceSource
+from latency.estimate.families import family_of
 from latency.estimate.gaps import GapModel, _non_negative_least_squares
 from latency.estimate.roofline import roofline_ns
 from latency.operator import OperatorKind, OperatorSpec
 from latency.table import TableRow
 from latency.target import UNKNOWN_DEVICE
 from tests.latency import samples
+from tests.latency.recorded import recorded_table
 from tests.latency.samples import conv, depthwise, row
 
 ESTIMATED, ASSUMED = PriceSource.ESTIMATED, PriceSource.ASSUMED
@@ -84,3 +86,17 @@ def test_non_negative_least_squares_meets_the_optimality_conditions(seed: int, r
     assert (solution >= 0).all()
     assert np.abs(gradient[solution > 0]).max(initial=0.0) < 1e-8
     assert gradient[solution == 0].min(initial=0.0) > -1e-8
+
+
+@pytest.mark.parametrize("setting", ["one-thread", "avx2"])
+def test_intervals_hold_nine_of_ten_recorded_rows_that_are_left_out(setting: str) -> None:
+    table = recorded_table(setting)
+    model = GapModel(table.rows, table.target.facts)
+    inside = []
+    for (family, _), fitted in model.families.items():
+        rows = [known for known in table.rows if family_of(known.spec) == family]
+        means, deviations = fitted.field.left_out()
+        for left, mean, deviation in zip(rows, means, deviations, strict=True):
+            cost = fitted.formula_ns(left.spec) * np.exp(mean)
+            inside.append(abs(left.median_ns - cost) <= cost * np.expm1(1.645 * deviation))
+    assert 0.84 < np.mean(inside) < 0.97
