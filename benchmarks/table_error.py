@@ -1,32 +1,39 @@
 """How well does a latency table predict networks that it has never seen? `make bench`.
 
-Profiles the space on this machine, calibrates on 6 networks, and compares on held-out ones: our
-table, the same table without calibration, and a line through multiply-adds fitted on the same
-6 networks. Every held-out network is measured a second time at the end, so that the last line
-tells how well the machine agrees with itself: no prediction can be better than that.
+Profiles every point of the space on this machine, calibrates on 6 networks of each regime, and
+compares on held-out ones: the table of all points, the table of those that the plan asks for (in up
+to three rounds, out of the same measurements), both without calibration, and a line through
+multiply-adds fitted on the same 6 networks. Every held-out network is measured a second time at the
+end, so that the last line tells how well the machine agrees with itself: no prediction can be
+better than that. Then what each form of the density curves misses on rows that are left out.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
-from latency.estimate.calibrate import fit_calibration, published_error, usable_networks
-from latency.estimate.lookup_table import TableEstimator
-from latency.measurement import NetworkMeasurement, OperatorMeasurement, marginal_cost
-from latency.messages import NamedGraph, ProfileWork
+from benchmarks.recorded import accuracy, calibrated, compared, measure, measured_rows, named_graphs
+from latency.estimate.calibrate import published_error, usable_networks
+from latency.estimate.density_curves import form_errors
+from latency.measurement import NetworkMeasurement
+from latency.messages import ProfileWork
+from latency.operator import Regime, SparsityPattern
+from latency.plan import MAX_ROWS, SpaceUsage, known_points, plan_rows
 from latency.profiler.device import current_target
-from latency.profiler.runner import run_profile
-from latency.table import LatencyTable, TableRow
+from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import Target
-from latency.units import NS_PER_MS
-from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
-from search.space.sampling import calibration_genotypes, held_out_genotypes, space_operators
+from search.space.planned_space import PlannedSpace
+from search.space.sampling import calibration_genotypes, held_out_genotypes
+from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 
 SEED = 1
-CALIBRATION_NETWORKS = 6
+CALIBRATION_NETWORKS = 6  # of each regime
+ROUNDS = 3  # of the plan, as in a job
+_NO_MORE = Calibration()
 
 
 def main() -> None:
@@ -35,105 +42,112 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--cells", type=int, default=5)
     parser.add_argument("--image-size", type=int, default=16)
-    parser.add_argument("--networks", type=int, default=24, help="held-out networks")
+    parser.add_argument("--networks", type=int, default=24, help="held-out networks of a regime")
+    parser.add_argument("--pattern", type=SparsityPattern, default=SparsityPattern.BLOCK)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     task = TaskShape(image_channels=1, image_size=options.image_size, classes=10)
-    space = (options.channels, options.cells)
     target = current_target(options.threads)
     print(target.label())
+    space = PlannedSpace(
+        channels=options.channels,
+        cells=options.cells,
+        task=task,
+        sparsity=Sparsity(pattern=options.pattern, density=1.0),
+    )
+    usage = space.usage(target)
 
     started = time.perf_counter()
-    calibration = _graphs("fit", calibration_genotypes(*space, SEED, CALIBRATION_NETWORKS), task)
-    work = ProfileWork(operators=space_operators(*space, task), networks=calibration)
-    operators, fitted = _measure(work, target)
-    rows = tuple(_row(found) for found in operators)
-    minutes = (time.perf_counter() - started) / 60
-    print(f"{len(rows)} operators and {len(fitted)} networks profiled in {minutes:.1f} min")
-
-    named = _graphs("new", held_out_genotypes(*space, SEED, options.networks), task)
-    _, first = _measure(ProfileWork(operators=(), networks=named), target)
-    _, second = _measure(ProfileWork(operators=(), networks=named), target)
-    table = LatencyTable(
-        target=target, version=1, rows=rows, calibration=fit_calibration(rows, fitted)
+    rows = measured_rows(usage.points, target)
+    row_s = (time.perf_counter() - started) / len(rows)
+    size = (options.channels, options.cells, SEED)
+    fit, first, second = (
+        _networks(prefix, genotypes, space, target)
+        for prefix, genotypes in (
+            ("fit", calibration_genotypes(*size, CALIBRATION_NETWORKS)),
+            ("new", held_out_genotypes(*size, options.networks)),
+            ("again", held_out_genotypes(*size, options.networks)),
+        )
     )
-    plain = LatencyTable(target=target, version=1, rows=rows)
-    measured = [median / NS_PER_MS for _, median in usable_networks(first)]
-    again = [median / NS_PER_MS for _, median in usable_networks(second)]
-    print(f"held-out networks: {min(measured):.3f} to {max(measured):.3f} ms")
-    print(f"table:             {_errors(_predicted(table, first), measured)}")
-    print(f"  not calibrated:  {_errors(_predicted(plain, first), measured)}")
-    print(f"multiply-adds:     {_errors(_by_macs(fitted, first), measured)}")
-    print(f"measured again:    {_errors(again, measured)}")
-    error = published_error(table, first)
+    chosen = planned_rows(usage, rows, target)
+    minutes = [count * row_s / 60 for count in (len(rows), len(chosen))]
+    print(f"all points:  {len(rows)} rows, {minutes[0]:.1f} min; plan: {len(chosen)} rows, "
+          f"{minutes[1]:.1f} min")  # fmt: skip
+    tables = {
+        "all points": calibrated(target, rows, fit),
+        "plan": calibrated(target, chosen, fit),
+    }
+    for regime in Regime if target.has_library else (Regime.STOCK,):
+        _print_regime(regime, tables, fit, first, second)
+    print("density curves, left-out rows:")
+    for error in sorted(form_errors(rows), key=lambda error: (error.family, error.form)):
+        print(
+            f"  {error.family:18} {error.form:17} {len(error.misses):4} rows, mean "
+            f"{error.mean:5.1%}, 90 % within {error.high:5.1%}"
+        )
+
+
+def planned_rows(
+    usage: SpaceUsage, rows: Sequence[TableRow], target: Target
+) -> tuple[TableRow, ...]:
+    """Return the rows that a job would have had measured, out of those of all points."""
+    measured = {row.spec: row for row in rows}
+    known: list[TableRow] = []
+    for number in range(ROUNDS):
+        limit = MAX_ROWS - known_points(usage, known)
+        plan = plan_rows(usage, known, target.facts, limit=limit)
+        print(
+            f"round {number + 1}: {len(plan.operators)} rows, expected error of a network from "
+            f"operators without one {plan.error_now:.1%}, then {plan.error_after:.1%}"
+        )
+        known += [measured[spec] for spec in plan.operators]
+    return tuple(known)
+
+
+def _networks(
+    prefix: str, genotypes: Sequence[Genotype], space: PlannedSpace, target: Target
+) -> list[NetworkMeasurement]:
+    named = named_graphs(
+        prefix, genotypes, space.task, space.sparsity.pattern, with_library=target.has_library
+    )
+    return measure(ProfileWork(operators=(), networks=named), target)[1]
+
+
+def _print_regime(
+    regime: Regime,
+    tables: dict[str, LatencyTable],
+    fit: Sequence[NetworkMeasurement],
+    first: Sequence[NetworkMeasurement],
+    second: Sequence[NetworkMeasurement],
+) -> None:
+    measured = [median for _, median in usable_networks(first, regime)]
+    again = [median for _, median in usable_networks(second, regime)]
+    print(
+        f"{regime}: {len(measured)} held-out networks, {min(measured) / 1e6:.3f} to "
+        f"{max(measured) / 1e6:.3f} ms"
+    )
+    for name, table in tables.items():
+        print(f"  {name:15} {accuracy(table, first, regime)}")
+        plain = replace(table, calibration=_NO_MORE, library=_NO_MORE)
+        print(f"  {'not calibrated':15} {accuracy(plain, first, regime)}")
+    print(f"  {'multiply-adds':15} {compared(_by_macs(fit, first, regime), measured)}")
+    print(f"  {'measured again':15} {compared(again, measured)}")
+    error = published_error(tables["plan"], first, regime)
     if error is not None:
-        print(f"rank correlation of the table: {error.spearman:.3f}")
-
-
-def _graphs(prefix: str, genotypes: Sequence[Genotype], task: TaskShape) -> tuple[NamedGraph, ...]:
-    return tuple(
-        NamedGraph(name=f"{prefix}-{index}", graph=build_graph(genotype, task))
-        for index, genotype in enumerate(genotypes)
-    )
-
-
-def _measure(
-    work: ProfileWork, target: Target
-) -> tuple[list[OperatorMeasurement], list[NetworkMeasurement]]:
-    operators: list[OperatorMeasurement] = []
-    networks: list[NetworkMeasurement] = []
-
-    def keep(result: OperatorMeasurement | NetworkMeasurement) -> None:
-        if result.error:
-            raise SystemExit(f"could not be measured: {result.error}")
-        if isinstance(result, OperatorMeasurement):
-            operators.append(result)
-        else:
-            networks.append(result)
-
-    run_profile(work, target, keep, lambda: False)
-    return operators, networks
-
-
-def _row(measurement: OperatorMeasurement) -> TableRow:
-    if measurement.samples is None:
-        raise SystemExit(f"no samples of {measurement.spec.label()}")
-    cost = marginal_cost(measurement.samples)
-    return TableRow(
-        spec=measurement.spec,
-        median_ns=cost.median_ns,
-        spread_ns=cost.spread_ns,
-        samples=cost.samples,
-        method=measurement.samples.method,
-        measured_at="",
-    )
-
-
-def _predicted(table: LatencyTable, networks: Sequence[NetworkMeasurement]) -> list[float]:
-    estimator = TableEstimator(table)
-    return [estimator.predict(graph).latency_ms for graph, _ in usable_networks(networks)]
+        print(f"  rank correlation of the plan's table: {error.spearman:.3f}")
 
 
 def _by_macs(
-    fitted: Sequence[NetworkMeasurement], networks: Sequence[NetworkMeasurement]
+    fitted: Sequence[NetworkMeasurement], networks: Sequence[NetworkMeasurement], regime: Regime
 ) -> list[float]:
     """Return the latency by a line through multiply-adds: what a FLOP count would promise."""
-    known = usable_networks(fitted)
-    sums = [float(sum(spec.macs for spec in graph.operators)) for graph, _ in known]
+    known = usable_networks(fitted, regime)
+    sums = [sum(spec.executed_macs for spec in graph.operators) for graph, _ in known]
     slope, intercept = statistics.linear_regression(sums, [median for _, median in known])
     return [
-        (intercept + slope * sum(spec.macs for spec in graph.operators)) / NS_PER_MS
-        for graph, _ in usable_networks(networks)
+        intercept + slope * sum(spec.executed_macs for spec in graph.operators)
+        for graph, _ in usable_networks(networks, regime)
     ]
-
-
-def _errors(predicted: Sequence[float], measured: Sequence[float]) -> str:
-    errors = sorted(abs(p / m - 1.0) for p, m in zip(predicted, measured, strict=True))
-    within = [sum(error <= limit for error in errors) / len(errors) for limit in (0.05, 0.10)]
-    return (
-        f"mean error {statistics.mean(errors):6.1%}, median {statistics.median(errors):6.1%}, "
-        f"worst {errors[-1]:6.1%}, within 5 %: {within[0]:4.0%}, within 10 %: {within[1]:4.0%}"
-    )
 
 
 if __name__ == "__main__":

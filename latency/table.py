@@ -1,9 +1,16 @@
 """LatencyTable: the rows of one target, with calibration and published error; immutable."""
 
+import math
 from dataclasses import dataclass
 
 from latency.operator import OperatorSpec, Regime
 from latency.target import Target
+
+_Z90 = 1.645
+_LEAST_NS = 50.0  # a cheaper row is within the noise
+TRANSFERRED = (
+    "transferred"  # method of a row that was not measured but rescaled from another target
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,9 +21,14 @@ class TableRow:
     median_ns: float
     spread_ns: float  # half width of the 90 % interval of the median
     samples: int
-    method: str
+    method: str  # of the measurement, or TRANSFERRED
     measured_at: str  # ISO 8601 with offset
     unstable: str = ""  # why the samples say less than they should; empty where they are good
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the logarithm of the median, as its interval says."""
+        return math.log1p(self.spread_ns / max(self.median_ns, _LEAST_NS)) / _Z90
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,9 @@ class DeviceFacts:
     governor: str = ""  # frequency governor of the first core
 
 
+UNKNOWN_DEVICE = DeviceFacts(machine="", processor="", cores=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """A device with its run-time setting: what a latency table is valid for."""

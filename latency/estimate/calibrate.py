@@ -17,6 +17,7 @@ from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
 from latency.operator import Regime
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
+from latency.target import UNKNOWN_DEVICE, DeviceFacts
 from latency.units import ms_to_ns, ns_to_ms
 
 # Prior on the intercept: standard deviation as a share of the fastest network, weighed against
@@ -39,6 +40,7 @@ def fit_calibration(
     rows: Sequence[TableRow],
     networks: Sequence[NetworkMeasurement],
     regime: Regime = Regime.STOCK,
+    facts: DeviceFacts = UNKNOWN_DEVICE,
 ) -> Calibration:
     """Return the line through networks of one regime; others and unusable ones are left out.
 
@@ -48,7 +50,7 @@ def fit_calibration(
     Raises:
         ValueError: there are networks but no rows.
     """
-    prices = OperatorPrices(rows)
+    prices = OperatorPrices(rows, facts)
     usable = usable_networks(networks, regime)
     if not usable:
         return Calibration()

@@ -10,11 +10,13 @@ from latency.table import LatencyTable
 
 
 class PriceSource(StrEnum):
-    """Where a price comes from; the worst one decides."""
+    """Where a price comes from, the best first."""
 
     MEASURED = "measured"  # a row of the table
-    INTERPOLATED = "interpolated"  # between two rows that bracket it
-    ESTIMATED = "estimated"  # a model fitted on the rows
+    TRANSFERRED = "transferred"  # a row of a similar target, rescaled (`latency.estimate.transfer`)
+    INTERPOLATED = "interpolated"  # between rows that bracket it
+    ESTIMATED = "estimated"  # a model fitted on rows of its family
+    ASSUMED = "assumed"  # the device's roofline, corrected by whatever rows there are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +30,19 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Latency of a network, with the 90 % interval, and what its operators' prices rest on."""
+    """Latency of a network, with the 90 % interval, and what it rests on."""
 
     latency_ms: float
     low_ms: float
     high_ms: float
     measured: int  # operators by source of price; operators that the runtime absorbs not counted
+    transferred: int
     interpolated: int
     estimated: int
-    regime: Regime = Regime.STOCK  # in which the network is that fast
+    assumed: int
+    regime: Regime  # in which the network is that fast
+    table_version: int
+    target_fingerprint: str  # of the device and setting that the table is of
 
 
 class LatencyEstimator(Protocol):

@@ -1,10 +1,13 @@
-"""Prices of operators that no row is near: a model fitted on the rows, labelled an estimate.
+"""Prices of operators that no row is near: fitted on the rows of their family, or assumed.
 
 For each family of operators, cost = a + b * multiply-adds + c * traffic with a, b, c >= 0, fitted
 by non-negative least squares on relative errors. The coefficients cannot be negative, so a price
-never is, and it grows with the work.
+never is, and it grows with the work. What the formula misses is taken from the rows most like the
+operator (`ResidualField`). A family with too few rows is priced by the roofline of the device and
+by how far other rows are from theirs.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,79 +15,115 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from latency.operator import OperatorKind, OperatorSpec, Regime
+from latency.estimate.channel_steps import NO_STAIRCASES, Staircases, fills_blocks
+from latency.estimate.estimator import Price, PriceSource
+from latency.estimate.families import family_of
+from latency.estimate.residual_field import PRIOR_PARTS, ResidualField, likeliest_parts
+from latency.estimate.roofline import roofline_ns
+from latency.operator import OperatorSpec
 from latency.table import TableRow
+from latency.target import DeviceFacts
 
-MIN_ROWS = 4  # of a family; a smaller one is priced by the model of all rows
+MIN_ROWS = 6  # of a family, for a formula of its own: twice its coefficients
 _FLOOR_NS = 50.0  # a cheaper row is within the noise, and must not rule a relative fit
+_BELIEVED_MISS = 0.15  # of a formula of a family; 0.05 to 0.3 on x86-64
 _Z90 = 1.645
-_UNKNOWN_SPREAD = 0.5  # relative, where too few rows are left to see how wrong the model is
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
+class FamilyModel:
+    """The formula of one family and what it misses."""
+
+    coefficients: Array  # of (1, multiply-adds, traffic)
+    field: ResidualField
+
+    def formula_ns(self, spec: OperatorSpec) -> float:
+        """Return the cost by the formula alone."""
+        return max(1.0, float(_features(spec) @ self.coefficients))
+
+
 class GapModel:
-    """The fitted models, by family of operators; `None` is the one of all rows."""
+    """Prices any operator of one device, from rows that need not be near it.
 
-    coefficients: dict[str | None, tuple[float, ...]]
-    sigmas: dict[str | None, float]  # relative standard deviation of the residuals
+    Operators whose channels fill no block of the kernel are a family of their own: they may cost
+    several times as much.
 
-    def price_ns(self, spec: OperatorSpec) -> tuple[float, float]:
-        """Return cost and half width of its 90 % interval, in nanoseconds."""
-        family: str | None = family_of(spec)
-        if family not in self.coefficients:
-            family = None
-        cost = float(_features(spec) @ np.array(self.coefficients[family]))
-        return cost, _Z90 * self.sigmas[family] * cost
-
-
-def fit_gap_model(rows: Sequence[TableRow]) -> GapModel:
-    """Return the models fitted on `rows`.
-
-    Raises:
-        ValueError: there are no rows.
+    Args:
+        rows: of the device.
+        facts: of the device.
+        staircases: where its blocks are.
     """
-    if not rows:
-        raise ValueError("latency table: it has no rows, so nothing can be priced")
-    families: dict[str | None, list[TableRow]] = {None: list(rows)}
-    for row in rows:
-        families.setdefault(family_of(row.spec), []).append(row)
-    coefficients: dict[str | None, tuple[float, ...]] = {}
-    sigmas: dict[str | None, float] = {}
-    for family, members in families.items():
-        if family is None or len(members) >= MIN_ROWS:
-            coefficients[family], sigmas[family] = _fit(members)
-    return GapModel(coefficients=coefficients, sigmas=sigmas)
+
+    def __init__(
+        self, rows: Sequence[TableRow], facts: DeviceFacts, staircases: Staircases = NO_STAIRCASES
+    ) -> None:
+        self._facts = facts
+        self._staircases = staircases
+        groups: dict[tuple[str, bool], list[TableRow]] = {}
+        for row in rows:
+            groups.setdefault(self._group_of(row.spec), []).append(row)
+        self.families = {
+            group: _fit(members) for group, members in groups.items() if len(members) >= MIN_ROWS
+        }
+        self._assumed = {
+            filled: _over_roofline([row for row in rows if self._fills(row.spec) == filled], facts)
+            for filled in (True, False)
+        }
+
+    def price(self, spec: OperatorSpec) -> Price:
+        """Return cost and half width of its 90 % interval, estimated or assumed."""
+        model = self.families.get(self._group_of(spec))
+        if model is None:
+            formula, source = roofline_ns(spec, self._facts), PriceSource.ASSUMED
+            field = self._assumed[self._fills(spec)]
+        else:
+            formula, source = model.formula_ns(spec), PriceSource.ESTIMATED
+            field = model.field
+        (mean,), (deviation,) = field.at([spec])
+        cost = formula * math.exp(mean)
+        return Price(ns=cost, spread_ns=cost * math.expm1(_Z90 * deviation), source=source)
+
+    def _group_of(self, spec: OperatorSpec) -> tuple[str, bool]:
+        return family_of(spec), self._fills(spec)
+
+    def _fills(self, spec: OperatorSpec) -> bool:
+        return fills_blocks(spec, self._staircases)
 
 
-def family_of(spec: OperatorSpec) -> str:
-    """Return the name of the operators that are executed alike."""
-    if spec.regime is Regime.LIBRARY:
-        return f"library {_family_of(spec)}"
-    return _family_of(spec)
+def _over_roofline(rows: Sequence[TableRow], facts: DeviceFacts) -> ResidualField:
+    ratios = [math.log(_cost(row) / roofline_ns(row.spec, facts)) for row in rows]
+    noises = [row.deviation for row in rows]
+    return ResidualField([row.spec for row in rows], ratios, PRIOR_PARTS, noises)
 
 
-def _family_of(spec: OperatorSpec) -> str:
-    if spec.kind is not OperatorKind.CONV:
-        return spec.kind.value
-    if spec.groups > 1:
-        return "conv depthwise" if spec.groups == spec.in_channels else "conv grouped"
-    return "conv 1x1" if spec.kernel == 1 else "conv"
+def _fit(rows: Sequence[TableRow]) -> FamilyModel:
+    costs = np.array([_cost(row) for row in rows])
+    specs = [row.spec for row in rows]
+    scaled = np.array([_features(spec) for spec in specs]) / costs[:, None]
+    coefficients = _non_negative_least_squares(scaled, np.ones(len(rows)))
+    residuals = -np.log(np.maximum(scaled @ coefficients, 1e-9))
+    # The fit has taken a share of the residuals away: what is left looks smaller than it is.
+    taken = len(rows) / max(1, len(rows) - int(np.count_nonzero(coefficients)))
+    noises = [row.deviation for row in rows]
+    parts = likeliest_parts(
+        specs,
+        residuals * math.sqrt(taken),
+        shared=False,
+        believed=_BELIEVED_MISS,
+        noises=noises,
+    )
+    field = ResidualField(specs, list(residuals), parts, noises)
+    return FamilyModel(coefficients=coefficients, field=field)
+
+
+def _cost(row: TableRow) -> float:
+    return max(row.median_ns, _FLOOR_NS)
 
 
 def _features(spec: OperatorSpec) -> Array:
     return np.array([1.0, spec.executed_macs, float(spec.traffic_elements)])
-
-
-def _fit(rows: Sequence[TableRow]) -> tuple[tuple[float, ...], float]:
-    costs = np.array([max(row.median_ns, _FLOOR_NS) for row in rows])
-    scaled = np.array([_features(row.spec) for row in rows]) / costs[:, None]
-    coefficients = _non_negative_least_squares(scaled, np.ones(len(rows)))
-    residuals = scaled @ coefficients - 1.0
-    freedom = len(rows) - int(np.count_nonzero(coefficients))
-    sigma = float(np.sqrt(residuals @ residuals / freedom)) if freedom > 0 else _UNKNOWN_SPREAD
-    return tuple(float(value) for value in coefficients), sigma
 
 
 def _non_negative_least_squares(matrix: Array, target: Array) -> Array:

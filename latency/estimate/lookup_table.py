@@ -23,7 +23,7 @@ class TableEstimator:
 
     def __init__(self, table: LatencyTable) -> None:
         self._table = table
-        self._prices = OperatorPrices(table.rows)
+        self._prices = OperatorPrices(table.rows, table.target.facts)
 
     @property
     def table(self) -> LatencyTable:
@@ -34,7 +34,7 @@ class TableEstimator:
         """Return the marginal cost of one operator, before calibration; never negative.
 
         Raises:
-            ValueError: the table has no rows at all.
+            ValueError: the table has no rows of its regime.
         """
         return self._prices.price(spec)
 
@@ -45,7 +45,7 @@ class TableEstimator:
         is in the regime of the library stays in it.
 
         Raises:
-            ValueError: the table has no rows at all, or none for the regime.
+            ValueError: the table has no rows of the regime that the network is in.
         """
         return min((self.predict_form(form) for form in self._forms(graph)), key=_latency)
 
@@ -57,9 +57,10 @@ class TableEstimator:
         """Return the latency of a network in just the regime that it is in.
 
         Raises:
-            ValueError: the table has no rows at all, or no network of the regime was timed.
+            ValueError: the table has no rows of the regime, or no network of it was timed.
         """
         counts = Counter(node.spec for node in executed_nodes(graph))
+        self._prices.check(list(counts))
         prices = {spec: self.price(spec) for spec in counts}
         total = math.fsum(prices[spec].ns * count for spec, count in counts.items())
         calibration = self._table.calibration_of(graph.regime)
@@ -74,10 +75,10 @@ class TableEstimator:
             latency_ms=ns_to_ms(latency),
             low_ms=ns_to_ms(max(0.0, latency - half)),
             high_ms=ns_to_ms(latency + half),
-            measured=sources[PriceSource.MEASURED],
-            interpolated=sources[PriceSource.INTERPOLATED],
-            estimated=sources[PriceSource.ESTIMATED],
+            **{source.value: sources[source] for source in PriceSource},
             regime=graph.regime,
+            table_version=self._table.version,
+            target_fingerprint=self._table.target.fingerprint,
         )
 
     def _forms(self, graph: NetworkGraph) -> list[NetworkGraph]:

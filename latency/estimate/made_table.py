@@ -31,7 +31,7 @@ def make_table(
         ValueError: no line fits whole networks and their operators.
     """
     regimes = [Regime.STOCK, Regime.LIBRARY] if target.has_library else [Regime.STOCK]
-    fitted = [fit_calibration(rows, calibration, regime) for regime in regimes]
+    fitted = [fit_calibration(rows, calibration, regime, target.facts) for regime in regimes]
     if not all(map(_is_usable, fitted)):
         raise ValueError("latency table: whole networks do not follow from their operators")
     table = LatencyTable(

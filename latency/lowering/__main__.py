@@ -84,8 +84,9 @@ def _report(form: FastestForm) -> None:
         print(f"{layer.name}: {layer.spec.label()}, {layer.density:.1%} of weights are not zero")
     print(f"removed channels: {form.removed_channels}")
     for regime, found in sorted(form.predictions.items()):
-        interval = f"{found.low_ms:.4g} to {found.high_ms:.4g}"
-        print(f"predicted, {regime.value}: {found.latency_ms:.4g} ms ({interval})")
+        interval = f"90 %: {found.low_ms:.4g} to {found.high_ms:.4g}"
+        version = f"table version {found.table_version}"
+        print(f"predicted, {regime.value}: {found.latency_ms:.4g} ms ({interval}), {version}")
     if form.predictions and form.unmeasured:
         print(f"operators without a row of their own in the table: {len(form.unmeasured)}")
     print(f"regime: {form.regime.value}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from latency.estimate.estimator import PriceSource
-from latency.estimate.gaps import family_of
+from latency.estimate.families import family_of
 from latency.estimate.lookup_table import TableEstimator
 from latency.operator import UNCUT, OperatorSpec, SparsityPattern
 from latency.report.values import Coverage, Gap, RowAge, RowCount

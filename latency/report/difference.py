@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
-from latency.estimate.gaps import family_of
+from latency.estimate.families import family_of
 from latency.estimate.lookup_table import TableEstimator
 from latency.graph import NetworkGraph
 from latency.operator import OperatorSpec, Regime

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from latency.estimate.estimator import Price, PriceSource
-from latency.estimate.gaps import family_of
+from latency.estimate.families import family_of
 from latency.estimate.lookup_table import TableEstimator
 from latency.operator import UNCUT, Activation, OperatorKind, OperatorSpec, Regime
 from latency.report.coverage import density_of, pattern_of

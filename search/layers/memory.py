@@ -10,4 +10,4 @@ def memory_format() -> torch.memory_format:
     and an odd number of images in a batch, torch 2.13.0 on AVX-512 was seen to write beyond its
     buffers in the backward pass (`double free or corruption`); with one thread, never.
     """
-    return torch.channels_last if torch.get_num_threads() == 1 else torch.contiguous_format
+    return torch.contiguous_format

@@ -6,13 +6,15 @@ from functools import lru_cache
 import numpy as np
 
 from latency.estimate.lookup_table import TableEstimator
-from latency.operator import OperatorSpec
+from latency.operator import SparsityPattern
+from latency.plan import SpaceUsage
 from latency.table import LatencyTable
 from latency.target import Target
 from search.space.dass_cells import build_graph
-from search.space.sampling import library_operators, random_genotype, space_operators
+from search.space.sampling import planning_graphs, random_genotype
 from search.space.sparsity import PlannedEstimator, Sparsity
 from search.space.task import TaskShape
+from search.space.usage import space_usage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +26,15 @@ class PlannedSpace:
     task: TaskShape
     sparsity: Sparsity
 
-    def operators(self, target: Target) -> tuple[OperatorSpec, ...]:
-        """Return the operators that the table of a target needs to price every network."""
-        return _operators(self, with_library=target.has_library)
+    def usage(self, target: Target) -> SpaceUsage:
+        """Return how often its networks execute which operators on a target."""
+        return _usage(
+            self.channels,
+            self.cells,
+            self.task,
+            self.sparsity.pattern,
+            with_library=target.has_library,
+        )
 
     def estimator(self, table: LatencyTable) -> PlannedEstimator:
         """Return what prices the networks of the space, sparse as planned, from a table.
@@ -40,10 +48,8 @@ class PlannedSpace:
 
 
 @lru_cache(maxsize=32)
-def _operators(space: PlannedSpace, *, with_library: bool) -> tuple[OperatorSpec, ...]:
+def _usage(
+    channels: int, cells: int, task: TaskShape, pattern: SparsityPattern, *, with_library: bool
+) -> SpaceUsage:
     """Without the cache a deep space costs seconds each time."""
-    size = (space.channels, space.cells, space.task)
-    stock = space_operators(*size)
-    if not with_library:
-        return stock
-    return stock + library_operators(*size, space.sparsity.pattern)
+    return space_usage(planning_graphs(channels, cells, task), pattern, with_library=with_library)

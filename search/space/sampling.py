@@ -8,7 +8,6 @@ from itertools import product
 import numpy as np
 
 from latency.graph import NetworkGraph
-from latency.library_form import library_form, row_spec
 from latency.operator import OperatorSpec, SparsityPattern
 from search.space.dass_cells import (
     SEPARABLE,
@@ -18,12 +17,9 @@ from search.space.dass_cells import (
 )
 from search.space.genotype import EDGES, NODES, Edge, Genotype, LayerChoice
 from search.space.primitives import OPERATIONS
-from search.space.sparsity import Sparsity, sparse_spec
 from search.space.task import TaskShape
 
-# At which densities rows are measured; between them cost is a line in the number of weights.
-ROW_DENSITIES = (0.05, 0.2, 0.5, 1.0)
-_RANDOM_NETWORKS = 48  # that are asked for operators of their own
+_PLANNING_NETWORKS = 60
 CHOICES = tuple(name for name in OPERATIONS if name != "none")
 WEIGHTED = tuple(name for name in CHOICES if "conv" in name)
 _LIGHT = tuple(name for name in CHOICES if name not in WEIGHTED)
@@ -76,24 +72,13 @@ def space_operators(channels: int, cells: int, task: TaskShape) -> tuple[Operato
 
 
 @lru_cache(maxsize=16)
-def library_operators(
-    channels: int, cells: int, task: TaskShape, pattern: SparsityPattern
-) -> tuple[OperatorSpec, ...]:
-    """Return the rows that price the networks of the space in the regime of the library.
-
-    Every operator that `library_form` makes of a network, at every density of ROW_DENSITIES; what
-    only rare networks contain may be missing, and is estimated from the rows of its kind.
-    """
+def planning_graphs(channels: int, cells: int, task: TaskShape) -> tuple[NetworkGraph, ...]:
+    """Return random networks from light to heavy, dense: what a table of the space is planned for."""
     rng = np.random.default_rng(0)
-    rare = (
-        build_graph(random_genotype(rng, channels, cells, weighted=0.3).with_layers(()), task)
-        for _ in range(_RANDOM_NETWORKS)
+    return tuple(
+        build_graph(random_genotype(rng, channels, cells, weighted=float(share)), task)
+        for share in np.linspace(0.0, 1.0, _PLANNING_NETWORKS)
     )
-    found: dict[OperatorSpec, None] = {}
-    for graph in (*_typical_graphs(channels, cells, task), *rare):
-        for spec, density in product(library_form(graph).operators, ROW_DENSITIES):
-            found[row_spec(sparse_spec(spec, Sparsity(pattern=pattern, density=density)))] = None
-    return tuple(found)
 
 
 def _typical_graphs(channels: int, cells: int, task: TaskShape) -> Iterator[NetworkGraph]:

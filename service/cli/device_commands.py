@@ -87,13 +87,17 @@ def plan(
             )
             return
         found = api_client.plan(device, **space)
+        known = f"{found.known} of {found.operators} operators are known"
+        between = f"{found.covered} are priced by what lies around them"
+        error = f"expected error of a network from those: {found.expected_error:.1%}"
         if not found.missing:
-            typer.echo(f"nothing to measure: all {found.operators} operators are known")
+            typer.echo(f"nothing to measure: {known}, {between}; {error}")
             return
         typer.echo(
-            f"{len(found.missing)} of {found.operators} operators and {found.networks} networks "
-            f"to measure: about {found.minutes:.1f} minutes"
+            f"{len(found.missing)} operators and {found.networks} networks to measure first: about "
+            f"{found.minutes:.1f} minutes"
         )
+        typer.echo(f"{known}, {between}; {error}, then {found.expected_error_after:.1%}")
         for label in found.missing:
             typer.echo(f"  {label}")
 
@@ -138,6 +142,7 @@ def predict(
         typer.echo(
             f"{found.latency_ms:.4f} ms (90 %: {found.low_ms:.4f} to {found.high_ms:.4f}), "
             f"in the {found.regime} regime, table version {found.table_version}: "
-            f"{found.measured} operators measured, {found.interpolated} interpolated, "
-            f"{found.estimated} estimated"
+            f"{found.measured} operators measured, {found.transferred} transferred, "
+            f"{found.interpolated} interpolated, {found.estimated} estimated, "
+            f"{found.assumed} assumed"
         )

@@ -75,4 +75,7 @@ def _epoch_line(stage: str, payload: dict[str, Any]) -> str:
 
 def _prediction_line(stage: str, prediction: dict[str, Any]) -> str:
     low, high = prediction["low_ms"], prediction["high_ms"]
-    return f"  {stage}: predicted {prediction['latency_ms']:.4f} ms (90 %: {low:.4f} to {high:.4f})"
+    return (
+        f"  {stage}: predicted {prediction['latency_ms']:.4f} ms (90 %: {low:.4f} to {high:.4f}), "
+        f"table version {prediction['table_version']}"
+    )

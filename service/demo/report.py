@@ -46,7 +46,8 @@ def report_lines(result: DemoResult, seconds: float, peak_bytes: int | None) -> 
     yield f"density    {certificate['training']['density']:.1%} of the weights are kept"
     yield (
         f"predicted  {predicted['latency_ms']:.4f} ms "
-        f"(90 %: {predicted['low_ms']:.4f} to {predicted['high_ms']:.4f})"
+        f"(90 %: {predicted['low_ms']:.4f} to {predicted['high_ms']:.4f}), "
+        f"table version {predicted['table_version']}"
     )
     yield f"measured   {certificate['measured']['latency_ms']:.4f} ms, median of fresh processes"
     yield from _comparison_lines(certificate)

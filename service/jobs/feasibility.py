@@ -1,6 +1,8 @@
 """Can a budget be met at all? Answered from the table, before any training."""
 
-from latency.plan import missing_operators
+import numpy as np
+
+from latency.plan import MAX_ROWS, TOLERANCE, WORST_ERROR, known_points, network_errors
 from latency.table import LatencyTable
 from search.space.planned_space import PlannedSpace
 from search.space.prices import smallest_genotype
@@ -8,11 +10,19 @@ from service.errors import BudgetInfeasibleError
 
 
 def covers_space(table: LatencyTable, space: PlannedSpace) -> bool:
-    """Return whether the table has a row for every operator of the space, in every regime."""
+    """Return whether the table prices every network of the space well enough, in every regime.
+
+    What is uncertain for want of rows may be twice what plans aim at, so that a table at the aim
+    is not measured again for nothing. A table with MAX_ROWS of the space is as good as plans make.
+    """
     if table.target.has_library and table.library is None:
         return False
-    known = {row.spec.key for row in table.rows}
-    return not missing_operators(space.operators(table.target), known)
+    usage = space.usage(table.target)
+    if known_points(usage, table.rows) >= MAX_ROWS:
+        return True
+    errors = network_errors(usage, table.rows, table.target.facts)
+    typical = float(np.sqrt(np.square(errors).mean()))
+    return typical <= 2 * TOLERANCE and float(errors.max()) <= 2 * WORST_ERROR
 
 
 def smallest_budget_ms(table: LatencyTable, space: PlannedSpace) -> float:
@@ -28,10 +38,13 @@ def check_budget(
     """Refuse a budget that no network of the space can meet.
 
     Raises:
-        BudgetInfeasibleError: with the nearest budget that can be met.
+        BudgetInfeasibleError: with the nearest budget that can be met, and the table version.
     """
     smallest = smallest_budget_ms(table, space)
     if budget_ms < smallest:
         raise BudgetInfeasibleError(
-            budget_ms=budget_ms, smallest_feasible_ms=smallest, device=device
+            budget_ms=budget_ms,
+            smallest_feasible_ms=smallest,
+            device=device,
+            table_version=table.version,
         )

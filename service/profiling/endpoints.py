@@ -1,5 +1,6 @@
 """/v1/plans, /v1/operators, /v1/tables, /v1/predictions."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
@@ -51,9 +52,12 @@ def plan_profile(context: Context, _principal: Operator, order: PlanCreate) -> P
     return PlanRead(
         device_id=device.id,
         target_fingerprint=device.target_fingerprint,
-        operators=found.operators,
-        known=found.operators - len(missing),
+        operators=found.rows.known + len(missing) + found.rows.covered,
+        known=found.rows.known,
         missing=missing,
+        covered=found.rows.covered,
+        expected_error=found.rows.error_now,
+        expected_error_after=found.rows.error_after,
         networks=found.plan.networks,
         minutes=found.plan.minutes,
     )
@@ -87,18 +91,7 @@ def predict_latency(
         device = find_device(session, order.device)
         task = find_dataset(session, order.dataset).task
         found = questions.predict_latency(session, device, genotype, task)
-    prediction = found.prediction
-    return PredictionRead(
-        table_id=found.table_id,
-        table_version=found.table_version,
-        latency_ms=prediction.latency_ms,
-        low_ms=prediction.low_ms,
-        high_ms=prediction.high_ms,
-        measured=prediction.measured,
-        interpolated=prediction.interpolated,
-        estimated=prediction.estimated,
-        regime=prediction.regime,
-    )
+    return PredictionRead(table_id=found.table_id, **asdict(found.prediction))
 
 
 @router.get("/operators")

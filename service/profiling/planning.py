@@ -1,24 +1,28 @@
 """What a job plans: its space, and the networks that a table of that space is judged on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from latency.library_form import library_form
-from latency.messages import CALIBRATION, HELD_OUT, NamedGraph
+from latency.messages import CALIBRATION, HELD_OUT, NamedGraph, ProfileWork
 from latency.operator import Regime, SparsityPattern
+from latency.plan import MAX_ROWS, MeasuringCosts, Plan, RowPlan, known_points, plan_rows
+from latency.table import TableRow
 from latency.target import Target
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
 from search.space.planned_space import PlannedSpace
-from search.space.sampling import ROW_DENSITIES, calibration_genotypes, held_out_genotypes
+from search.space.sampling import calibration_genotypes, held_out_genotypes
 from search.space.sparsity import Sparsity, with_sparsity
 from search.space.task import TaskShape
+from search.space.usage import POINT_DENSITIES
 from service.profiling.schemas import DEFAULT_HELD_OUT
 
 CALIBRATION_NETWORKS = 6  # of each regime
 _NETWORK_SEED = 20_260_101  # any constant: which networks a table is calibrated and judged on
+_ROUNDS = 3  # of measuring for one job: a plan, and twice what turned out to be uncertain
 _PROFILE_DENSITY = 0.25  # of a job that only measures; rows are for every density
 
 
@@ -33,6 +37,33 @@ def planned_space(request: dict[str, Any], task: TaskShape) -> PlannedSpace:
             density=float(request.get("density", _PROFILE_DENSITY)),
         ),
     )
+
+
+def next_rows(
+    space: PlannedSpace,
+    target: Target,
+    known: Sequence[TableRow],
+    done: Mapping[str, ProfileWork],
+    costs: MeasuringCosts,
+) -> RowPlan:
+    """Return what the device should measure next for a space; nothing after the last round.
+
+    Args:
+        space: of the job.
+        target: of the device.
+        known: rows of the target.
+        done: what the job has had measured on it.
+        costs: of measuring there.
+    """
+    usage = space.usage(target)
+    spent = Plan(
+        operators=tuple(spec for work in done.values() for spec in work.operators),
+        networks=len(planned_networks(space, target, held_out=0)),  # judges cost extra time
+        costs=costs,
+    )
+    rounds_left = _ROUNDS - len(done)
+    limit = min(spent.room, MAX_ROWS - known_points(usage, known)) if rounds_left > 0 else 0
+    return plan_rows(usage, known, target.facts, limit=max(0, limit))
 
 
 def planned_networks(
@@ -66,7 +97,7 @@ def _named(
         yield NamedGraph(name=f"{kind}-{Regime.STOCK.value}-{number}", graph=graph)
         if target.has_library:
             # Densities between those of the rows, from sparse to nearly dense.
-            low, high = np.log(ROW_DENSITIES[0]), np.log(ROW_DENSITIES[-1])
+            low, high = np.log(POINT_DENSITIES[0]), np.log(POINT_DENSITIES[-1])
             density = round(float(np.exp(rng.uniform(low, high))), 4)
             sparsity = Sparsity(pattern=space.sparsity.pattern, density=density)
             form = library_form(with_sparsity(graph, sparsity))

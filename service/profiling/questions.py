@@ -1,12 +1,12 @@
 """Questions that a table answers without a device: how long to measure, how fast is a network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
 from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
-from latency.plan import Plan, missing_operators
+from latency.plan import Plan, RowPlan, plan_rows
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
 from search.space.planned_space import PlannedSpace
@@ -20,9 +20,8 @@ from service.profiling import use_cases
 class PlannedProfile:
     """What a device still has to measure before it can be searched for."""
 
-    device: Device
-    operators: int  # of the space
     plan: Plan
+    rows: RowPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,6 @@ class TablePrediction:
     """A prediction and the table that it comes from."""
 
     table_id: str
-    table_version: int
     prediction: Prediction
 
 
@@ -50,16 +48,16 @@ def plan_profile(
     """
     target = device.target
     try:
-        wanted = space.operators(target)
+        usage = space.usage(target)
     except ValueError as error:
         raise invalid_field("/channels", public_message(error)) from error
-    known = use_cases.known_operator_keys(session, device.target_fingerprint)
+    known = use_cases.measured_operators(session, device.target_fingerprint)
     plan = Plan(
-        operators=missing_operators(wanted, known),
         networks=networks * (2 if target.has_library else 1),
         costs=use_cases.measuring_costs(session, device.target_fingerprint),
     )
-    return PlannedProfile(device=device, operators=len(wanted), plan=plan)
+    rows = plan_rows(usage, known, target.facts, limit=plan.room)
+    return PlannedProfile(plan=replace(plan, operators=rows.operators), rows=rows)
 
 
 def predict_latency(
@@ -68,7 +66,7 @@ def predict_latency(
     """Return the predicted latency of a network on what a device is now.
 
     Raises:
-        ConflictError: the device has no table yet.
+        ConflictError: the device has no table yet, or none that can price these operators.
         InvalidValueError: the genotype is no network for this task.
     """
     row = use_cases.latest_table(session, device.id)
@@ -81,5 +79,9 @@ def predict_latency(
         graph = build_graph(genotype, task)
     except ValueError as error:
         raise invalid_field("/genotype", public_message(error)) from error
-    prediction = TableEstimator(use_cases.load_table(session, row.id)).predict(graph)
-    return TablePrediction(table_id=row.id, table_version=row.version, prediction=prediction)
+    estimator = TableEstimator(use_cases.load_table(session, row.id))
+    try:
+        prediction = estimator.predict(graph)
+    except ValueError as error:
+        raise ConflictError(public_message(error), code="unpriced-operators") from error
+    return TablePrediction(table_id=row.id, prediction=prediction)

@@ -94,6 +94,6 @@ def _needed(query: ReportQuery, task: TaskShape, target: Target) -> tuple[Operat
         sparsity=Sparsity(pattern=SparsityPattern(query.pattern), density=1.0),
     )
     try:
-        return space.operators(target)
+        return space.usage(target).operators
     except ValueError as error:
         raise invalid_field("/channels", public_message(error)) from error

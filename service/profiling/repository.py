@@ -25,16 +25,6 @@ def target(session: Session, fingerprint: str, *, lock: bool = False) -> TargetR
     return session.scalar(statement.with_for_update() if lock else statement)
 
 
-def good_spec_keys(session: Session, fingerprint: str) -> set[str]:
-    """Return the operators that were measured on a target."""
-    statement = (
-        select(MeasurementRow.spec_key)
-        .where(MeasurementRow.target_fingerprint == fingerprint, *_GOOD)
-        .distinct()
-    )
-    return set(session.scalars(statement))
-
-
 def newest_measurements(session: Session, fingerprint: str) -> Sequence[MeasurementRow]:
     """Return the newest good measurement of each operator by each device of a target."""
     newest = (

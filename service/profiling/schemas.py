@@ -43,9 +43,12 @@ class PlanRead(ReadShape):
 
     device_id: str
     target_fingerprint: str
-    operators: int  # of the space
+    operators: int  # of the space that a table can have rows of
     known: int  # of them, measured already
-    missing: list[str]  # labels of the others
+    missing: list[str]  # labels of those to measure next, the most telling first
+    covered: int  # the others: interpolation between rows prices them well enough
+    expected_error: float  # of a typical network, from operators without a row, as a fraction
+    expected_error_after: float  # ... with those to measure next
     networks: int  # whole networks, for calibration and held out
     minutes: float
 
@@ -159,10 +162,13 @@ class PredictionRead(ReadShape):
 
     table_id: str
     table_version: int
+    target_fingerprint: str
     latency_ms: float
     low_ms: float
     high_ms: float
     measured: int  # operators with a row of their own
+    transferred: int  # ... with a row that was rescaled from a similar target
     interpolated: int
     estimated: int
+    assumed: int  # of a family with hardly any rows
     regime: Regime  # in which the network is that fast

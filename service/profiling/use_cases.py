@@ -27,11 +27,6 @@ _LEAST_NETWORKS = 4  # of the calibration
 _MOST_SLOPE = 5.0  # on machines that we know it is 0.9 to 1.15
 
 
-def known_operator_keys(session: Session, fingerprint: str) -> set[str]:
-    """Return the keys of the operators that were measured on a target."""
-    return repository.good_spec_keys(session, fingerprint)
-
-
 def build_table(
     session: Session,
     fingerprint: str,

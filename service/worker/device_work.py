@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session
 
 from latency import codec
 from latency.measurement import NetworkMeasurement
-from latency.messages import ProfileWork, VerifyWork
+from latency.messages import ProfileWork, VerifyWork, WorkKind
 from latency.units import ns_to_ms
 from service.devices.work import network_results, request_profile, request_verify, work_state
 from service.engine.names import DEVICE_TOPIC
-from service.lifecycle import JobState, WorkState
+from service.lifecycle import JobState, LeaseState, WorkState
 from service.tables.job import JobRow
+from service.tables.lease import LeaseRow
 from service.tables.work_unit import WorkUnitRow
 from service.worker.flow import Flow, JobFailedError, JobStoppedError
 
@@ -41,6 +42,35 @@ def ask_device(flow: Flow, session: Session, job: JobRow, work: ProfileWork | Ve
             return unit.id
     request = request_profile if isinstance(work, ProfileWork) else request_verify
     return request(session, job.device_id, job.id, work, now=flow.context.clock())  # type: ignore[arg-type]
+
+
+def open_profile(session: Session, job_id: str) -> str | None:
+    """Return the unit of a job that a device still has to measure, or None."""
+    statement = select(WorkUnitRow.id).where(
+        WorkUnitRow.job_id == job_id,
+        WorkUnitRow.kind == WorkKind.PROFILE,
+        WorkUnitRow.state.in_((WorkState.QUEUED, WorkState.LEASED)),
+    )
+    return session.scalars(statement.order_by(WorkUnitRow.created_at)).first()
+
+
+def finished_profiles(session: Session, job_id: str, fingerprint: str) -> dict[str, ProfileWork]:
+    """Return what a job has had measured on a target, by unit, in the order of asking."""
+    statement = (
+        select(WorkUnitRow.id, WorkUnitRow.work)
+        .join(LeaseRow, LeaseRow.unit_id == WorkUnitRow.id)
+        .where(
+            WorkUnitRow.job_id == job_id,
+            WorkUnitRow.kind == WorkKind.PROFILE,
+            WorkUnitRow.state == WorkState.DONE,
+            LeaseRow.state == LeaseState.FINISHED,
+            LeaseRow.target_fingerprint == fingerprint,
+        )
+        .order_by(WorkUnitRow.created_at)
+    )
+    return {
+        unit_id: codec.from_plain(work, ProfileWork) for unit_id, work in session.execute(statement)
+    }
 
 
 async def wait_for_device(flow: Flow, unit_id: str) -> None:

@@ -3,75 +3,112 @@
 from typing import Any
 
 from latency.messages import ProfileWork
-from latency.plan import missing_operators
+from latency.plan import RowPlan, network_errors
 from latency.table import LatencyTable
 from search.space.planned_space import PlannedSpace
 from service.datasets.use_cases import Dataset, find_dataset
 from service.devices.use_cases import get_device
-from service.devices.work import network_results
+from service.devices.work import network_results, request_profile
 from service.jobs.feasibility import covers_space
 from service.jobs.journal import NOTE_EVENT, record
 from service.jobs.use_cases import get_job
-from service.profiling.planning import (
-    planned_networks,
-    planned_space,
-)
+from service.lifecycle import JobState
+from service.profiling.planning import next_rows, planned_networks, planned_space
 from service.profiling.schemas import DEFAULT_HELD_OUT
 from service.profiling.use_cases import (
     build_table,
     calibration_problem,
-    known_operator_keys,
     latest_table,
     load_table,
+    measured_operators,
+    measuring_costs,
     split_networks,
 )
 from service.tables.job import JobRow
-from service.worker.device_work import ask_device, wait_for_device
+from service.worker.device_work import finished_profiles, open_profile, wait_for_device
 from service.worker.flow import Flow, JobFailedError
 
 _MEASURABLE = 0.9  # of the held-out networks: one that cannot be measured does not ask for all anew
+_WORST_USABLE = 0.15  # relative standard error of any network from operators without a row
 
 
 async def ensure_table(flow: Flow) -> str:
-    """Return the id of a table that covers the job's space; measures what is missing."""
-    plan: dict[str, Any] = await flow.step(plan_profile)
-    if plan["table_id"] is not None:
-        return str(plan["table_id"])
-    await wait_for_device(flow, plan["unit_id"])
-    return str(await flow.step(publish_table, plan["unit_id"]))
+    """Return the id of a table that covers the job's space; measures what is missing.
+
+    First what a plan asks for, then, where prices between the rows turn out to be too uncertain,
+    what is still worth a row. A job that is resumed goes on with the round that it was in: what is
+    known is in the database.
+    """
+    while True:
+        plan: dict[str, Any] = await flow.step(plan_profile)
+        if plan["table_id"] is not None:
+            return str(plan["table_id"])
+        if plan["unit_id"] is None:
+            return str(await flow.step(publish_table))
+        await wait_for_device(flow, plan["unit_id"])
 
 
 def plan_profile(flow: Flow) -> dict[str, Any]:
-    """Step: name the table that is good enough, or ask the device for what is missing."""
+    """Step: name the table that is good enough, or ask the device for the next round.
+
+    Neither is named when there is nothing left to ask: then a table can be made.
+    """
     with flow.context.database.reading() as session:
-        request = get_job(session, flow.job_id).request
-        task = find_dataset(session, request["dataset"]).task
-        target = get_device(session, str(get_job(session, flow.job_id).device_id)).target
-    # Before the transaction: large spaces take seconds, and on SQLite everybody waits for a writer.
-    space = planned_space(request, task)
-    held_out = int(request.get("held_out", DEFAULT_HELD_OUT))  # a search does not say
-    wanted, networks = space.operators(target), planned_networks(space, target, held_out)
-    with flow.job() as (session, job):
+        job = get_job(session, flow.job_id)
+        task = find_dataset(session, job.request["dataset"]).task
         device = get_device(session, str(job.device_id))
-        newest = latest_table(session, device.id)
-        if newest is not None and _is_enough(load_table(session, newest.id), request, space):
-            job.table_id = newest.id
-            message = f"table version {newest.version} of the device covers the space"
-            record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())
-            return {"table_id": newest.id, "unit_id": None}
-        known = known_operator_keys(session, device.target_fingerprint)
-        missing = tuple(missing_operators(wanted, known))
-        work = ProfileWork(operators=missing, networks=networks)
-        note: dict[str, Any] = {
-            "message": f"measuring {len(missing)} operators and {len(work.networks)} networks",
-            "operators": len(missing),
-            "networks": len(work.networks),
-        }
-        record(session, job, NOTE_EVENT, note, flow.context.clock())
-        return {"table_id": None, "unit_id": ask_device(flow, session, job, work)}
+        request = job.request
+        held_out = int(request.get("held_out", DEFAULT_HELD_OUT))  # a search does not say
+        space = planned_space(request, task)
+        done = finished_profiles(session, job.id, device.target_fingerprint)
+        newest = None if done else latest_table(session, device.id)
+        table = None if newest is None else load_table(session, newest.id)
+        known = measured_operators(session, device.target_fingerprint)
+        costs = measuring_costs(session, device.target_fingerprint)
+    # Before the transaction: large spaces take seconds, and on SQLite everybody waits for a writer.
+    if newest is not None and table is not None and _is_enough(table, request, space):
+        return _take(flow, newest.id, newest.version)
+    rows = next_rows(space, device.target, known, done, costs)
+    asked = any(work.networks for work in done.values())
+    networks = () if asked else planned_networks(space, device.target, held_out)
+    work = ProfileWork(operators=rows.operators, networks=networks)
+    return _ask(flow, work, rows, round_number=len(done) + 1)
 
 
-def publish_table(flow: Flow, unit_id: str) -> str:
+def _take(flow: Flow, table_id: str, version: int) -> dict[str, Any]:
+    with flow.job() as (session, job):
+        job.table_id = table_id
+        message = f"table version {version} of the device covers the space"
+        record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())
+        return {"table_id": table_id, "unit_id": None}
+
+
+def _ask(flow: Flow, work: ProfileWork, rows: RowPlan, *, round_number: int) -> dict[str, Any]:
+    with flow.job() as (session, job):
+        unit_id = open_profile(session, job.id)
+        if unit_id is None and (work.operators or work.networks):
+            # Not `ask_device`: what it would use again may have been done by another target.
+            now = flow.context.clock()
+            unit_id = request_profile(session, str(job.device_id), job.id, work, now=now)
+            record(session, job, NOTE_EVENT, _round_note(work, rows, round_number), now)
+        if unit_id is not None:
+            flow.enter(session, job, JobState.WAITING)
+        return {"table_id": None, "unit_id": unit_id}
+
+
+def _round_note(work: ProfileWork, rows: RowPlan, round_number: int) -> dict[str, Any]:
+    return {
+        "message": f"round {round_number}: measuring {len(work.operators)} operators and "
+        f"{len(work.networks)} networks; {rows.known} operators are known, {rows.covered} are "
+        f"priced by what lies around them, which costs a network {rows.error_now:.1%} now and "
+        f"{rows.error_after:.1%} then",
+        "operators": len(work.operators),
+        "networks": len(work.networks),
+        "expected_error": rows.error_now,
+    }
+
+
+def publish_table(flow: Flow) -> str:
     """Step: make a new version of the device's table from everything that was measured.
 
     Raises:
@@ -79,10 +116,12 @@ def publish_table(flow: Flow, unit_id: str) -> str:
     """
     with flow.job() as (session, job):
         device = get_device(session, str(job.device_id))
+        units = finished_profiles(session, job.id, device.target_fingerprint)
+        results = [result for unit_id in units for result in network_results(session, unit_id)]
         table = build_table(
             session,
             device.target_fingerprint,
-            *split_networks(network_results(session, unit_id)),
+            *split_networks(results),
             now=flow.context.clock(),
             timed_by=device.id,
         )
@@ -109,8 +148,10 @@ def _is_enough(table: LatencyTable, request: dict[str, Any], space: PlannedSpace
 
 def _check_table(table: LatencyTable, job: JobRow, dataset: Dataset) -> None:
     problem = calibration_problem(table)
-    if not problem and not covers_space(table, planned_space(job.request, dataset.task)):
-        problem = "some operators of the space could not be measured"
+    usage = planned_space(job.request, dataset.task).usage(table.target)
+    worst = float(network_errors(usage, table.rows, table.target.facts).max())
+    if not problem and worst > _WORST_USABLE:
+        problem = f"too few operators could be measured: networks of the space are known to {worst:.0%} only"
     if problem:
         message = f"The measurements make no table: {problem}."
         raise JobFailedError({"code": "measurements-unusable", "message": message})

@@ -1,26 +1,103 @@
+"""The planner on a real device's rows, replayed: what it leaves out must hardly show."""
+
+import numpy as np
 import pytest
 
-from latency.plan import MeasuringCosts, Plan, missing_operators
-from tests.latency import samples
+from latency.estimate.operator_prices import OperatorPrices
+from latency.operator import OperatorSpec, SparsityPattern
+from latency.plan import (
+    MAX_ROWS,
+    TOLERANCE,
+    WORST_ERROR,
+    MeasuringCosts,
+    Plan,
+    SpaceUsage,
+    network_errors,
+    plan_rows,
+)
+from latency.table import LatencyTable, TableRow
+from latency.target import UNKNOWN_DEVICE
+from search.space.sampling import planning_graphs
+from search.space.task import TaskShape
+from search.space.usage import space_usage
+from tests.latency.recorded import recorded_table
+from tests.latency.samples import conv, row
 
-A, B, C = samples.conv(4, 4), samples.conv(4, 8), samples.conv(8, 8)
+A, B, C = (conv(8 * factor, 8) for factor in (1, 2, 3))
+DIGITS = TaskShape(image_channels=1, image_size=16, classes=10)
+USAGE = space_usage(planning_graphs(16, 5, DIGITS), SparsityPattern.BLOCK, with_library=True)
 
 
-def test_missing_operators_are_named_once_and_in_order() -> None:
-    assert missing_operators([C, A, C, B, A], {B.key}) == (C, A)
-    assert missing_operators([A], [A.key]) == ()
-
-
-def test_minutes_add_operators_and_processes_of_networks() -> None:
+def test_minutes() -> None:
     costs = MeasuringCosts(operator_s=0.5, process_s=2.0)
     plan = Plan(operators=(A, B, C), networks=4, processes=3, costs=costs)
-    assert plan.minutes == pytest.approx((3 * 0.5 + 12 * 2.0) / 60)
+    assert plan.minutes == (3 * 0.5 + 4 * 3 * 2.0) / 60
+    assert plan.room == (12 * 60 - 25.5) // 0.5
     assert Plan(operators=()).minutes == 0.0
+    assert Plan(operators=(), networks=1000, costs=costs).room == 0
 
 
-def test_history_replaces_the_defaults_where_there_is_one() -> None:
+def test_costs_come_from_history_where_there_is_one() -> None:
     costs = MeasuringCosts.observed(operators=100, operators_s=30.0)
-    assert costs.operator_s == pytest.approx(0.3)
+    assert costs.operator_s == 0.3
     assert costs.process_s == MeasuringCosts().process_s
     costs = MeasuringCosts.observed(operators=0, operators_s=0.0, processes=4, processes_s=2.0)
     assert costs == MeasuringCosts(operator_s=MeasuringCosts().operator_s, process_s=0.5)
+
+
+def usage_of(*counts: tuple[float, ...]) -> SpaceUsage:
+    return SpaceUsage(operators=(A, B, C), counts=np.array(counts), points=(A, B, C))
+
+
+def test_what_networks_spend_most_in_is_measured_first_and_what_they_never_use_not() -> None:
+    plan = plan_rows(usage_of((9.0, 1.0, 0.0)), [], UNKNOWN_DEVICE)
+    assert plan.operators[0] == A
+    assert C not in plan.operators
+    assert plan.error_now > 0.2 > plan.error_after
+    points = [spec for spec in plan.operators if spec in (A, B, C)]
+    assert (plan.known, plan.covered) == (0, 3 - len(points))
+
+
+def test_a_limit_is_kept_and_what_has_a_row_is_not_asked_for_again() -> None:
+    assert len(plan_rows(usage_of((1.0, 1.0, 1.0)), [], UNKNOWN_DEVICE, limit=1).operators) == 1
+    usage = usage_of((1.0, 1.0, 1.0))
+    rows = [row(A, 900.0, 9.0), row(B, 1000.0, 9.0), row(C, 1100.0, 9.0)]
+    plan = plan_rows(usage, rows, UNKNOWN_DEVICE)
+    assert plan.operators == usage.probes
+    assert (plan.known, plan.covered, plan.error_now) == (3, 0, 0.0)
+    probed = [row(spec, 900.0, 9.0) for spec in usage.probes]
+    assert plan_rows(usage, rows + probed, UNKNOWN_DEVICE).operators == ()
+
+
+def replay(device: LatencyTable) -> tuple[list[TableRow], int]:
+    """Return what three rounds of planning have measured on a device, and how much they asked for.
+
+    Probes of channels are asked for, but were not recorded.
+    """
+    rows = {row.spec: row for row in device.rows}
+    known: list[TableRow] = []
+    asked: set[OperatorSpec] = set()
+    for _ in range(3):
+        plan = plan_rows(USAGE, known, device.target.facts, limit=MAX_ROWS - len(asked))
+        asked |= set(plan.operators)
+        known += [rows[spec] for spec in plan.operators if spec in rows]
+    return known, len(asked)
+
+
+@pytest.mark.parametrize("setting", ["one-thread", "avx2"])
+def test_the_default_plan_prices_the_space_within_its_limits(setting: str) -> None:
+    device = recorded_table(setting)
+    known, asked = replay(device)
+    assert asked <= MAX_ROWS
+    assert len(known) < len(USAGE.points) / 2
+    expected = network_errors(USAGE, known, device.target.facts)
+    planned, whole = (
+        USAGE.counts @ [prices.price(spec).ns for spec in USAGE.operators]
+        for prices in (OperatorPrices(rows, device.target.facts) for rows in (known, device.rows))
+    )
+    missed = np.abs(planned / whole - 1.0)
+    mean, worst = float(missed.mean()), float(missed.max())
+    assert mean < 2 * TOLERANCE
+    assert worst < 2 * WORST_ERROR
+    honest = float(np.mean(missed <= 1.645 * expected))
+    assert honest > 0.7

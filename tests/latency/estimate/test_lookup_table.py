@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from latency.estimate.estimator import LatencyEstimator, PriceSource
 from latency.estimate.lookup_table import TableEstimator
 from latency.graph import INPUT, NetworkGraph
-from latency.operator import OperatorKind, OperatorSpec, SparsityPattern
-from latency.table import Calibration
+from latency.operator import OperatorKind, OperatorSpec, Regime, SparsityPattern
+from latency.table import TRANSFERRED, Calibration
 from tests.latency import samples
-from tests.latency.samples import conv, depthwise, row
+from tests.latency.samples import conv, row
 
 BLOCK, UNSTRUCTURED = SparsityPattern.BLOCK, SparsityPattern.UNSTRUCTURED
 DENSE = conv(32, 32)
@@ -48,24 +48,8 @@ def test_a_pattern_without_rows_is_priced_as_dense() -> None:
 
 def test_channels_are_interpolated_where_rows_bracket_them() -> None:
     rows = (row(conv(16, 32), 200.0), row(conv(48, 32), 600.0), row(conv(32, 8), 100.0))
-    estimator = TableEstimator(samples.table(*rows))
-    price = estimator.price(conv(24, 32))
+    price = TableEstimator(samples.table(*rows)).price(conv(24, 32))
     assert price.ns == pytest.approx(300.0)
-    assert price.source is INTERPOLATED
-    assert price.spread_ns > 0.0  # a step may lie between the rows
-
-
-def test_the_narrower_bracket_wins() -> None:
-    wide = (row(conv(8, 32), 10.0), row(conv(128, 32), 10.0))
-    narrow = (row(conv(32, 24), 300.0), row(conv(32, 40), 500.0))
-    price = TableEstimator(samples.table(*wide, *narrow)).price(DENSE)
-    assert price.ns == pytest.approx(400.0)
-
-
-def test_depthwise_channels_are_interpolated_as_one() -> None:
-    rows = (row(depthwise(16), 100.0), row(depthwise(64), 400.0), row(conv(16, 16), 1.0))
-    price = TableEstimator(samples.table(*rows)).price(depthwise(32))
-    assert price.ns == pytest.approx(200.0)
     assert price.source is INTERPOLATED
 
 
@@ -76,7 +60,7 @@ def test_concat_channels_are_interpolated_by_number_of_inputs() -> None:
     rows = (row(concat(16, 4), 100.0), row(concat(48, 4), 300.0), row(concat(48, 2), 7.0))
     estimator = TableEstimator(samples.table(*rows))
     assert estimator.price(concat(32, 4)).ns == pytest.approx(200.0)
-    assert estimator.price(concat(32, 2)).source is PriceSource.ESTIMATED
+    assert estimator.price(concat(32, 2)).source is PriceSource.ASSUMED
 
 
 def test_what_nothing_brackets_is_estimated_with_a_wide_interval() -> None:
@@ -84,12 +68,32 @@ def test_what_nothing_brackets_is_estimated_with_a_wide_interval() -> None:
     price = TableEstimator(samples.table(*rows)).price(conv(64, 64, 16))
     assert price.source is PriceSource.ESTIMATED
     assert price.ns > 3 * 32 * 32
+    assert price.spread_ns > 0.02 * price.ns
     assert price.spread_ns > 0.0
 
 
-def test_a_table_without_rows_says_so() -> None:
-    with pytest.raises(ValueError, match="it has no rows"):
+def test_operators_of_a_regime_without_rows_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="no rows of the stock regime") as refused:
         TableEstimator(samples.table()).predict(samples.small_network())
+    assert "conv 3->16 k3 s1 @8x8 relu; conv 16->16 k3 s2 g16 @8x8; " in str(refused.value)
+    in_library = replace(DENSE, regime=Regime.LIBRARY)
+    with pytest.raises(ValueError, match=r"the library regime.*conv 32->32 .* library"):
+        TableEstimator(samples.table(row(DENSE, 1.0))).price(in_library)
+
+
+def test_a_transferred_row_is_labelled() -> None:
+    table = samples.table(replace(row(DENSE, 700.0, 90.0), method=TRANSFERRED))
+    price = TableEstimator(table).price(DENSE)
+    assert (price.ns, price.spread_ns, price.source) == (700.0, 90.0, PriceSource.TRANSFERRED)
+    prediction = TableEstimator(table).predict(chain(DENSE, DENSE))
+    assert (prediction.measured, prediction.transferred) == (0, 2)
+
+
+def test_a_prediction_names_table_and_target() -> None:
+    table = replace(samples.table(row(DENSE, 1e6)), version=7)
+    prediction = TableEstimator(table).predict(chain(DENSE))
+    assert prediction.table_version == 7
+    assert prediction.target_fingerprint == table.target.fingerprint
 
 
 def chain(*specs: OperatorSpec) -> NetworkGraph:
@@ -115,7 +119,7 @@ def test_sources_are_counted_per_operator() -> None:
     rows = (row(conv(16, 32), 200.0), row(conv(48, 32), 600.0), row(DENSE, 400.0))
     graph = chain(DENSE, DENSE, conv(32, 40), conv(40, 32))
     prediction = TableEstimator(samples.table(*rows)).predict(graph)
-    assert (prediction.measured, prediction.interpolated, prediction.estimated) == (2, 1, 1)
+    assert (prediction.measured, prediction.interpolated, prediction.assumed) == (2, 1, 1)
 
 
 def test_the_interval_widens_with_what_is_not_known() -> None:

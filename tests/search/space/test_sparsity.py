@@ -32,7 +32,7 @@ def with_library(library_factor: float) -> LatencyTable:
             spec=spec,
             median_ns=library_factor * spec.density * costs.price(_stock(spec)).ns,
         )
-        for spec in SPACE.operators(target)
+        for spec in SPACE.usage(target).points
         if spec.regime is Regime.LIBRARY
     )
     return replace(
@@ -111,4 +111,4 @@ def test_every_network_of_the_space_is_priced_from_rows() -> None:
 
 def test_rows_of_a_target_without_library_are_stock() -> None:
     target: Target = formula_table(4, 3, SMALL).target
-    assert {spec.regime for spec in SPACE.operators(target)} == {Regime.STOCK}
+    assert {spec.regime for spec in SPACE.usage(target).points} == {Regime.STOCK}

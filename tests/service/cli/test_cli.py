@@ -94,8 +94,16 @@ def test_the_command_line_imports_nothing_heavy() -> None:
         ("progress", {"stage": "derive", "finished": True}, "  derive done"),
         (
             "progress",
-            {"stage": "derive", "prediction": {"latency_ms": 0.2, "low_ms": 0.1, "high_ms": 0.3}},
-            "  derive: predicted 0.2000 ms (90 %: 0.1000 to 0.3000)",
+            {
+                "stage": "derive",
+                "prediction": {
+                    "latency_ms": 0.2,
+                    "low_ms": 0.1,
+                    "high_ms": 0.3,
+                    "table_version": 4,
+                },
+            },
+            "  derive: predicted 0.2000 ms (90 %: 0.1000 to 0.3000), table version 4",
         ),
         (
             "progress",

@@ -196,10 +196,12 @@ def raise_operational() -> None:
 def test_budget_error_names_the_nearest_budget(app: FastAPI) -> None:
     @app.get("/infeasible")
     def infeasible() -> None:
-        raise BudgetInfeasibleError(budget_ms=1.0, smallest_feasible_ms=2.5, device="pi")
+        raise BudgetInfeasibleError(
+            budget_ms=1.0, smallest_feasible_ms=2.5, device="pi", table_version=3
+        )
 
     body = assert_problem(TestClient(app).get("/infeasible"), 422, "budget-infeasible")
-    assert body["smallest_feasible_ms"] == 2.5
+    assert (body["smallest_feasible_ms"], body["table_version"]) == (2.5, 3)
     assert "2.5" in body["detail"]
 
 

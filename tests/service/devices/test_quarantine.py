@@ -14,7 +14,7 @@ from service.devices.schemas import DeviceRead
 from service.devices.work import network_results, request_verify
 from service.lifecycle import WorkState
 from service.profiling.schemas import OperatorRead
-from service.profiling.use_cases import known_operator_keys, measured_operators
+from service.profiling.use_cases import measured_operators
 from service.tables.lease import ChunkRow
 from tests.latency.samples import scaled
 from tests.service.board import Board
@@ -57,7 +57,7 @@ def test_a_bad_row_is_kept_with_its_reason_and_measured_again(
     fingerprint = board.target.fingerprint
     with database.reading() as session:
         good = {work.operators[0].key, work.operators[2].key}
-        assert known_operator_keys(session, fingerprint) == good
+        assert {row.spec.key for row in measured_operators(session, fingerprint)} == good
         assert {row.spec.key for row in measured_operators(session, fingerprint)} == good
     assert state(database, unit) == (
         WorkState.QUEUED,
@@ -80,7 +80,7 @@ def test_a_bad_row_is_kept_with_its_reason_and_measured_again(
     assert board.finish(again).status_code == 200
     assert state(database, unit)[0] is WorkState.DONE
     with database.reading() as session:
-        assert len(known_operator_keys(session, fingerprint)) == 3
+        assert len(measured_operators(session, fingerprint)) == 3
     assert len(admin.get("/v1/operators", params={"device": "board"}).json()) == 3
 
 
@@ -99,7 +99,7 @@ def test_a_device_that_goes_on_being_wrong_ends_like_one_that_cannot_measure(
     assert state(database, unit)[0] is WorkState.DONE
     assert board.claim().lease is None
     with database.reading() as session:
-        assert known_operator_keys(session, board.target.fingerprint) == set()
+        assert measured_operators(session, board.target.fingerprint) == ()
 
 
 def test_a_reference_far_from_what_the_target_showed_before(
@@ -143,7 +143,7 @@ class TestTimeOfTheLease:
             "in quarantine: the times of this upload add up to more than the 22"
         )
         with database.reading() as session:
-            assert len(known_operator_keys(session, board.target.fingerprint)) == 3
+            assert len(measured_operators(session, board.target.fingerprint)) == 3
 
     def test_what_an_earlier_attempt_has_measured_may_come_with_a_later_one(
         self, database: Database, clock: HeldClock, board: Board

@@ -14,21 +14,24 @@ from hypothesis import strategies as st
 
 from latency.estimate.lookup_table import TableEstimator
 from latency.messages import ProfileWork
+from latency.operator import Regime, SparsityPattern
 from latency.plan import MeasuringCosts
 from latency.rows import RawMeasurement, table_rows
 from search.space.dass_cells import build_graph
+from search.space.planned_space import PlannedSpace
 from search.space.sampling import (
     random_genotype,
 )
+from search.space.sparsity import Sparsity
 from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import request_profile
 from service.errors import NotFoundError
 from service.profiling.use_cases import (
     build_table,
-    known_operator_keys,
     latest_table,
     load_table,
+    measured_operators,
 )
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock
@@ -47,6 +50,13 @@ from tests.service.samples import (
     operator_result,
     profile_work,
     target,
+)
+
+SPACE = PlannedSpace(
+    channels=CHANNELS,
+    cells=CELLS,
+    task=DIGITS_TASK,
+    sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=1.0),
 )
 
 
@@ -162,9 +172,8 @@ class TestTables:
         with database.transaction() as session:
             row = build_table(session, target(threads=2).fingerprint, [], [], now=clock())
             table = load_table(session, row.id)
-            assert known_operator_keys(session, target().fingerprint) == {
-                spec.key for spec in profile_work(2, 0).operators
-            }
+            known = measured_operators(session, target().fingerprint)
+            assert {row.spec for row in known} == set(profile_work(2, 0).operators)
         assert [found.median_ns for found in table.rows] == [700] * 3
 
     def test_failed_measurements_are_not_known(
@@ -177,8 +186,8 @@ class TestTables:
         chunk = chunk_of(work)
         board.upload(board.work(), replace(chunk, operators=(failed, chunk.operators[1])))
         with database.reading() as session:
-            known = known_operator_keys(session, target().fingerprint)
-        assert known == {work.operators[1].key}
+            known = measured_operators(session, target().fingerprint)
+        assert [row.spec for row in known] == [work.operators[1]]
 
     def test_nothing_measured(self, database: Database, clock: HeldClock, board: Board) -> None:
         with database.transaction() as session:
@@ -217,10 +226,13 @@ class TestEndpoints:
     ) -> None:
         order = {"device": "board", "channels": CHANNELS, "cells": CELLS}
         first = admin.post("/v1/plans", json=order).json()
-        specs = all_operators()
+        usage = SPACE.usage(target())
+        specs = {spec.label(): spec for spec in (*usage.points, *usage.probes)}
         assert (first["operators"], first["known"]) == (len(specs), 0)
-        assert first["missing"] == [spec.label() for spec in specs]
-        profile(database, clock, board, ProfileWork(operators=specs[:10]), seconds=60)
+        assert first["covered"] == len(specs) - len(first["missing"]) > 0
+        assert first["expected_error"] > 0.1 > 0.01 >= first["expected_error_after"]
+        wanted = tuple(specs[label] for label in first["missing"])
+        profile(database, clock, board, ProfileWork(operators=wanted[:10]), seconds=60)
         second = admin.post("/v1/plans", json=order).json()
         assert second["known"] == 10
         # Ten operators took all of 60 s, so networks are taken to be slower in proportion.
@@ -228,9 +240,9 @@ class TestEndpoints:
         process_s = default.process_s * 6.0 / default.operator_s
         expected = len(second["missing"]) * 6 / 60 + second["networks"] * 3 * process_s / 60
         assert second["minutes"] == pytest.approx(expected)
-        assert second["minutes"] > first["minutes"]
-        profile(database, clock, board, ProfileWork(operators=specs[10:]))
-        assert admin.post("/v1/plans", json=order).json()["missing"] == []
+        profile(database, clock, board, ProfileWork(operators=tuple(specs.values())))
+        last = admin.post("/v1/plans", json=order).json()
+        assert (last["missing"], last["known"], last["covered"]) == ([], len(specs), 0)
 
     def test_plan_for_unknown_things(self, admin: TestClient, board: Board) -> None:
         unknown = admin.post("/v1/plans", json={"device": "none"})
@@ -248,7 +260,21 @@ class TestEndpoints:
         expected = estimator.predict(build_graph(genotype, DIGITS_TASK))
         assert found["latency_ms"] == pytest.approx(expected.latency_ms)
         assert found["low_ms"] <= found["latency_ms"] <= found["high_ms"]
-        assert (found["estimated"], found["table_version"]) == (0, 1)
+        assert (found["estimated"], found["assumed"], found["table_version"]) == (0, 0, 1)
+        assert found["target_fingerprint"] == target().fingerprint
+
+    def test_prediction_of_what_nothing_can_price(
+        self, admin: TestClient, database: Database, clock: HeldClock, board: Board
+    ) -> None:
+        in_library = replace(conv(), regime=Regime.LIBRARY)
+        profile(database, clock, board, ProfileWork(operators=(in_library,)))
+        with database.transaction() as session:
+            build_table(session, target().fingerprint, [], [], now=clock())
+        genotype = random_genotype(np.random.default_rng(1), CHANNELS, CELLS)
+        order = {"device": "board", "genotype": genotype.to_dict()}
+        response = admin.post("/v1/predictions", json=order)
+        assert (response.status_code, response.json()["code"]) == (409, "unpriced-operators")
+        assert "conv 1->12 k3 s1" in response.json()["detail"]
 
     def test_prediction_without_a_table(self, admin: TestClient, board: Board) -> None:
         genotype = random_genotype(np.random.default_rng(1), CHANNELS, CELLS)

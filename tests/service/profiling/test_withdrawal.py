@@ -16,9 +16,9 @@ from service.devices.work import network_results
 from service.profiling.schemas import WithdrawalRead
 from service.profiling.use_cases import (
     build_table,
-    known_operator_keys,
     latest_table,
     load_table,
+    measured_operators,
     split_networks,
 )
 from service.tables.job import JobRow
@@ -110,7 +110,7 @@ def test_where_too_little_remains_there_is_no_table(
     assert (affected["id"], affected["replacement_id"]) == (table, None)
     with database.reading() as session:
         assert latest_table(session, boards[0].device_id) is None
-        assert known_operator_keys(session, boards[0].target.fingerprint) == set()
+        assert measured_operators(session, boards[0].target.fingerprint) == ()
     assert prices(database, table) == {HONEST_NS}  # a version never changes
 
     again = measure(database, clock, boards[0], HONEST_NS + 10)

@@ -42,7 +42,9 @@ def test_a_fault_becomes_a_value_without_its_text(flow: Flow, error: Exception) 
 
 
 def test_a_refusal_keeps_its_code_and_its_numbers(flow: Flow) -> None:
-    refusal = BudgetInfeasibleError(budget_ms=1.0, smallest_feasible_ms=2.0, device="board")
+    refusal = BudgetInfeasibleError(
+        budget_ms=1.0, smallest_feasible_ms=2.0, device="board", table_version=1
+    )
     outcome = flow.guarded(raising(refusal))
     assert outcome["error"]["code"] == "budget-infeasible"
     assert outcome["error"]["smallest_feasible_ms"] == 2.0

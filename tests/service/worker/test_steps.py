@@ -1,18 +1,37 @@
 """Steps that run again after an interruption change nothing that they have already done."""
 
+from dataclasses import replace
+
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 
-from latency.messages import VerifyWork
+from latency.messages import ProfileWork, VerifyWork
+from latency.operator import SparsityPattern
+from search.space.planned_space import PlannedSpace
+from search.space.sparsity import Sparsity
+from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import cancel_work
 from service.jobs.repository import job_by_id
 from service.lifecycle import JobState
+from service.tables.job import JobRow
 from service.tables.work_unit import WorkUnitRow
+from service.worker.context import WorkerContext
 from service.worker.device_work import ask_device, measured_network, summary
 from service.worker.flow import Flow, JobFailedError
 from service.worker.flows import write_failure
 from service.worker.space_table import plan_profile
-from tests.service.samples import network, network_result
+from tests.service.board import Board, enrol
+from tests.service.fakes import HeldClock
+from tests.service.samples import add_job, chunk_of, network, network_result, target
+
+SPACE = PlannedSpace(
+    channels=4,
+    cells=3,
+    task=DIGITS_TASK,
+    sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=0.25),
+)
 
 
 def units_of(flow: Flow) -> int:
@@ -44,6 +63,64 @@ def test_planning_twice_asks_for_one_profile_and_the_job_waits(flow: Flow) -> No
         job = job_by_id(session, flow.job_id)
         assert job is not None
         assert job.state == JobState.WAITING
+
+
+def test_a_device_is_asked_in_rounds_until_nothing_is_worth_a_row(
+    app: FastAPI, admin: TestClient, context: WorkerContext, clock: HeldClock
+) -> None:
+    flow = flow_of_board(context, board := enrol(app, admin), clock)
+    asked: list[ProfileWork] = []
+    while (plan := plan_profile(flow))["unit_id"] is not None:
+        assert plan_profile(flow) == plan  # a unit that waits is the round
+        work = measure(board)
+        assert set(work.operators).isdisjoint(spec for before in asked for spec in before.operators)
+        asked.append(work)
+        flow = replace(flow, attempt=resumed(flow))
+    assert plan["table_id"] is None
+    assert 1 <= len(asked) <= 3
+    assert [bool(work.networks) for work in asked] == [True] + [False] * (len(asked) - 1)
+    assert len(asked[0].operators) < len(SPACE.usage(target()).points)
+
+
+def test_a_device_that_became_another_target_is_asked_for_everything_again(
+    app: FastAPI, admin: TestClient, context: WorkerContext, clock: HeldClock
+) -> None:
+    flow = flow_of_board(context, board := enrol(app, admin), clock)
+    plan_profile(flow)
+    first = measure(board)
+    board.target = target(threads=2)
+    board.claim()
+    plan_profile(flow)
+    again = measure(board)
+    assert again.networks == first.networks
+    assert again.operators == first.operators
+
+
+def flow_of_board(context: WorkerContext, board: Board, clock: HeldClock) -> Flow:
+    """Return the first attempt at a profile of a small space on a device."""
+    request = {"dataset": "digits", "channels": 4, "cells": 3, "pattern": "block"}
+    with context.database.transaction() as session:
+        job_id = add_job(session, clock(), board.device_id)
+        session.get_one(JobRow, job_id).request = request
+    return Flow(context=context, job_id=job_id, attempt=0)
+
+
+def measure(board: Board) -> ProfileWork:
+    """Let the device do what it is asked for: every operator costs a microsecond."""
+    board.digests.clear()
+    lease = board.work()
+    assert lease.profile is not None
+    assert board.upload(lease, chunk_of(lease.profile)).status_code == 204
+    assert board.finish(lease).status_code == 200
+    return lease.profile
+
+
+def resumed(flow: Flow) -> int:
+    """Give the job a new attempt, as a resume does; returns its number."""
+    with flow.context.database.transaction() as session:
+        job = session.get_one(JobRow, flow.job_id)
+        job.attempt += 1
+        return job.attempt
 
 
 def test_a_failure_is_written_into_the_job(flow: Flow) -> None:
