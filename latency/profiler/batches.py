@@ -24,7 +24,7 @@ Ask = Callable[[OperatorSpec | None, int, float | None], ChildAnswer]
 _LOOKS_AT_THE_MACHINE = 8  # before the first operator: how fast is the reference at its best
 _LOOK_ROUNDS = 100
 _TRIES = 3  # then the quietest try is reported, as unstable
-_BATCH = 16  # operators
+_BATCH = 8  # operators; what a power cut may cost
 _BATCH_S = 10.0  # results of a batch are reported at its end, so large operators make it shorter
 _NOTHING = ChildAnswer()
 

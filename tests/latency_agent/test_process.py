@@ -14,10 +14,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from latency import codec
+from latency.agent.measure import ProfileFile
 from latency.agent.spool import Row
 from latency.agent.state import Identity, load_identity, save_identity
-from latency.exchange.document import to_document, write_document
-from latency.exchange.profile_file import PLAN, read_profile
 from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
 from latency.measurement import OperatorMeasurement
@@ -151,10 +150,10 @@ def test_join_run_and_stop(server: FakeServer, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_kill_9_and_resume_from_the_spool(server: FakeServer, tmp_path: Path) -> None:
     state_dir = joined(server, tmp_path)
-    work = profile_work(5, networks=1)
+    work = profile_work(20, networks=1)  # three batches; each is reported as a whole
     unit = server.give(work)
     before: list[OperatorMeasurement] = []
-    for enough in (1, 3):
+    for enough in (1, 9):
         with running(state_dir) as process:
             wait_until(partial(has_measured, state_dir, enough))
             members = family(process)
@@ -171,9 +170,9 @@ def test_kill_9_and_resume_from_the_spool(server: FakeServer, tmp_path: Path) ->
     assert unit.finish is not None
     assert unit.finish.outcome is Outcome.DONE
     assert unit.operators[: len(before)] == before
-    assert len(unit.operators) == 5
+    assert len(unit.operators) == 20
     assert {row.spec for row in unit.operators} == set(work.operators)
-    assert [row.error for row in unit.operators] == [""] * 5
+    assert [row.error for row in unit.operators] == [""] * 20
     assert [row.name for row in unit.networks] == ["network-0"]
 
 
@@ -263,30 +262,35 @@ def test_a_registration_that_is_refused_leaves_no_identity(
 def test_measure_needs_no_server(tmp_path: Path) -> None:
     plan, out = tmp_path / "plan.json", tmp_path / "profile.json"
     work = profile_work(2, networks=1)
-    write_document(plan, work, PLAN)
-    answer = call("measure", str(plan), "-o", str(out))
+    plan.write_bytes(codec.encode(work))
+    refused = call("measure", "--plan", str(plan), "--out", str(out), "--affinity", "0,65000")
+    assert refused.returncode == 1
+    assert "affinity: there is no core 65000; this process may use " in refused.stderr
+    core = min(os.sched_getaffinity(0))
+    answer = call("measure", "--plan", str(plan), "--out", str(out), "--affinity", str(core))
     assert answer.returncode == 0, answer.stderr
     assert "3 measured, 0 failed" in answer.stdout
-    profile = read_profile(out)
+    profile = codec.decode(out.read_bytes(), ProfileFile)
     assert {row.spec for row in profile.operators} == set(work.operators)
     assert profile.networks[0].median_ns > 0
-    assert profile.target.threads == 1
+    assert (profile.target.threads, profile.target.affinity) == (1, (core,))
+    assert profile.conditions_after is not None
+    assert profile.conditions_after.affinity == (core,)
     assert profile.conditions.started_at
 
 
 @pytest.mark.parametrize(
-    ("document", "message"),
+    ("text", "message"),
     [
-        (b"{", "plan.json: not JSON"),
-        (to_document({"operators": []}, PLAN), "no operators"),
-        (to_document({"operators": [{"kind": "conv"}]}, PLAN), "operators"),
-        (to_document({"operators": []}, "edgewright-profile"), "edgewright-plan"),
+        ("{", "plan.json"),
+        ('{"operators": []}', "no operators"),
+        ('{"operators": [{"kind": "conv"}]}', "operators"),
     ],
 )
-def test_a_plan_that_is_none_is_refused(tmp_path: Path, document: bytes, message: str) -> None:
+def test_a_plan_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:
     plan = tmp_path / "plan.json"
-    plan.write_bytes(document)
-    answer = call("measure", str(plan), "-o", str(tmp_path / "out.json"))
+    plan.write_text(text)
+    answer = call("measure", "--plan", str(plan), "--out", str(tmp_path / "out.json"))
     assert answer.returncode == 1
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr

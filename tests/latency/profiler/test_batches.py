@@ -111,7 +111,7 @@ def test_a_changed_machine_speaks_against_the_whole_batch(
     after = replace(before, **change)  # type: ignore[arg-type]
     machine = Machine(conditions=lambda number: before if number < LOOKS + 20 else after)
     results = run(machine)
-    assert machine.asked[len(SPECS) :] == list(SPECS[16:32])  # the second batch, as a whole
+    assert machine.asked[len(SPECS) :] == list(SPECS[16:24])  # the third batch, as a whole
     assert all(found.unstable == "" for found in results)
     flapping = Machine(
         conditions=lambda number: replace(before, frequency_khz=10**6 * (2 + number % 2))
