@@ -277,7 +277,9 @@ KernelFunction with_form(Form form) {
   }
   if constexpr (Rows == 4 && Vectors <= kTail && !Clamps) {
     if (form == Form::kFlatPlus1) return run<kLanes, Rows, Vectors, Form::kFlatPlus1, Clamps>;
-    if (form == Form::kFlatPlus4) return run<kLanes, Rows, Vectors, Form::kFlatPlus4, Clamps>;
+    if constexpr (kLanes > 8) {
+      if (form == Form::kFlatPlus4) return run<kLanes, Rows, Vectors, Form::kFlatPlus4, Clamps>;
+    }
   }
   return nullptr;
 }

@@ -51,7 +51,8 @@ Form tail_form(const Layer& layer, const InstructionSet& set, const Run& run) {
                         set.max_vectors_tail > 0 && !layer.relu_direct();
   const size_t left = run.length % set.lanes;
   if (possible && left == 1) return Form::kFlatPlus1;
-  if (possible && left == 4) return Form::kFlatPlus4;
+  // Of eight lanes a vector costs no more: 1 to 3 % less at 14x14 on a Zen 3.
+  if (possible && left == 4 && set.lanes > 8) return Form::kFlatPlus4;
   return Form::kFlat;
 }
 
