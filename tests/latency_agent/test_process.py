@@ -14,9 +14,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from latency import codec
-from latency.agent.measure import ProfileFile
 from latency.agent.spool import Row
 from latency.agent.state import Identity, load_identity, save_identity
+from latency.exchange.document import to_document, write_document
+from latency.exchange.profile_file import PLAN, read_profile
 from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
 from latency.measurement import OperatorMeasurement
@@ -262,15 +263,15 @@ def test_a_registration_that_is_refused_leaves_no_identity(
 def test_measure_needs_no_server(tmp_path: Path) -> None:
     plan, out = tmp_path / "plan.json", tmp_path / "profile.json"
     work = profile_work(2, networks=1)
-    plan.write_bytes(codec.encode(work))
-    refused = call("measure", "--plan", str(plan), "--out", str(out), "--affinity", "0,65000")
+    write_document(plan, work, PLAN)
+    refused = call("measure", str(plan), "-o", str(out), "--affinity", "0,65000")
     assert refused.returncode == 1
     assert "affinity: there is no core 65000; this process may use " in refused.stderr
     core = min(os.sched_getaffinity(0))
-    answer = call("measure", "--plan", str(plan), "--out", str(out), "--affinity", str(core))
+    answer = call("measure", str(plan), "-o", str(out), "--affinity", str(core))
     assert answer.returncode == 0, answer.stderr
     assert "3 measured, 0 failed" in answer.stdout
-    profile = codec.decode(out.read_bytes(), ProfileFile)
+    profile = read_profile(out)
     assert {row.spec for row in profile.operators} == set(work.operators)
     assert profile.networks[0].median_ns > 0
     assert (profile.target.threads, profile.target.affinity) == (1, (core,))
@@ -280,17 +281,18 @@ def test_measure_needs_no_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("document", "message"),
     [
-        ("{", "plan.json"),
-        ('{"operators": []}', "no operators"),
-        ('{"operators": [{"kind": "conv"}]}', "operators"),
+        (b"{", "plan.json: not JSON"),
+        (to_document({"operators": []}, PLAN), "no operators"),
+        (to_document({"operators": [{"kind": "conv"}]}, PLAN), "operators"),
+        (to_document({"operators": []}, "edgewright-profile"), "edgewright-plan"),
     ],
 )
-def test_a_plan_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_a_plan_that_is_none_is_refused(tmp_path: Path, document: bytes, message: str) -> None:
     plan = tmp_path / "plan.json"
-    plan.write_text(text)
-    answer = call("measure", "--plan", str(plan), "--out", str(tmp_path / "out.json"))
+    plan.write_bytes(document)
+    answer = call("measure", str(plan), "-o", str(tmp_path / "out.json"))
     assert answer.returncode == 1
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr
