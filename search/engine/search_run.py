@@ -8,6 +8,7 @@ from torch import nn
 
 from search.data.batches import seeded_generator
 from search.engine.recipes import SearchRecipe
+from search.layers.memory import memory_format
 from search.layers.sparse import set_pattern
 from search.objective.constraint import DualAscent
 from search.requests import SearchRequest
@@ -31,9 +32,8 @@ class SearchRun:
         self.history: list[dict[str, Any]] = []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(request.seed)
-            self.supernet: nn.Module = Supernet(
-                recipe.supernet_channels, recipe.supernet_cells, task
-            )
+            supernet: nn.Module = Supernet(recipe.supernet_channels, recipe.supernet_cells, task)
+        self.supernet = supernet.to(memory_format=memory_format())  # type: ignore[call-overload]
         set_pattern(self.supernet, request.pattern)
         self.alphas = ArchitectureParameters(seeded_generator(request.seed, "alphas"))
         self.dual = DualAscent(penalty=recipe.penalty)

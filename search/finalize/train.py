@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latency.host_lock import training_step
@@ -19,6 +19,7 @@ from search.engine.checkpoint import resume_point, save_checkpoint
 from search.finalize.final_network import FinalNetwork
 from search.finalize.run import Goal, TrainingRun, TrainOutcome
 from search.finalize.schedule import TrainSchedule
+from search.layers.memory import memory_format
 from search.layers.sparse import density_of, set_pattern
 from search.layers.statistics import restate_norms
 from search.space.genotype import Genotype
@@ -44,7 +45,7 @@ def make_network(genotype: Genotype, task: TaskShape, goal: Goal) -> FinalNetwor
         torch.manual_seed(goal.seed)
         network = FinalNetwork(genotype, task)
     set_pattern(network, goal.pattern)
-    return network
+    return network.to(memory_format=memory_format())  # type: ignore[call-overload, no-any-return]
 
 
 def train_final(
@@ -95,7 +96,7 @@ def evaluate(network: nn.Module, examples: Examples) -> float:
     for start in range(0, len(examples), _EVALUATION_BATCH):
         part = slice(start, start + _EVALUATION_BATCH)
         with training_step():
-            logits = network(examples.images[part])
+            logits = network(_in_order(examples.images[part]))
         right += int((logits.argmax(dim=1) == examples.labels[part]).sum())
     return right / len(examples)
 
@@ -111,7 +112,7 @@ def _train_epoch(run: TrainingRun, train: Examples) -> float:
     for step, (images, labels) in enumerate(shuffled):
         with training_step():
             run.prepare_step(step)
-            logits = run.network(images)
+            logits = run.network(_in_order(images))
             loss = F.cross_entropy(logits, labels, label_smoothing=schedule.label_smoothing)
             run.finish_step(loss)
         total += loss.item()
@@ -125,6 +126,10 @@ def _restate(network: nn.Module, train: Examples, batch_size: int) -> None:
     with training_step():
         restate_norms(
             network,
-            network,
+            lambda images: network(_in_order(images)),
             torch.split(train.images[:count], size),
         )
+
+
+def _in_order(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=memory_format())

@@ -6,6 +6,7 @@ narrower and shallower than the network that is exported: latency is never read 
 
 from torch import Tensor, nn
 
+from search.layers.memory import memory_format
 from search.layers.sparse import SparseConv2d, SparseLinear
 from search.space.task import TaskShape
 from search.supernet.cell import SupernetCell
@@ -55,7 +56,7 @@ class Supernet(nn.Module):
             normal_EO: (14, 8) weights of the operations in normal cells.
             reduce_EO: the same for reductions.
         """
-        older = newer = self.stem_norm(self.stem(images))
+        older = newer = self.stem_norm(self.stem(images)).contiguous(memory_format=memory_format())
         for cell in self.cells:
             weights = reduce_EO if cell.reduction else normal_EO
             older, newer = newer, cell(older, newer, weights)

@@ -115,3 +115,16 @@ def test_every_weighted_layer_is_sparse() -> None:
     supernet = Supernet(2, 3, TASK)
     paths = {name.rpartition(".")[0] for name, _ in supernet.named_parameters()}
     assert paths - set(sparse_layers(supernet)) == {"stem_norm"}
+
+
+def test_no_1x1_convolution_has_a_stride() -> None:
+    """Its backward pass corrupts the heap on AVX2 (torch 2.13.0, channels last, few channels)."""
+    supernet = Supernet(4, 3, TaskShape(image_channels=1, image_size=16, classes=10))
+    strided = [
+        name
+        for name, module in supernet.named_modules()
+        if isinstance(module, torch.nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and module.stride != (1, 1)
+    ]
+    assert strided == []
