@@ -1,7 +1,6 @@
 """Genotypes and operators of the space as sets: random ones, all operators, calibration sets."""
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import product
 
@@ -18,11 +17,10 @@ from search.space.dass_cells import (
 )
 from search.space.genotype import EDGES, NODES, Edge, Genotype, LayerChoice
 from search.space.primitives import OPERATIONS
+from search.space.search_space import ROW_DENSITIES, spread_genotypes
 from search.space.sparsity import Sparsity, sparse_spec
 from search.space.task import TaskShape
 
-# At which densities rows are measured; between them cost is a line in the number of weights.
-ROW_DENSITIES = (0.05, 0.2, 0.5, 1.0)
 _RANDOM_NETWORKS = 48  # that are asked for operators of their own
 CHOICES = tuple(name for name in OPERATIONS if name != "none")
 WEIGHTED = tuple(name for name in CHOICES if "conv" in name)
@@ -111,12 +109,20 @@ def calibration_genotypes(channels: int, cells: int, seed: int, count: int) -> t
 
     None of them is ever a held-out network, whatever seeds and counts are used.
     """
-    return _spread(channels, cells, seed, count, held_out=False)
+    draw = _drawn_with_weights(channels, cells)
+    return tuple(spread_genotypes(draw, seed, count, held_out=False))
 
 
 def held_out_genotypes(channels: int, cells: int, seed: int, count: int) -> tuple[Genotype, ...]:
     """Return networks to measure the error of a table on, from cheap to expensive."""
-    return _spread(channels, cells, seed, count, held_out=True)
+    draw = _drawn_with_weights(channels, cells)
+    return tuple(spread_genotypes(draw, seed, count, held_out=True))
+
+
+def _drawn_with_weights(
+    channels: int, cells: int
+) -> Callable[[np.random.Generator, float], Genotype]:
+    return lambda rng, weighted: random_genotype(rng, channels, cells, weighted=weighted)
 
 
 def _random_cell(rng: np.random.Generator, weighted: float | None) -> tuple[Edge, ...]:
@@ -152,21 +158,3 @@ def _separable(genotype: Genotype) -> list[tuple[tuple[int, int], str]]:
             if operation in SEPARABLE:
                 found.append(((plan.index, index), f"cells.{plan.index}.edges.{index}"))
     return found
-
-
-def _spread(
-    channels: int, cells: int, seed: int, count: int, *, held_out: bool
-) -> tuple[Genotype, ...]:
-    rng = np.random.default_rng([seed, int(held_out)])
-    found: list[Genotype] = []
-    while len(found) < count:
-        weighted = (len(found) + 0.5) / count
-        genotype = random_genotype(rng, channels, cells, weighted=weighted)
-        if _is_held_out(genotype) == held_out and genotype not in found:
-            found.append(genotype)
-    return tuple(found)
-
-
-def _is_held_out(genotype: Genotype) -> bool:
-    """Split the space in halves by a digest, so that the two sets cannot meet."""
-    return hashlib.sha256(genotype.to_json().encode()).digest()[0] % 2 == 1

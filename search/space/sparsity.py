@@ -8,7 +8,7 @@ from latency.operator import OperatorKind, OperatorSpec, Regime, SparsityPattern
 from latency.table import LatencyTable
 from search.space.dass_cells import MERGED_KERNEL
 
-_MERGED_SHARE = 0.25  # of the places of a merged factorized reduce are weights of the network
+MERGED_SHARE = 0.25  # of the places of a merged factorized reduce are weights of the network
 _FUSED = (OperatorKind.RELU, OperatorKind.ADD)
 
 
@@ -45,7 +45,7 @@ def sparse_spec(spec: OperatorSpec, sparsity: Sparsity) -> OperatorSpec:
     full = spec.kind is OperatorKind.CONV and spec.groups == 1
     if spec.pattern is not SparsityPattern.DENSE or not (full or spec.kind is OperatorKind.LINEAR):
         return spec
-    share = _MERGED_SHARE if spec.kernel == MERGED_KERNEL else 1.0
+    share = MERGED_SHARE if spec.kernel == MERGED_KERNEL else 1.0
     return replace(spec, pattern=sparsity.pattern, density=share * sparsity.density)
 
 

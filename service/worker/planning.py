@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
+from latency.graph import NetworkGraph
 from latency.library_form import library_form
 from latency.messages import NamedGraph
 from latency.operator import Regime, SparsityPattern
 from latency.target import Target
-from search.space.dass_cells import build_graph
-from search.space.genotype import Genotype
 from search.space.planned_space import PlannedSpace
-from search.space.sampling import ROW_DENSITIES, calibration_genotypes, held_out_genotypes
-from search.space.sparsity import Sparsity, with_sparsity
+from search.space.search_space import SearchSpace
+from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 
 CALIBRATION = "calibration"
@@ -37,31 +34,23 @@ def planned_space(request: dict[str, Any], task: TaskShape) -> PlannedSpace:
     )
 
 
-def planned_networks(space: PlannedSpace, target: Target) -> tuple[NamedGraph, ...]:
+def planned_networks(space: SearchSpace, target: Target) -> tuple[NamedGraph, ...]:
     """Return the whole networks to time for a table: some to calibrate it, some to judge it."""
-    size = (space.channels, space.cells, _NETWORK_SEED)
     sets = {
-        CALIBRATION: calibration_genotypes(*size, _CALIBRATION_NETWORKS),
-        HELD_OUT: held_out_genotypes(*size, _HELD_OUT_NETWORKS),
+        CALIBRATION: space.calibration_networks(_NETWORK_SEED, _CALIBRATION_NETWORKS),
+        HELD_OUT: space.held_out_networks(_NETWORK_SEED, _HELD_OUT_NETWORKS),
     }
     return tuple(
         network
-        for kind, genotypes in sets.items()
-        for network in _named(kind, genotypes, space, target)
+        for kind, graphs in sets.items()
+        for number, graph in enumerate(graphs)
+        for network in _named(kind, number, graph, target)
     )
 
 
-def _named(
-    kind: str, genotypes: tuple[Genotype, ...], space: PlannedSpace, target: Target
-) -> Iterator[NamedGraph]:
-    rng = np.random.default_rng(_NETWORK_SEED)
-    for number, genotype in enumerate(genotypes):
-        graph = build_graph(genotype, space.task)
-        yield NamedGraph(name=f"{kind}-{Regime.STOCK.value}-{number}", graph=graph)
-        if target.has_library:
-            # Densities between those of the rows, from sparse to nearly dense.
-            low, high = np.log(ROW_DENSITIES[0]), np.log(ROW_DENSITIES[-1])
-            density = round(float(np.exp(rng.uniform(low, high))), 4)
-            sparsity = Sparsity(pattern=space.sparsity.pattern, density=density)
-            form = library_form(with_sparsity(graph, sparsity))
-            yield NamedGraph(name=f"{kind}-{Regime.LIBRARY.value}-{number}", graph=form)
+def _named(kind: str, number: int, graph: NetworkGraph, target: Target) -> Iterator[NamedGraph]:
+    """Yield the network in each regime of the target; zeros cost nothing in the stock one."""
+    yield NamedGraph(name=f"{kind}-{Regime.STOCK.value}-{number}", graph=graph)
+    if target.has_library:
+        form = library_form(graph)
+        yield NamedGraph(name=f"{kind}-{Regime.LIBRARY.value}-{number}", graph=form)

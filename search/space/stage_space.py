@@ -1,0 +1,192 @@
+"""StageSpace: which networks of stages are searched, and which rows price them.
+
+Every halving of the image starts a new level. Level l has two widths, `width * 2^l` and twice as
+much, which is also the lower width of the next level; widths never fall. So few pairs of channels
+occur, and all of them can have rows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+
+from latency.estimate.execution import executed_nodes
+from latency.graph import INPUT, NetworkGraph
+from latency.library_form import library_form, row_spec
+from latency.operator import Activation, OperatorSpec, Regime, SparsityPattern
+from latency.target import Target
+from search.space.blocks import NetworkBuilder
+from search.space.search_space import ROW_DENSITIES, spread_genotypes, with_random_sparsity
+from search.space.sparsity import Sparsity, sparse_spec
+from search.space.stage_genotype import (
+    KERNELS,
+    MAX_STAGES,
+    MIN_STAGES,
+    BlockKind,
+    Stage,
+    StageGenotype,
+)
+from search.space.stage_networks import build_stages, executed_stage
+from search.space.task import TaskShape
+
+DEPTHS = (1, 2, 3)
+EXPANSIONS = (2, 4)
+_MOST_HALVINGS = 3
+_SMALLEST_SIZE = 4  # pixels; no stage makes the image smaller
+_HEAD_FACTOR = 16  # a head has so many times the channels of the stem
+_DEEPER = len(DEPTHS) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSpace:
+    """Networks of three to five stages for one task.
+
+    Raises:
+        ValueError: the width is out of range.
+    """
+
+    width: int  # channels of the stem, and the lower width of the first level
+    task: TaskShape
+    pattern: SparsityPattern = SparsityPattern.BLOCK  # of sparse layers
+
+    def __post_init__(self) -> None:
+        if not 4 <= self.width <= 128:
+            raise ValueError(f"stages: width must be from 4 to 128, got {self.width}")
+
+    @property
+    def name(self) -> str:
+        """What a request calls the space."""
+        return "stages"
+
+    @property
+    def halvings(self) -> int:
+        """How often the image can be halved."""
+        return sum(
+            self.task.image_size >> level >= _SMALLEST_SIZE
+            for level in range(1, _MOST_HALVINGS + 1)
+        )
+
+    def widths(self, level: int) -> tuple[int, int]:
+        """Return the widths of stages whose output is halved `level` times."""
+        narrow = self.width << level
+        return narrow, 2 * narrow
+
+    def operators(self, target: Target) -> tuple[OperatorSpec, ...]:
+        """Return the rows that price every network of the space in each regime of the target."""
+        stock = _stock_operators(self)
+        return stock + _library_operators(self) if target.has_library else stock
+
+    def random_genotype(
+        self, rng: np.random.Generator, large: float | None = None
+    ) -> StageGenotype:
+        """Return a dense genotype drawn at random.
+
+        Args:
+            rng: source of randomness.
+            large: from 0 to 1, how deep, wide and late in halving it is; None draws that too.
+        """
+        large = float(rng.random()) if large is None else large
+        count = int(rng.integers(MIN_STAGES, MAX_STAGES + 1))
+        halvings = int(rng.integers(1, min(self.halvings, count) + 1))
+        halving = set(rng.choice(count, size=halvings, replace=False).tolist())
+        stages: list[Stage] = []
+        width, level = self.width, 0
+        for index in range(count):
+            level += index in halving
+            options = [option for option in self.widths(level) if option >= width]
+            width = options[-1] if rng.random() < large else options[0]
+            stride = 2 if index in halving else 1
+            stages.append(_random_stage(rng, width, stride, large))
+        head = _HEAD_FACTOR * self.width if rng.random() < large else 0
+        return StageGenotype(stem=self.width, stages=tuple(stages), head=head)
+
+    def random_network(self, rng: np.random.Generator) -> NetworkGraph:
+        """Return a network drawn at random, with random sparsity."""
+        graph = build_stages(self.random_genotype(rng), self.task)
+        return with_random_sparsity(graph, self.pattern, rng)
+
+    def calibration_networks(self, seed: int, count: int) -> tuple[NetworkGraph, ...]:
+        """Return networks to calibrate a table on; never one that may be held out."""
+        return self._spread(seed, count, held_out=False)
+
+    def held_out_networks(self, seed: int, count: int) -> tuple[NetworkGraph, ...]:
+        """Return networks to measure the error of a table on."""
+        return self._spread(seed, count, held_out=True)
+
+    def _spread(self, seed: int, count: int, *, held_out: bool) -> tuple[NetworkGraph, ...]:
+        rng = np.random.default_rng(seed)
+        genotypes = spread_genotypes(self.random_genotype, seed, count, held_out=held_out)
+        graphs = (build_stages(genotype, self.task) for genotype in genotypes)
+        return tuple(with_random_sparsity(graph, self.pattern, rng) for graph in graphs)
+
+
+def _random_stage(rng: np.random.Generator, width: int, stride: int, large: float) -> Stage:
+    kind = list(BlockKind)[rng.integers(len(BlockKind))]
+    inverted = kind is BlockKind.INVERTED
+    return Stage(
+        kind=kind,
+        width=width,
+        depth=DEPTHS[rng.binomial(_DEEPER, large)],
+        stride=stride,
+        kernel=KERNELS[kind][rng.integers(len(KERNELS[kind]))],
+        expansion=EXPANSIONS[rng.integers(len(EXPANSIONS))] if inverted else 1,
+    )
+
+
+@lru_cache(maxsize=16)
+def _stock_operators(space: StageSpace) -> tuple[OperatorSpec, ...]:
+    return tuple(dict.fromkeys(_dense_operators(space, Regime.STOCK)))
+
+
+@lru_cache(maxsize=16)
+def _library_operators(space: StageSpace) -> tuple[OperatorSpec, ...]:
+    rows = (
+        row_spec(sparse_spec(spec, Sparsity(pattern=space.pattern, density=density)))
+        for spec, density in product(_dense_operators(space, Regime.LIBRARY), ROW_DENSITIES)
+    )
+    return tuple(dict.fromkeys(rows))
+
+
+def _dense_operators(space: StageSpace, regime: Regime) -> Iterator[OperatorSpec]:
+    """Yield what any block, and what is around the stages, is executed as."""
+    for level in range(space.halvings + 1):
+        size = space.task.image_size >> level
+        for width in space.widths(level):
+            yield from _frame_operators(space, width, size, regime)
+            for block in _blocks_behind(space, level, width):
+                yield from (node.spec for node in executed_stage(block, width, size, regime))
+
+
+def _blocks_behind(space: StageSpace, level: int, width: int) -> Iterator[Stage]:
+    """Yield every single block that can read a tensor of a level, of `width` channels."""
+    variants = [(kind, kernel, 1) for kind, kernels in KERNELS.items() for kernel in kernels]
+    for stride in (1, 2) if level < space.halvings else (1,):
+        wider = [option for option in space.widths(level + stride - 1) if option >= width]
+        for (kind, kernel, expansion), out in product(variants, wider):
+            inverted = kind is BlockKind.INVERTED
+            for factor in EXPANSIONS if inverted else (expansion,):
+                yield Stage(
+                    kind=kind, width=out, depth=1, stride=stride, kernel=kernel, expansion=factor
+                )
+
+
+def _frame_operators(
+    space: StageSpace, width: int, size: int, regime: Regime
+) -> Iterator[OperatorSpec]:
+    """Yield the stem, and head, pooling and classifier behind a tensor."""
+    stem = NetworkBuilder(space.task.image_channels, space.task.image_size)
+    last = stem.conv("stem", INPUT, space.width, 3, 1, Activation.RELU)
+    yield from _executed(stem.finish(last, space.task.classes), regime)[:1]
+    for head in (0, _HEAD_FACTOR * space.width):
+        network = NetworkBuilder(width, size)
+        last = network.conv("stem", INPUT, width, 1, 1, Activation.RELU)
+        if head:
+            last = network.conv("head", last, head, 1, 1, Activation.RELU)
+        yield from _executed(network.finish(last, space.task.classes), regime)[1:]
+
+
+def _executed(graph: NetworkGraph, regime: Regime) -> tuple[OperatorSpec, ...]:
+    nodes = library_form(graph).nodes if regime is Regime.LIBRARY else executed_nodes(graph)
+    return tuple(node.spec for node in nodes)
