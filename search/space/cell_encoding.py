@@ -17,17 +17,17 @@ from search.space.cell_interactions import MIXED_EDGES
 from search.space.dass_cells import DILATED, SEPARABLE, WIDTH_STEPS, CellPlan
 from search.space.genotype import EDGES, Edge, Genotype
 from search.space.primitives import OPERATIONS
+from search.space.sparsity import LAYER_PATTERNS
 
-PATTERNS = (SparsityPattern.DENSE, SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK)
 EDGE_LAYERS = 4  # at most, of one operation; the last one always makes its output
 FULL_WIDTH = len(WIDTH_STEPS) - 1
 
-_CHANNEL = len(PATTERNS)
+_CHANNEL = len(LAYER_PATTERNS)
 _OTHER = _CHANNEL + 1  # a pattern that no layer of a stock network has
 # By identity, because hashing an enumeration's member runs Python code.
 _PATTERN_OF = (
     dict.fromkeys(map(id, SparsityPattern), _OTHER)
-    | {id(pattern): index for index, pattern in enumerate(PATTERNS)}
+    | {id(pattern): index for index, pattern in enumerate(LAYER_PATTERNS)}
     | {id(SparsityPattern.CHANNEL): _CHANNEL}
 )
 _UNKNOWN = -1
@@ -74,7 +74,7 @@ class EncodedCells:
     sources: Ints  # (N, 2, 8)
     edges: Floats  # (N, 2, 14, 8): the encoding of CellInteractions
     widths: Ints  # (N, cells, 8): index into WIDTH_STEPS
-    patterns: Ints  # (N, L): index into PATTERNS
+    patterns: Ints  # (N, L): index into LAYER_PATTERNS
     densities: Ints  # (N, L): in 1 / DENSITY_STEPS
 
     @property

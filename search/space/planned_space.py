@@ -6,10 +6,14 @@ from functools import lru_cache
 import numpy as np
 
 from latency.estimate.lookup_table import TableEstimator
+from latency.estimate.price_book import PriceBook
 from latency.graph import NetworkGraph
 from latency.operator import OperatorSpec
 from latency.table import LatencyTable
 from latency.target import Target
+from search.space.batch import BatchPredictor
+from search.space.cell_batch import CellEncoder
+from search.space.cell_variants import CellSize
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
 from search.space.sampling import (
@@ -64,6 +68,13 @@ class PlannedSpace:
         genotype = random_genotype(np.random.default_rng(0), self.channels, self.cells)
         probe = build_graph(genotype.with_layers(()), self.task)
         return PlannedEstimator(TableEstimator(table), self.sparsity, probe)
+
+    def predictor(self, table: LatencyTable) -> BatchPredictor[Genotype]:
+        """Return what predicts many genotypes, each sparse as planned, from a table."""
+        estimator = TableEstimator(table)
+        size = CellSize(channels=self.channels, cells=self.cells, task=self.task)
+        encoder = CellEncoder(PriceBook(estimator), size, self.sparsity)
+        return BatchPredictor(estimator, encoder)
 
     def _sparse(self, genotypes: tuple[Genotype, ...], seed: int) -> tuple[NetworkGraph, ...]:
         rng = np.random.default_rng(seed)

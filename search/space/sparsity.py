@@ -8,6 +8,8 @@ from latency.operator import OperatorKind, OperatorSpec, Regime, SparsityPattern
 from latency.table import LatencyTable
 from search.space.dass_cells import MERGED_KERNEL
 
+# What a layer of a network can be in stock runtimes and in the library alike.
+LAYER_PATTERNS = (SparsityPattern.DENSE, SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK)
 MERGED_SHARE = 0.25  # of the places of a merged factorized reduce are weights of the network
 _FUSED = (OperatorKind.RELU, OperatorKind.ADD)
 

@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from latency.operator import SparsityPattern
 from search.space.genotype import LayerChoice
+from search.space.sparsity import LAYER_PATTERNS
 
 MIN_STAGES, MAX_STAGES = 3, 5
 MAX_DEPTH = 16
 MAX_WIDTH = 4096
 MAX_EXPANSION = 8
-PATTERNS = (SparsityPattern.DENSE, SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK)
 
 
 class BlockKind(StrEnum):
@@ -88,8 +87,8 @@ class StageGenotype:
         if len({choice.layer for choice in self.layers}) != len(self.layers):
             raise ValueError("genotype: a layer has more than one choice")
         for choice in self.layers:
-            if choice.pattern not in PATTERNS:
-                allowed = [pattern.value for pattern in PATTERNS]
+            if choice.pattern not in LAYER_PATTERNS:
+                allowed = [pattern.value for pattern in LAYER_PATTERNS]
                 raise ValueError(f"genotype: pattern of {choice.layer} must be one of {allowed}")
 
     def with_layers(self, layers: tuple[LayerChoice, ...]) -> "StageGenotype":

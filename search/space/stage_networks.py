@@ -13,7 +13,7 @@ from search.space.sparsity import Sparsity, sparse_spec
 from search.space.stage_genotype import BlockKind, Stage, StageGenotype
 from search.space.task import TaskShape
 
-FIRST_STAGE = "stages.0"
+STEM, FIRST_STAGE = "stem", "stages.0"
 
 
 def build_stages(genotype: StageGenotype, task: TaskShape) -> NetworkGraph:
@@ -25,15 +25,19 @@ def build_stages(genotype: StageGenotype, task: TaskShape) -> NetworkGraph:
         ValueError: the genotype chooses sparsity for a layer that the network does not have.
     """
     network = NetworkBuilder(task.image_channels, task.image_size)
-    last = network.conv("stem", INPUT, genotype.stem, 3, 1, Activation.RELU)
+    last = network.conv(STEM, INPUT, genotype.stem, 3, 1, Activation.RELU)
     for index, stage in enumerate(genotype.stages):
-        last = add_stage(network, f"stages.{index}", last, stage)
-    if genotype.head:
-        last = network.conv("head", last, genotype.head, 1, 1, Activation.RELU)
-    return _with_choices(network.finish(last, task.classes), genotype.layers)
+        last = _add_stage(network, f"stages.{index}", last, stage)
+    return _with_choices(_finished(network, last, genotype.head, task), genotype.layers)
 
 
-def add_stage(network: NetworkBuilder, name: str, source: str, stage: Stage) -> str:
+def _finished(network: NetworkBuilder, source: str, head: int, task: TaskShape) -> NetworkGraph:
+    if head:
+        source = network.conv("head", source, head, 1, 1, Activation.RELU)
+    return network.finish(source, task.classes)
+
+
+def _add_stage(network: NetworkBuilder, name: str, source: str, stage: Stage) -> str:
     """Add the blocks of a stage; return the name of its output."""
     for block in range(stage.depth):
         stride = stage.stride if block == 0 else 1
@@ -104,7 +108,28 @@ def executed_stage(
         regime: whose kernels execute it.
     """
     network = NetworkBuilder(in_channels, size)
-    source = network.conv("stem", INPUT, in_channels, 1, 1, Activation.RELU)
-    graph = network.finish(add_stage(network, FIRST_STAGE, source, stage), 2)
-    executed = library_form(graph).nodes if regime is Regime.LIBRARY else executed_nodes(graph)
-    return tuple(node for node in executed if stage_of(node.name) == FIRST_STAGE)
+    source = network.conv(STEM, INPUT, in_channels, 1, 1, Activation.RELU)
+    graph = network.finish(_add_stage(network, FIRST_STAGE, source, stage), 2)
+    return tuple(node for node in _executed(graph, regime) if stage_of(node.name) == FIRST_STAGE)
+
+
+@lru_cache(maxsize=256)
+def executed_stem(channels: int, task: TaskShape, regime: Regime) -> GraphNode:
+    """Return what the stem is executed as, dense."""
+    network = NetworkBuilder(task.image_channels, task.image_size)
+    source = network.conv(STEM, INPUT, channels, 3, 1, Activation.RELU)
+    return _executed(network.finish(source, task.classes), regime)[0]
+
+
+@lru_cache(maxsize=1024)
+def executed_end(
+    in_channels: int, size: int, head: int, task: TaskShape, regime: Regime
+) -> tuple[GraphNode, ...]:
+    """Return what is executed behind the last stage: head, pooling, classifier, dense."""
+    network = NetworkBuilder(in_channels, size)
+    source = network.conv(STEM, INPUT, in_channels, 1, 1, Activation.RELU)
+    return _executed(_finished(network, source, head, task), regime)[1:]
+
+
+def _executed(graph: NetworkGraph, regime: Regime) -> tuple[GraphNode, ...]:
+    return library_form(graph).nodes if regime is Regime.LIBRARY else executed_nodes(graph)

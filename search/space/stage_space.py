@@ -12,14 +12,17 @@ from itertools import product
 
 import numpy as np
 
-from latency.estimate.execution import executed_nodes
-from latency.graph import INPUT, NetworkGraph
-from latency.library_form import library_form, row_spec
-from latency.operator import Activation, OperatorSpec, Regime, SparsityPattern
+from latency.estimate.lookup_table import TableEstimator
+from latency.estimate.price_book import PriceBook
+from latency.graph import NetworkGraph
+from latency.library_form import row_spec
+from latency.operator import OperatorSpec, Regime, SparsityPattern
+from latency.table import LatencyTable
 from latency.target import Target
-from search.space.blocks import NetworkBuilder
+from search.space.batch import BatchPredictor
 from search.space.search_space import ROW_DENSITIES, spread_genotypes, with_random_sparsity
 from search.space.sparsity import Sparsity, sparse_spec
+from search.space.stage_batch import StageEncoder
 from search.space.stage_genotype import (
     KERNELS,
     MAX_STAGES,
@@ -28,7 +31,12 @@ from search.space.stage_genotype import (
     Stage,
     StageGenotype,
 )
-from search.space.stage_networks import build_stages, executed_stage
+from search.space.stage_networks import (
+    build_stages,
+    executed_end,
+    executed_stage,
+    executed_stem,
+)
 from search.space.task import TaskShape
 
 DEPTHS = (1, 2, 3)
@@ -77,6 +85,16 @@ class StageSpace:
         """Return the rows that price every network of the space in each regime of the target."""
         stock = _stock_operators(self)
         return stock + _library_operators(self) if target.has_library else stock
+
+    def predictor(
+        self, table: LatencyTable, sparsity: Sparsity | None = None
+    ) -> BatchPredictor[StageGenotype]:
+        """Return what predicts many genotypes from a table.
+
+        `sparsity` is that of layers without a choice of their own; None leaves them dense.
+        """
+        estimator = TableEstimator(table)
+        return BatchPredictor(estimator, StageEncoder(PriceBook(estimator), self.task, sparsity))
 
     def random_genotype(
         self, rng: np.random.Generator, large: float | None = None
@@ -154,7 +172,7 @@ def _dense_operators(space: StageSpace, regime: Regime) -> Iterator[OperatorSpec
     for level in range(space.halvings + 1):
         size = space.task.image_size >> level
         for width in space.widths(level):
-            yield from _frame_operators(space, width, size, regime)
+            yield from _ends(space, width, size, regime)
             for block in _blocks_behind(space, level, width):
                 yield from (node.spec for node in executed_stage(block, width, size, regime))
 
@@ -172,21 +190,8 @@ def _blocks_behind(space: StageSpace, level: int, width: int) -> Iterator[Stage]
                 )
 
 
-def _frame_operators(
-    space: StageSpace, width: int, size: int, regime: Regime
-) -> Iterator[OperatorSpec]:
+def _ends(space: StageSpace, width: int, size: int, regime: Regime) -> Iterator[OperatorSpec]:
     """Yield the stem, and head, pooling and classifier behind a tensor."""
-    stem = NetworkBuilder(space.task.image_channels, space.task.image_size)
-    last = stem.conv("stem", INPUT, space.width, 3, 1, Activation.RELU)
-    yield from _executed(stem.finish(last, space.task.classes), regime)[:1]
+    yield executed_stem(space.width, space.task, regime).spec
     for head in (0, _HEAD_FACTOR * space.width):
-        network = NetworkBuilder(width, size)
-        last = network.conv("stem", INPUT, width, 1, 1, Activation.RELU)
-        if head:
-            last = network.conv("head", last, head, 1, 1, Activation.RELU)
-        yield from _executed(network.finish(last, space.task.classes), regime)[1:]
-
-
-def _executed(graph: NetworkGraph, regime: Regime) -> tuple[OperatorSpec, ...]:
-    nodes = library_form(graph).nodes if regime is Regime.LIBRARY else executed_nodes(graph)
-    return tuple(node.spec for node in nodes)
+        yield from (node.spec for node in executed_end(width, size, head, space.task, regime))

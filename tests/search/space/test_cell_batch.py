@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
 from latency.estimate.price_book import PriceBook
 from latency.operator import SparsityPattern
@@ -21,6 +20,7 @@ from search.space.planned_space import PlannedSpace
 from search.space.primitives import OPERATIONS
 from search.space.sampling import random_genotype
 from search.space.sparsity import Sparsity
+from tests.search.space.predictions import assert_equal
 from tests.search.space.tables import SMALL, sparse_table
 
 CHANNELS, CELLS = 4, 3
@@ -87,14 +87,6 @@ def with_random_layers(rng: np.random.Generator, genotype: Genotype) -> Genotype
         if rng.random() < 0.6
     )
     return genotype.with_layers(genotype.layers + choices)
-
-
-def assert_equal(found: Prediction, wanted: Prediction) -> None:
-    for name in ("latency_ms", "low_ms", "high_ms"):
-        assert getattr(found, name) == pytest.approx(getattr(wanted, name), rel=1e-9), name
-    assert replace(found, latency_ms=0, low_ms=0, high_ms=0) == replace(
-        wanted, latency_ms=0, low_ms=0, high_ms=0
-    )
 
 
 @settings(max_examples=40, deadline=None)
