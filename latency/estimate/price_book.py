@@ -98,7 +98,7 @@ class PriceBook:
         source = self._source[distinct]
         by_source = np.bincount(network * (_FREE + 1) + source, used, count * (_FREE + 1))
         return Sums(
-            total_ns=np.bincount(network, used * self._ns[distinct], count),
+            total_ns=np.bincount(network, used * self._ns[distinct], count).astype(np.float64),
             spread_ns=np.sqrt(np.bincount(network, squares, count)),
             sources=by_source.reshape(count, -1)[:, :_UNKNOWN].astype(np.int64),
         )
@@ -164,6 +164,6 @@ class PriceBook:
 def _parabola(at: Floats, values: Floats) -> Floats | None:
     """Return the coefficients of the parabola through all samples, or None if there is none."""
     chosen = [0, len(at) // 2, len(at) - 1]
-    curve: Floats = np.linalg.solve(np.vander(at[chosen], 3), values[chosen])
+    curve = np.linalg.solve(np.vander(at[chosen], 3), values[chosen]).astype(np.float64)
     missed = np.abs(np.polyval(curve, at) - values).max()
     return curve if missed <= _TOLERANCE * np.abs(values).max() else None

@@ -97,7 +97,9 @@ class BatchPredictor(Generic[G]):
 
     def _chunk(self, genotypes: Sequence[G]) -> BatchPrediction:
         encoded, positions = self._encoder.positions(genotypes)
-        alone = {index: self._from_graph(genotypes[index]) for index in np.flatnonzero(~encoded)}
+        alone = {
+            index: self._from_graph(genotypes[index]) for index in np.flatnonzero(~encoded).tolist()
+        }
         if not encoded.any():
             return _joined(list(alone.values()))
         forms = [

@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from latency.estimate.price_book import NOTHING, PriceBook
 from latency.graph import NetworkGraph
-from latency.operator import Regime
 from search.space.cell_encoding import EDGE_LAYERS, CellEncoding, EncodedCells
 from search.space.cell_interactions import INPUTS, CellInteractions, cell_interactions
 from search.space.cell_variants import CellSize, CellVariants
@@ -36,7 +35,7 @@ class CellEncoder:
         self._encoding = CellEncoding(size.channels, size.plans)
         self._regimes = {
             regime: _Positions(
-                self._encoding, size.plans, CellVariants(book, size, sparsity, regime), regime
+                self._encoding, size.plans, CellVariants(book, size, sparsity, regime)
             )
             for regime in book.regimes
         }
@@ -50,7 +49,7 @@ class CellEncoder:
         """Return which genotypes are encoded, and positions (N, operators) for each regime."""
         encoded = self._encoding.encode(genotypes)
         interactions = [
-            cell_interactions(np, encoded.edges[:, kind], reduction=bool(kind)) for kind in (0, 1)
+            cell_interactions(encoded.edges[:, kind], reduction=bool(kind)) for kind in (0, 1)
         ]
         found = [regime.of(encoded, interactions) for regime in self._regimes.values()]
         return encoded.regular, found
@@ -64,9 +63,8 @@ class _Positions:
         encoding: CellEncoding,
         plans: Sequence[CellPlan],
         variants: CellVariants,
-        regime: Regime,
     ) -> None:
-        self._encoding, self._variants, self._regime = encoding, variants, regime
+        self._encoding, self._variants = encoding, variants
         self._always = variants.always()
         self._cells = [[plan for plan in plans if plan.reduction == bool(k)] for k in (0, 1)]
         self._sums = {plan: variants.sum_of_two(plan) for plan in plans}
@@ -94,15 +92,16 @@ class _Positions:
     ) -> Ints:
         """Return (N, cells, 8, 4)."""
         sources = encoded.sources[:, kind]
-        from_input = sources < INPUTS
-        plain = np.take_along_axis(found.read_plain, np.minimum(sources, INPUTS - 1), axis=1)
-        takes = np.take_along_axis(found.free, encoded.rows[:, kind], axis=1) > 0.5
+        rows = encoded.rows[:, kind]
+        rectifies, takes = (
+            np.take_along_axis(flags, rows, axis=1) > 0.5 for flags in (found.rectifies, found.free)
+        )
         digits = [
             cells[:, None, None],
-            (from_input & bool(kind))[:, None, :, None],
+            ((sources < INPUTS) & bool(kind))[:, None, :, None],
             encoded.operations[:, kind, None, :, None],
             encoded.widths[:, cells, :, None],
-            (~from_input | (plain > 0.5))[:, None, :, None],
+            rectifies[:, None, :, None],
             takes[:, None, :, None],
             _LAYERS,
         ]
@@ -125,10 +124,6 @@ class _Positions:
     def _weightless(self, found: CellInteractions, plan: CellPlan) -> Ints:
         """Return (N, operators): sums, pools, ReLUs of one cell; what is not executed is nothing."""
         pools = np.where(found.pools > 0.5, self._pools[plan], NOTHING)
-        parts = [
-            np.where(found.sums > 0.5, self._sums[plan], NOTHING),
-            pools.reshape(len(pools), -1),
-        ]
-        if self._regime is Regime.STOCK:  # the library rectifies what it reads
-            parts.append(np.where(found.relus > 0.5, self._relus[plan], NOTHING))
-        return np.concatenate(parts, axis=1)
+        relus = np.where(found.relus > 0.5, self._relus[plan], NOTHING)
+        sums = np.where(found.sums > 0.5, self._sums[plan], NOTHING)
+        return np.concatenate([sums, pools.reshape(len(pools), -1), relus], axis=1)

@@ -15,7 +15,7 @@ from latency.estimate.price_book import DENSITY_STEPS
 from latency.operator import SparsityPattern
 from search.space.cell_interactions import MIXED_EDGES
 from search.space.dass_cells import DILATED, SEPARABLE, WIDTH_STEPS, CellPlan
-from search.space.genotype import EDGES, Edge, Genotype
+from search.space.genotype import EDGES, Genotype
 from search.space.primitives import OPERATIONS
 from search.space.sparsity import LAYER_PATTERNS
 
@@ -116,18 +116,14 @@ class CellEncoding:
         choices for layers that are not there, which no graph can be built for either.
         """
         count = len(genotypes)
-        codes = np.array([_edge_codes(genotype) for genotype in genotypes])
-        operations, sources = np.divmod(codes.reshape(count, 2, EDGES), _SOURCES)
-        edges = np.zeros((count, 2, len(MIXED_EDGES), len(OPERATIONS)))
-        network, kind = np.ogrid[:count, :2]
-        edges[network[..., None], kind[..., None], sources + _FIRST_ROW, operations] = 1.0
+        operations, sources = _edge_arrays(genotypes)
         ordered = (sources[..., ::2] < sources[..., 1::2]).all(axis=(1, 2))
         fits = np.array([(g.channels, g.cells) == self._size for g in genotypes])
         found = EncodedCells(
             regular=ordered & fits,
             operations=operations,
             sources=sources,
-            edges=edges,
+            edges=_encoded(operations, sources),
             widths=np.full((count, len(self._plans), EDGES), FULL_WIDTH),
             patterns=np.zeros((count, self.num_layers), dtype=np.int64),
             densities=np.full((count, self.num_layers), DENSITY_STEPS),
@@ -204,6 +200,20 @@ class CellEncoding:
         return codes
 
 
-def _edge_codes(genotype: Genotype) -> list[int]:
-    edges: tuple[Edge, ...] = genotype.normal + genotype.reduce
-    return [_EDGE_CODE[edge] for edge in edges]
+def encode_edges(genotypes: Sequence[Genotype]) -> Floats:
+    """Return (N, 2, 14, 8): 1 where an edge exists with an operation; normal cells first."""
+    return _encoded(*_edge_arrays(genotypes))
+
+
+def _edge_arrays(genotypes: Sequence[Genotype]) -> tuple[Ints, Ints]:
+    """Return columns of OPERATIONS and sources, (N, 2, 8) each."""
+    codes = [[_EDGE_CODE[edge] for edge in g.normal + g.reduce] for g in genotypes]
+    operations, sources = np.divmod(np.array(codes).reshape(-1, 2, EDGES), _SOURCES)
+    return operations, sources
+
+
+def _encoded(operations: Ints, sources: Ints) -> Floats:
+    edges = np.zeros((len(operations), 2, len(MIXED_EDGES), len(OPERATIONS)))
+    network, kind = np.arange(len(operations))[:, None, None], np.arange(2)[:, None]
+    edges[network, kind, sources + _FIRST_ROW, operations] = 1.0
+    return edges

@@ -9,8 +9,9 @@ In a cell of the DARTS form nothing else interacts (`_fuse_relu` of dass_cells, 
 - pools, ReLUs and sums that compute the same are executed once.
 
 The formula is a polynomial in the encoded edges: with 0 and 1 it counts what is executed, exactly;
-with probabilities it is an expectation in which edges are independent. It is written over an array
-module, so numpy evaluates many genotypes at once and torch the relaxed architecture.
+with probabilities it is the expectation for independent edges, apart from nodes that may be equal,
+which are rare in a mixture. Complex numbers go through it too, which is how `CellCosts` takes its
+gradient.
 
 Encoding: x is (..., 14, 8), 1 where an edge exists with an operation; rows as MIXED_EDGES, columns
 as OPERATIONS, two edges per node from different sources, of which the later reads the later state.
@@ -19,8 +20,9 @@ as OPERATIONS, two edges per node from different sources, of which the later rea
 from dataclasses import dataclass
 from itertools import combinations
 from math import prod
-from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from search.space.genotype import NODES
 from search.space.primitives import OPERATIONS
@@ -30,18 +32,19 @@ SOURCES = NODES + 1  # states that an edge can read: two cell inputs, all nodes 
 INPUTS = 2  # the first states are the cell's own inputs, each made by a convolution
 
 _SKIP = OPERATIONS.index("skip_connect")
-_POOLS = (OPERATIONS.index("max_pool_3x3"), OPERATIONS.index("avg_pool_3x3"))
+POOL_COLUMNS = (OPERATIONS.index("max_pool_3x3"), OPERATIONS.index("avg_pool_3x3"))
 _CONVS = slice(OPERATIONS.index("sep_conv_3x3"), len(OPERATIONS))
 _KEPT = slice(1, len(OPERATIONS))
 
-Array = Any  # of numpy or torch: mypy knows no protocol that both fulfil
+Array = Any  # numpy's, of real or complex numbers, or just the number 0 or 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellInteractions:
     """What is executed, in a cell; the leading axes are those of the encoding."""
 
-    read_plain: Array  # (..., 2): the cell input is read by something other than its ReLU
+    read_plain: Array  # (..., 2): a cell input is read by something other than its ReLU
+    rectifies: Array  # (..., 14): what the edge reads is not rectified where it is made
     relus: Array  # (..., 5): the ReLU of a state is executed alone, in the stock regime
     pools: Array  # (..., 5, 2): a max, an average pool of a state is executed
     sums: Array  # (..., 4): the sum of a node is executed alone
@@ -49,25 +52,34 @@ class CellInteractions:
     input_takes: Array  # (..., 2): the convolution of a cell input takes the only sum that reads it
 
 
-def cell_interactions(xp: ModuleType, x: Array, *, reduction: bool) -> CellInteractions:
+def cell_interactions(x: Array, *, reduction: bool) -> CellInteractions:
     """Return the interactions of encoded cells.
 
     Args:
-        xp: numpy or torch.
         x: (..., 14, 8), see above.
         reduction: whether edges from the cell inputs halve the image.
     """
     cell = _Cell(x, reduction=reduction)
     return CellInteractions(
-        read_plain=xp.stack([cell.read_plain(source) for source in range(INPUTS)], -1),
-        relus=xp.stack([cell.relu(source) for source in range(SOURCES)], -1),
-        pools=xp.stack(
-            [xp.stack([cell.pool(source, p) for p in _POOLS], -1) for source in range(SOURCES)], -2
+        read_plain=np.stack([cell.read_plain(source) for source in range(INPUTS)], -1),
+        rectifies=np.stack([cell.rectifies(node, source) for node, source in MIXED_EDGES], -1),
+        relus=np.stack([cell.relu(source) for source in range(SOURCES)], -1),
+        pools=np.stack(
+            [
+                np.stack([cell.pool(source, p) for p in POOL_COLUMNS], -1)
+                for source in range(SOURCES)
+            ],
+            -2,
         ),
-        sums=xp.stack([cell.sum_alone(node) for node in range(NODES)], -1),
-        free=xp.stack([cell.free(node, source) for node, source in MIXED_EDGES], -1),
-        input_takes=xp.stack([cell.input_takes(source) for source in range(INPUTS)], -1),
+        sums=np.stack([cell.sum_alone(node) for node in range(NODES)], -1),
+        free=np.stack([cell.free(node, source) for node, source in MIXED_EDGES], -1),
+        input_takes=np.stack([cell.input_takes(source) for source in range(INPUTS)], -1),
     )
+
+
+def mixed_edge(index: int, source: int) -> int:
+    """Return the row of MIXED_EDGES for edge `index` (0 to 7) of a genotype."""
+    return MIXED_EDGES.index((index // 2, source))
 
 
 class _Cell:
@@ -89,22 +101,27 @@ class _Cell:
 
     def read_plain(self, source: int) -> Array:
         """A skip or a pool reads the source."""
-        return 1 - prod(
-            1 - (row[..., _POOLS[0]] + row[..., _POOLS[1]] + self.skip.get((node, s), 0.0))
-            for (node, s), row in self.edges.items()
-            if s == source
-        )
+        return 1 - prod(1 - self._plain(node, source) for node in _readers(source))
+
+    def rectifies(self, node: int, source: int) -> Array:
+        """Something else than the edge itself reads its source as it is."""
+        if source >= INPUTS:  # nodes are read by the concatenation too
+            return 1 + 0 * self.kept[node, source]
+        others = (other for other in _readers(source) if other != node)
+        return 1 - prod(1 - self._plain(other, source) for other in others)
 
     def relu(self, source: int) -> Array:
         """The ReLU of a source is executed; that of a cell input only if it cannot be fused."""
-        wanted = self._once(source, {s: self._read_rectified(s) for s in range(source, SOURCES)})
-        return wanted * self.read_plain(source) if source < INPUTS else wanted
+        if source >= INPUTS:
+            return self._once(source, {s: self._read_rectified(s) for s in _twins(source)})
+        unread = prod(1 - self.kept[node, source] for node in _readers(source))
+        return self._read_rectified(source) + self.read_plain(source) + unread - 1
 
     def pool(self, source: int, column: int) -> Array:
         """A pool of the source is executed, whoever reads it."""
         wanted = {
             s: 1 - prod(1 - self.edges[node, s][..., column] for node in _readers(s))
-            for s in range(source, SOURCES)
+            for s in _twins(source)
         }
         return self._once(source, wanted)
 
@@ -121,6 +138,9 @@ class _Cell:
     def input_takes(self, source: int) -> Array:
         """The convolution of a cell input takes the sum of some node."""
         return sum(self._alone(node, source) * self.free(node, source) for node in range(NODES))
+
+    def _plain(self, node: int, source: int) -> Array:
+        return self.kept[node, source] - self.conv[node, source]
 
     def _read_rectified(self, source: int) -> Array:
         return 1 - prod(1 - self.conv[node, source] for node in _readers(source))
@@ -172,10 +192,15 @@ class _Cell:
 
     def _equal_ends(self, first: tuple[int, int], second: tuple[int, int]) -> Array:
         one, other = self.edges[first], self.edges[second]
-        pools = sum(one[..., column] * other[..., column] for column in _POOLS)
+        pools = sum(one[..., column] * other[..., column] for column in POOL_COLUMNS)
         if first not in self.skip:
             return pools
         return pools + self.skip[first] * self.skip[second]
+
+
+def _twins(source: int) -> range:
+    """Return the states from `source` on that can be the same tensor."""
+    return range(source, source + 1 if source < INPUTS else SOURCES)
 
 
 def _readers(source: int) -> range:

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from latency.estimate.price_book import PriceBook
+from latency.estimate.price_book import NOTHING, PriceBook
 from latency.operator import OperatorKind, OperatorSpec, Regime
 from search.space.cell_encoding import EDGE_LAYERS
 from search.space.cell_interactions import SOURCES
@@ -77,7 +77,9 @@ class CellVariants:
         return self._plain(OperatorKind.ADD, plan.channels, plan.out_size, 2)
 
     def relus(self, plan: CellPlan) -> Ints:
-        """Return the positions (5,) of the ReLUs of the states of a cell."""
+        """Return the positions (5,) of the ReLUs of the states of a cell, where there are any."""
+        if self._regime is Regime.LIBRARY:  # it rectifies what it reads
+            return np.full(SOURCES, NOTHING)
         sizes = (_state_size(plan, source) for source in range(SOURCES))
         return np.array([self._plain(OperatorKind.RELU, plan.channels, size) for size in sizes])
 
@@ -95,7 +97,7 @@ class CellVariants:
         kind, last = OperatorKind, self._plans[-1]
         found = [self._plain(kind.CONCAT, p.channels, p.out_size, NODES) for p in self._plans]
         found.append(self._plain(kind.GLOBAL_AVG_POOL, NODES * last.channels, last.out_size))
-        if self._regime is Regime.STOCK:  # the library rectifies what it reads
+        if self._regime is Regime.STOCK:
             found += [
                 self._plain(kind.RELU, NODES * plan.channels, plan.out_size)
                 for plan in self._plans[:-1]

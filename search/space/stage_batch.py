@@ -4,7 +4,7 @@ A stage is executed alike behind every input of one shape (`executed_stage`), so
 looked up once and a genotype is a row of their numbers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,7 @@ class StageEncoder:
         rows = [self._row(genotype) for genotype in genotypes]
         numbers = _padded([[n for part in row for n in part.numbers] for row in rows])
         patterns, steps = np.zeros_like(numbers), np.full_like(numbers, DENSITY_STEPS)
-        encoded: Flags = (numbers < _CAPACITY).all(axis=1)
+        encoded: Flags = numbers.max(axis=1) < _CAPACITY
         for index, (genotype, row) in enumerate(zip(genotypes, rows, strict=True)):
             if genotype.layers and not _choose(genotype, row, patterns[index], steps[index]):
                 encoded[index] = False
@@ -127,7 +127,7 @@ class _Operators:
             for index, regime in enumerate(book.regimes)
         }
 
-    def part(self, nodes: dict[Regime, tuple[GraphNode, ...]]) -> _Part:
+    def part(self, nodes: Mapping[Regime, tuple[GraphNode, ...]]) -> _Part:
         """Return nodes, given for each regime, as a part; a node is known by its name."""
         found = [{node.name: node.spec for node in nodes[regime]} for regime in self._regimes]
         names = sorted({name for by_name in found for name in by_name})

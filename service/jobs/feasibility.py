@@ -2,8 +2,8 @@
 
 from latency.plan import missing_operators
 from latency.table import LatencyTable
+from search.space.extremes import smallest_genotype
 from search.space.planned_space import PlannedSpace
-from search.space.prices import smallest_genotype
 from service.errors import BudgetInfeasibleError
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from latency.estimate.estimator import LatencyEstimator
 from latency.estimate.lookup_table import TableEstimator
 from latency.operator import OperatorSpec, Regime
 from latency.table import Calibration, LatencyTable, TableRow
@@ -82,6 +83,6 @@ def some_genotype(seed: int, channels: int = 4, cells: int = 3) -> Genotype:
     return random_genotype(np.random.default_rng(seed), channels, cells)
 
 
-def latency_ms(estimator: TableEstimator, genotype: Genotype, task: TaskShape) -> float:
+def latency_ms(estimator: LatencyEstimator, genotype: Genotype, task: TaskShape) -> float:
     """Return the predicted latency of a genotype."""
     return float(estimator.predict(build_graph(genotype, task)).latency_ms)
