@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from search.objective.latency_regressor import LatencyRegressor
 from search.space.cell_costs import CellCosts
 from search.supernet.architecture import NONE, edge_slices
 
@@ -73,10 +74,17 @@ class ExpectedLatency:
     Args:
         costs: of every operation on every edge, on one target.
         upper: take the upper end of the prediction's 90 % interval instead of the prediction.
+        regressor: a factor that was learnt from measured networks of this size.
     """
 
-    def __init__(self, costs: CellCosts, *, upper: bool = False) -> None:
-        self._costs, self._upper = costs, upper
+    def __init__(
+        self,
+        costs: CellCosts,
+        *,
+        upper: bool = False,
+        regressor: LatencyRegressor | None = None,
+    ) -> None:
+        self._costs, self._upper, self._regressor = costs, upper, regressor
 
     def __call__(self, alphas: Sequence[Tensor], temperature: float) -> Tensor:
         """Return the expected latency in milliseconds; a scalar of float64.
@@ -86,13 +94,17 @@ class ExpectedLatency:
             temperature: above 0; 1 is the mixture of the supernet, near 0 the derived network.
         """
         edges = torch.stack([expected_edges(table.double(), temperature) for table in alphas])
-        found: Tensor = _Latency.apply(edges, self._costs, self._upper)  # type: ignore[no-untyped-call]
-        return found
+        return self._latency_ms(edges)
 
     def derived_ms(self, alphas: Sequence[Tensor]) -> float:
         """Return the latency of the network that the alphas derive now, in milliseconds."""
-        edges = torch.stack([derived_edges(table) for table in alphas])
-        return float(self._costs.latency_ms(edges.double().numpy(), upper=self._upper))
+        return float(
+            self._latency_ms(torch.stack([derived_edges(table) for table in alphas]).double())
+        )
+
+    def _latency_ms(self, edges: Tensor) -> Tensor:
+        found: Tensor = _Latency.apply(edges, self._costs, self._upper)  # type: ignore[no-untyped-call]
+        return found if self._regressor is None else found * self._regressor(edges)
 
 
 class _Latency(torch.autograd.Function):
@@ -100,7 +112,10 @@ class _Latency(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, edges: Tensor, costs: CellCosts, upper: bool) -> Tensor:  # noqa: FBT001
-        latency_ms, gradient = costs.gradient(edges.detach().numpy(), upper=upper)
+        encoded = edges.detach().numpy()
+        if not ctx.needs_input_grad[0]:
+            return torch.tensor(float(costs.latency_ms(encoded, upper=upper)), dtype=torch.float64)
+        latency_ms, gradient = costs.gradient(encoded, upper=upper)
         ctx.gradient = torch.from_numpy(gradient)
         return torch.tensor(latency_ms, dtype=torch.float64)
 

@@ -84,6 +84,10 @@ class BatchPredictor(Generic[G]):
         self._estimator, self._encoder = estimator, encoder
         self._book = encoder.book
 
+    def graph(self, genotype: G) -> NetworkGraph:
+        """Return the network that is predicted, in the stock regime, as sparse as it will be."""
+        return self._encoder.graph(genotype)
+
     def predict(self, genotypes: Sequence[G]) -> BatchPrediction:
         """Return the latency of each genotype in its fastest regime.
 
@@ -124,7 +128,7 @@ class BatchPredictor(Generic[G]):
         )
 
     def _from_graph(self, genotype: G) -> BatchPrediction:
-        one = self._estimator.predict(self._encoder.graph(genotype))
+        one = self._estimator.predict(self.graph(genotype))
         counts = {
             PriceSource.MEASURED: one.measured,
             PriceSource.INTERPOLATED: one.interpolated,
