@@ -14,7 +14,7 @@ from search.space.sparsity import LAYER_PATTERNS
 
 MIN_STAGES, MAX_STAGES = 3, 5
 MAX_DEPTH = 16
-MAX_WIDTH = 4096
+MAX_WIDTH = 16_384
 MAX_EXPANSION = 8
 
 

@@ -60,8 +60,8 @@ class StageSpace:
     pattern: SparsityPattern = SparsityPattern.BLOCK  # of sparse layers
 
     def __post_init__(self) -> None:
-        if not 4 <= self.width <= 128:
-            raise ValueError(f"stages: width must be from 4 to 128, got {self.width}")
+        if not 4 <= self.width <= 1024:
+            raise ValueError(f"stages: width must be from 4 to 1024, got {self.width}")
 
     @property
     def name(self) -> str:

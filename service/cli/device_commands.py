@@ -7,11 +7,13 @@ import typer
 
 from service.cli.shared import (
     DEFAULT_PATTERN,
+    DEFAULT_SPACE,
     Cells,
     Channels,
     DatasetName,
     Device,
     Pattern,
+    Space,
     Wait,
     client,
     follow,
@@ -34,6 +36,7 @@ def devices() -> None:
 def plan(
     device: Device,
     dataset: DatasetName = "digits",
+    space: Space = DEFAULT_SPACE,
     channels: Channels = 16,
     cells: Cells = 5,
     pattern: Pattern = DEFAULT_PATTERN,
@@ -41,7 +44,7 @@ def plan(
     """Say what a device still has to measure for a space, and for how many minutes."""
     with client() as api_client:
         found = api_client.plan(
-            device, dataset=dataset, channels=channels, cells=cells, pattern=pattern
+            device, dataset=dataset, space=space, channels=channels, cells=cells, pattern=pattern
         )
         if not found.missing:
             typer.echo(f"nothing to measure: all {found.operators} operators are known")
@@ -58,6 +61,7 @@ def plan(
 def profile(
     device: Device,
     dataset: DatasetName = "digits",
+    space: Space = DEFAULT_SPACE,
     channels: Channels = 16,
     cells: Cells = 5,
     pattern: Pattern = DEFAULT_PATTERN,
@@ -66,7 +70,7 @@ def profile(
     """Measure what the table of a device lacks for a space."""
     with client() as api_client:
         job = api_client.profile(
-            device, dataset=dataset, channels=channels, cells=cells, pattern=pattern
+            device, dataset=dataset, space=space, channels=channels, cells=cells, pattern=pattern
         )
         follow(api_client, job.id, wait=wait)
 

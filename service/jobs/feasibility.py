@@ -4,10 +4,11 @@ from latency.plan import missing_operators
 from latency.table import LatencyTable
 from search.space.extremes import smallest_genotype
 from search.space.planned_space import PlannedSpace
+from search.space.search_space import SearchSpace
 from service.errors import BudgetInfeasibleError
 
 
-def covers_space(table: LatencyTable, space: PlannedSpace) -> bool:
+def covers_space(table: LatencyTable, space: SearchSpace) -> bool:
     """Return whether the table has a row for every operator of the space, in every regime."""
     if table.target.has_library and table.library is None:
         return False

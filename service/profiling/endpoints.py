@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from latency import codec
 from latency.operator import SparsityPattern
 from latency.table import TableRow
+from search.requests import table_space
 from search.space.genotype import Genotype
-from search.space.planned_space import PlannedSpace
 from search.space.sparsity import Sparsity
 from service.access.policy import Operator
 from service.context import Context
@@ -38,12 +38,8 @@ def plan_profile(context: Context, _principal: Operator, order: PlanCreate) -> P
     with context.database.reading() as session:
         device = find_device(session, order.device)
         task = find_dataset(session, order.dataset).task
-        space = PlannedSpace(
-            channels=order.channels,
-            cells=order.cells,
-            task=task,
-            sparsity=Sparsity(pattern=SparsityPattern(order.pattern), density=1.0),
-        )
+        sparsity = Sparsity(pattern=SparsityPattern(order.pattern), density=1.0)
+        space = table_space(order.space, order.channels, order.cells, task, sparsity)
         found = questions.plan_profile(session, device, space, networks=_PLANNED_NETWORKS)
     missing = [spec.label() for spec in found.plan.operators]
     return PlanRead(

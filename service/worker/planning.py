@@ -8,6 +8,7 @@ from latency.library_form import library_form
 from latency.messages import NamedGraph
 from latency.operator import Regime, SparsityPattern
 from latency.target import Target
+from search.requests import table_space
 from search.space.planned_space import PlannedSpace
 from search.space.search_space import SearchSpace
 from search.space.sparsity import Sparsity
@@ -22,7 +23,7 @@ _PROFILE_DENSITY = 0.25  # of a job that only measures; rows are for every densi
 
 
 def planned_space(request: dict[str, Any], task: TaskShape) -> PlannedSpace:
-    """Return the space of a search or profile job."""
+    """Return the cells that a search or profile job is about."""
     return PlannedSpace(
         channels=int(request["channels"]),
         cells=int(request["cells"]),
@@ -32,6 +33,13 @@ def planned_space(request: dict[str, Any], task: TaskShape) -> PlannedSpace:
             density=float(request.get("density", _PROFILE_DENSITY)),
         ),
     )
+
+
+def profiled_space(request: dict[str, Any], task: TaskShape) -> SearchSpace:
+    """Return the space of which a job needs a table."""
+    found = planned_space(request, task)
+    name = str(request.get("space", found.name))  # a search has no choice of spaces yet
+    return table_space(name, found.channels, found.cells, task, found.sparsity)
 
 
 def planned_networks(space: SearchSpace, target: Target) -> tuple[NamedGraph, ...]:

@@ -20,7 +20,7 @@ from service.profiling.use_cases import (
 from service.tables.job import JobRow
 from service.worker.device_work import ask_device, wait_for_device
 from service.worker.flow import Flow, JobFailedError
-from service.worker.planning import CALIBRATION, HELD_OUT, planned_networks, planned_space
+from service.worker.planning import CALIBRATION, HELD_OUT, planned_networks, profiled_space
 
 _LEAST_NETWORKS = 4  # of the calibration
 _MOST_SLOPE = 5.0  # on machines that we know it is 0.9 to 1.15
@@ -42,7 +42,7 @@ def plan_profile(flow: Flow) -> dict[str, Any]:
         task = find_dataset(session, request["dataset"]).task
         target = get_device(session, str(get_job(session, flow.job_id).device_id)).target
     # Before the transaction: large spaces take seconds, and on SQLite everybody waits for a writer.
-    space = planned_space(request, task)
+    space = profiled_space(request, task)
     wanted, networks = space.operators(target), planned_networks(space, target)
     with flow.job() as (session, job):
         device = get_device(session, str(job.device_id))
@@ -97,7 +97,7 @@ def _check_table(table: LatencyTable, job: JobRow, dataset: Dataset) -> None:
     problems = [_problem_of(table.calibration)]
     if table.target.has_library:
         problems.append(_problem_of(table.library or Calibration()))
-    if not covers_space(table, planned_space(job.request, dataset.task)):
+    if not covers_space(table, profiled_space(job.request, dataset.task)):
         problems.append("some operators of the space could not be measured")
     problem = next(filter(None, problems), "")
     if problem:

@@ -88,5 +88,5 @@ def test_images_are_halved_as_often_as_they_can_be(size: int, halvings: int) -> 
 
 
 def test_a_width_out_of_range_is_refused() -> None:
-    with pytest.raises(ValueError, match="width must be from 4 to 128, got 2"):
+    with pytest.raises(ValueError, match="width must be from 4 to 1024, got 2"):
         StageSpace(width=2, task=DIGITS)

@@ -47,7 +47,7 @@ def _changed(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("kind", "dense", "kind must be one of"),
         ("kernel", 7, "kernel of plain must be one of"),
         ("expansion", 4, "only inverted blocks expand"),
-        ("width", 0, "width must be from 1 to 4096"),
+        ("width", 0, "width must be from 1 to 16384"),
         ("width", "16", "width must be from 1"),
         ("depth", 99, "depth must be from 1 to 16"),
         ("stride", 3, "stride must be from 1 to 2"),

@@ -25,6 +25,7 @@ from search.space.sampling import (
     random_genotype,
     space_operators,
 )
+from search.space.stage_space import StageSpace
 from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import request_profile
@@ -261,6 +262,14 @@ class TestEndpoints:
         assert second["minutes"] > first["minutes"]
         profile(database, clock, board, ProfileWork(operators=specs[10:]))
         assert admin.post("/v1/plans", json=order).json()["missing"] == []
+
+    def test_plan_for_stages(self, admin: TestClient, board: Board) -> None:
+        order = {"device": "board", "space": "stages", "channels": 8}
+        found = admin.post("/v1/plans", json=order).json()
+        space = StageSpace(width=8, task=DIGITS_TASK)
+        assert found["operators"] == len(space.operators(target()))
+        refused = admin.post("/v1/plans", json=order | {"space": "trees"})
+        assert refused.status_code == 422
 
     def test_plan_for_unknown_things(self, admin: TestClient, board: Board) -> None:
         unknown = admin.post("/v1/plans", json={"device": "none"})
