@@ -90,7 +90,7 @@ def fit_regressor(
     for _ in range(recipe.epochs):
         loss = (regressor(edges_NKEO[~chosen]).log() - wanted[~chosen]).square().mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         with torch.no_grad():
             missed = regressor(edges_NKEO[chosen]).log() - wanted[chosen]

@@ -177,12 +177,13 @@ def _kind_costs(book: PriceBook, plans: Sequence[CellPlan], variants: CellVarian
     cells = np.array([plan.index for plan in plans])
     halved = np.array([plans[0].reduction and source < INPUTS for _, source in MIXED_EDGES])
     whole = np.array(0), np.array(DENSITY_STEPS)
+    flag, layers = np.arange(2), np.arange(EDGE_LAYERS)
     cell, edge, column, *flags, layer = np.ix_(
-        cells, halved.astype(int), range(columns), range(2), range(2), range(EDGE_LAYERS)
+        cells, halved.astype(int), np.arange(columns), flag, flag, layers
     )
     digits = [cell, edge, column, np.array(FULL_WIDTH), *flags, layer]
     edges = book.prices_ns(variants.edges.positions(digits, *whole)).sum(axis=(0, -1))
-    digits = list(np.ix_(cells, range(INPUTS), range(2), range(2)))
+    digits = list(np.ix_(cells, np.arange(INPUTS), flag, flag))
     inputs = variants.inputs.positions(digits, *whole)
     return KindCosts(
         edges=edges,
