@@ -67,7 +67,7 @@ class Speeds:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=2048)
+    parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument(
         "--graphs", type=int, default=32, help="of them predicted from their graphs"
     )
