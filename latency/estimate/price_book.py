@@ -4,7 +4,7 @@ Every operator has a position. An operator with a pattern has one for each densi
 are 10,000, because densities have four decimals; positions that were never asked for cost nothing.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -21,6 +21,7 @@ _SOURCES = list(PriceSource)
 _UNKNOWN = len(_SOURCES)  # not asked for yet
 _FREE = _UNKNOWN + 1  # the source of no operator
 _FIRST_CAPACITY = 1 << 16
+_SHORTEST_PIECE = 64  # in steps of density
 _SAMPLES = 7  # of a piece of a curve: three make the parabola, the others test it
 _TOLERANCE = 1e-11  # relative
 
@@ -56,8 +57,8 @@ class PriceBook:
         self._source = np.full(_FIRST_CAPACITY, _UNKNOWN, dtype=np.uint8)
         self._source[NOTHING] = _FREE
         sparse = {round(r.spec.density * DENSITY_STEPS) for r in estimator.table.rows}
-        self._knots = np.array(sorted(sparse | {0, DENSITY_STEPS}))
-        self._irregular: set[tuple[int, int]] = set()  # (start of operator, knot): no parabola
+        self._row_knots = sorted(sparse | {0, DENSITY_STEPS})
+        self._knots: dict[int, list[int]] = {}  # by start of operator: where its pieces end
 
     def position(self, spec: OperatorSpec) -> int:
         """Return where the price of an operator is.
@@ -130,21 +131,31 @@ class PriceBook:
                 self._ask([position])
 
     def _fill_piece(self, start: int, step: int) -> bool:
-        """Fill the prices between two densities of rows if they lie on one parabola."""
-        index = int(np.searchsorted(self._knots, step))
-        low, high = int(self._knots[index - 1]), int(self._knots[index])
-        if step == high or high - low <= _SAMPLES or (start, low) in self._irregular:
-            return False
+        """Fill the prices around a density as far as they lie on one parabola.
+
+        Pieces end at the densities of rows. One with a knee is halved until it is short; what is
+        left has to be asked for one by one.
+        """
+        knots = self._knots.setdefault(start, list(self._row_knots))
+        while True:
+            index = bisect_left(knots, step)
+            low, high = knots[index - 1], knots[index]
+            if step == high or high - low <= _SHORTEST_PIECE:
+                return False
+            if self._fill_between(start, low, high):
+                return True
+            knots.insert(index, (low + high) // 2)
+
+    def _fill_between(self, start: int, low: int, high: int) -> bool:
         steps = np.linspace(low + 1, high - 1, _SAMPLES).round().astype(int)
         self._ask((start + steps).tolist())
-        piece = slice(start + low + 1, start + high)
         at, inside = (steps - low) / (high - low), np.arange(1, high - low) / (high - low)
         sampled = self._source[start + steps]
-        for prices in (self._ns, self._spread):
-            curve = _parabola(at, prices[start + steps])
-            if curve is None or (sampled != sampled[0]).any():
-                self._irregular.add((start, low))
-                return False
+        curves = [_parabola(at, prices[start + steps]) for prices in (self._ns, self._spread)]
+        if any(curve is None for curve in curves) or (sampled != sampled[0]).any():
+            return False
+        piece = slice(start + low + 1, start + high)
+        for prices, curve in zip((self._ns, self._spread), curves, strict=True):
             prices[piece] = np.polyval(curve, inside)
         self._source[piece] = sampled[0]
         return True

@@ -45,14 +45,12 @@ class BatchPrediction:
 
     def prediction(self, index: int) -> Prediction:
         """Return one of them as a value of its own."""
-        counts = dict(zip(PriceSource, self.sources[index].tolist(), strict=True))
+        counts = zip(PriceSource, self.sources[index].tolist(), strict=True)
         return Prediction(
             latency_ms=float(self.latency_ms[index]),
             low_ms=float(self.low_ms[index]),
             high_ms=float(self.high_ms[index]),
-            measured=counts[PriceSource.MEASURED],
-            interpolated=counts[PriceSource.INTERPOLATED],
-            estimated=counts[PriceSource.ESTIMATED],
+            **{source.value: count for source, count in counts},
             regime=Regime.LIBRARY if self.library[index] else Regime.STOCK,
         )
 
@@ -129,17 +127,12 @@ class BatchPredictor(Generic[G]):
 
     def _from_graph(self, genotype: G) -> BatchPrediction:
         one = self._estimator.predict(self.graph(genotype))
-        counts = {
-            PriceSource.MEASURED: one.measured,
-            PriceSource.INTERPOLATED: one.interpolated,
-            PriceSource.ESTIMATED: one.estimated,
-        }
         return BatchPrediction(
             table_version=self._estimator.table.version,
             latency_ms=np.array([one.latency_ms]),
             low_ms=np.array([one.low_ms]),
             high_ms=np.array([one.high_ms]),
-            sources=np.array([[counts[source] for source in PriceSource]]),
+            sources=np.array([[getattr(one, source.value) for source in PriceSource]]),
             library=np.array([one.regime is Regime.LIBRARY]),
         )
 
