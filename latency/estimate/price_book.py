@@ -152,11 +152,11 @@ class PriceBook:
         at, inside = (steps - low) / (high - low), np.arange(1, high - low) / (high - low)
         sampled = self._source[start + steps]
         curves = [_parabola(at, prices[start + steps]) for prices in (self._ns, self._spread)]
-        if any(curve is None for curve in curves) or (sampled != sampled[0]).any():
+        found = [curve for curve in curves if curve is not None]
+        if len(found) < len(curves) or (sampled != sampled[0]).any():
             return False
         piece = slice(start + low + 1, start + high)
-        for prices, curve in zip((self._ns, self._spread), curves, strict=True):
-            prices[piece] = np.polyval(curve, inside)
+        self._ns[piece], self._spread[piece] = (np.polyval(curve, inside) for curve in found)
         self._source[piece] = sampled[0]
         return True
 
