@@ -72,7 +72,7 @@ def main() -> None:
         "--graphs", type=int, default=32, help="of them predicted from their graphs"
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--cells", type=int, nargs="+", default=[5, 20])
+    parser.add_argument("--cells", type=int, nargs="+", default=[5])
     parser.add_argument("--table", type=Path, help="JSON of a table that was measured")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
