@@ -2,21 +2,33 @@
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from latency.graph import NetworkGraph
 from latency.operator import OperatorSpec
+from latency.units import NS_PER_US
+
+SAMPLE_NS = 250 * NS_PER_US  # an operator's sample has as many runs as fill this
+_COVERAGE = 0.9
+_EXACT_COUNT = 500  # more samples than that take the normal approximation of the binomial
+DISTURBED = 1.08  # a slower reference than this times its best: something else used the machine
+LEAST_SAMPLES = 5  # fewer have no 90 % interval: two of four may lie on one side, once in eight
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
     """What the machine was like while it measured. None means unknown, which is no failure."""
 
-    started_at: str  # ISO 8601 with offset, by the device's clock
-    load_average: float | None = None  # over one minute, before the measurement
-    frequency_khz: int | None = None
+    started_at: str  # ISO 8601 with offset, by the device's clock; when they were read
+    load_average: float | None = None  # over one minute
+    frequency_khz: int | None = None  # of the fastest core that the process may use
     temperature_c: float | None = None
     governor: str | None = None
+    throttled: int | None = None  # how often the cores were slowed down for heat since the start
+    affinity: tuple[int, ...] = ()  # cores that the process may use; empty where unknown
+    threads: int | None = None  # of ONNX Runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +44,10 @@ class ChainSamples:
     long_ns: tuple[int, ...]
     baseline_ns: float = 0.0  # cost per copy of what the micro-model adds beside the operator
     warmup_ns: tuple[int, ...] = ()
+    reference_ns: tuple[int, ...] = ()  # the reference model in the same rounds
+    fastest_reference_ns: int = 0  # what it took at its best on this machine; 0 where unknown
+    short_runs: int = 0  # in one sample; 0 where it was not written down
+    long_runs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +57,7 @@ class OperatorMeasurement:
     spec: OperatorSpec
     samples: ChainSamples | None
     error: str = ""
+    unstable: str = ""  # why the samples say less than they should; empty where they are good
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,21 +106,64 @@ def marginal_cost(samples: ChainSamples) -> MarginalCost:
     """Return the marginal cost of one operator from paired rounds.
 
     Each round gives one difference (long - short) / copies; the median of the differences is
-    robust against a disturbed round. The spread is the order-statistics interval of that median.
+    robust against a disturbed round. Where the machine was slower throughout, the interval reaches
+    what the operator would cost if it was slowed down like the reference.
     """
     pairs = zip(samples.short_ns, samples.long_ns, strict=True)
-    slopes = sorted((long - short) / samples.copies - samples.baseline_ns for short, long in pairs)
+    slopes = [(long - short) / samples.copies - samples.baseline_ns for short, long in pairs]
+    median_ns = statistics.median(slopes)
+    slower = slowdown(samples.reference_ns, samples.fastest_reference_ns)
+    excess_ns = abs(median_ns) * (1.0 - 1.0 / slower) if slower > DISTURBED else 0.0
     return MarginalCost(
-        median_ns=statistics.median(slopes),
-        spread_ns=median_half_width(slopes),
+        median_ns=median_ns,
+        spread_ns=median_half_width(slopes) + excess_ns,
         samples=len(slopes),
     )
 
 
-def median_half_width(ordered: list[float]) -> float:
-    """Return half the 90 % interval of the median of sorted values, by order statistics."""
-    count = len(ordered)
-    reach = round(1.645 * math.sqrt(count) / 2)
-    low = max(0, (count - 1) // 2 - reach)
-    high = min(count - 1, count // 2 + reach)
-    return (ordered[high] - ordered[low]) / 2
+def slowdown(reference_ns: Sequence[int], fastest_ns: float | None) -> float:
+    """Return how many times its best the reference model took; 1.0 where that is unknown."""
+    if not reference_ns or not fastest_ns:
+        return 1.0
+    return float(statistics.median(reference_ns)) / fastest_ns
+
+
+def median_half_width(values: Sequence[float]) -> float:
+    """Return the longer arm of the 90 % interval of the median.
+
+    Order statistics, interpolated: Hettmansperger and Sheather, Confidence intervals based on
+    interpolated order statistics, 1986. As the longer arm counts on both sides, 93 to 96 % are
+    covered where the number of samples was fixed; sampling until the interval is narrow, at the
+    looks of `timing.py`, takes 3 to 6 points of that away again (simulated, see the tests). Fewer
+    than LEAST_SAMPLES values give their range, which covers less.
+    """
+    ordered = sorted(values)
+    rank, share = _interval_ranks(len(ordered))
+    low = ordered[rank] + share * (ordered[min(rank + 1, len(ordered) - 1)] - ordered[rank])
+    high = ordered[-1 - rank] - share * (
+        ordered[-1 - rank] - ordered[max(-2 - rank, -len(ordered))]
+    )
+    median = statistics.median(ordered)
+    return max(median - low, high - median)
+
+
+@cache
+def _interval_ranks(count: int) -> tuple[int, float]:
+    """Return the rank from either end, from 0, and the share of the way to the next one."""
+    if count > _EXACT_COUNT:
+        return math.floor((count + 1 - 1.645 * math.sqrt(count)) / 2) - 1, 0.0
+    below = 0.5**count  # probability that no value is below the median
+    covered = 1.0 - 2.0 * below
+    if covered < _COVERAGE:
+        return 0, 0.0
+    rank = 0
+    while True:
+        # One value more on either side may miss the median.
+        below += math.comb(count, rank + 1) * 0.5**count
+        inner = 1.0 - 2.0 * below
+        if inner < _COVERAGE:
+            break
+        rank, covered = rank + 1, inner
+    part = (covered - _COVERAGE) / (covered - inner)
+    outside = rank + 1
+    return rank, (count - outside) * part / (outside + (count - 2 * outside) * part)

@@ -140,9 +140,10 @@ class Chunk:
     """Part of the results of one attempt; at most MAX_CHUNK_ROWS measurements in all."""
 
     attempt: int
-    conditions: Conditions
+    conditions: Conditions  # before the first measurement
     operators: tuple[OperatorMeasurement, ...] = ()
     networks: tuple[NetworkMeasurement, ...] = ()
+    conditions_after: Conditions | None = None  # behind the last one
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ class TableRow:
     samples: int
     method: str
     measured_at: str  # ISO 8601 with offset
+    unstable: str = ""  # why the samples say less than they should; empty where they are good
 
 
 @dataclass(frozen=True, kw_only=True)

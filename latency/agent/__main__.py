@@ -58,9 +58,10 @@ def _join(options: argparse.Namespace) -> int:
         state_dir=options.state_dir,
         name=options.name,
         threads=options.threads,
+        affinity=options.affinity,
         replace=options.replace,
     )
-    target = LocalMeasurer(options.threads).target()
+    target = LocalMeasurer(options.threads, options.affinity).target()
     identity = join(request, target, AgentSettings(), StopSignal())
     if is_readable_on_the_way(identity.server):
         print("note: over http the token can be read on the way; use https between machines")
@@ -89,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _measure(options: argparse.Namespace) -> int:
     work = read_plan(options.plan)
-    measurer = LocalMeasurer(options.threads)
+    measurer = LocalMeasurer(options.threads, options.affinity)
     profile = measure_plan(work, options.out, measurer, _stop_of_this_process())
     results: tuple[Measurement, ...] = (*profile.operators, *profile.networks)
     failed = [row for row in results if row.error]
@@ -101,7 +102,7 @@ def _measure(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     identity = find_identity(options.state_dir)
-    measurer = LocalMeasurer(identity.threads if identity else 1)
+    measurer = LocalMeasurer(identity.threads, identity.affinity) if identity else LocalMeasurer(1)
     findings = examine(measurer.target(), measurer.conditions(), options.state_dir)
     if identity is not None:
         api = ServiceApi(identity.server, identity.token, AgentSettings())
@@ -142,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--name", default="", help="what people call it (default: host name)")
     command.add_argument("--replace", action="store_true", help="forget an earlier identity")
-    _add_threads(command)
+    _add_setting(command)
     _add_state_dir(command)
 
     command = commands.add_parser("run", help="work for the server until stopped")
@@ -154,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_measure)
     command.add_argument("--plan", type=Path, required=True, help="JSON file of a ProfileWork")
     command.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    _add_threads(command)
+    _add_setting(command)
 
     command = commands.add_parser("doctor", help="is this machine fit to measure?")
     command.set_defaults(command=_doctor)
@@ -162,9 +163,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_threads(command: argparse.ArgumentParser) -> None:
+def _add_setting(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--threads", type=_threads, default=1, help="of ONNX Runtime while measuring (default: 1)"
+    )
+    command.add_argument(
+        "--affinity",
+        type=_cores,
+        default=(),
+        metavar="CORES",
+        help="cores to measure on, such as 0,1 (default: not pinned)",
     )
 
 
@@ -172,6 +180,13 @@ def _threads(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= MAX_THREADS:
         raise argparse.ArgumentTypeError(f"must be from 1 to {MAX_THREADS}")
     return int(text)
+
+
+def _cores(text: str) -> tuple[int, ...]:
+    numbers = text.split(",")
+    if not all(number.isascii() and number.isdigit() for number in numbers):
+        raise argparse.ArgumentTypeError("must be numbers of cores, such as 0,1")
+    return tuple(sorted(map(int, numbers)))
 
 
 def _add_state_dir(command: argparse.ArgumentParser) -> None:

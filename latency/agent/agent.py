@@ -24,7 +24,7 @@ def run_agent(
     """
     with sole_agent(state_dir):
         api = ServiceApi(identity.server, identity.token, settings)
-        measurer = LocalMeasurer(identity.threads)
+        measurer = LocalMeasurer(identity.threads, identity.affinity)
         workplace = Workplace(
             api=api,
             measurer=measurer,

@@ -21,6 +21,7 @@ class JoinRequest:
     state_dir: Path
     name: str = ""  # empty: the host's name
     threads: int = 1
+    affinity: tuple[int, ...] = ()
     replace: bool = False  # forget an earlier identity in `state_dir`
 
 
@@ -56,6 +57,7 @@ def join(
         token=registered.token,
         name=registration.name,
         threads=request.threads,
+        affinity=request.affinity,
     )
     save_identity(request.state_dir, identity)
     return identity

@@ -15,17 +15,18 @@ from latency.target import Target
 class LocalMeasurer:
     """The profiler on this machine."""
 
-    def __init__(self, threads: int) -> None:
-        """Measure with `threads` threads of ONNX Runtime."""
+    def __init__(self, threads: int, affinity: tuple[int, ...] = ()) -> None:
+        """Measure with `threads` threads of ONNX Runtime, pinned to the cores of `affinity`."""
         self._threads = threads
+        self._affinity = affinity
 
     def target(self) -> Target:
         """Return this machine with its run-time setting."""
-        return current_target(threads=self._threads)
+        return current_target(threads=self._threads, affinity=self._affinity)
 
     def conditions(self) -> Conditions:
-        """Return load, frequency, temperature and governor; None where unknown."""
-        return read_conditions()
+        """Return what the machine is like now; None where unknown."""
+        return read_conditions(affinity=self._affinity, threads=self._threads)
 
     def profile(
         self,

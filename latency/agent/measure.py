@@ -21,6 +21,7 @@ class ProfileFile:
     conditions: Conditions
     operators: tuple[OperatorMeasurement, ...]
     networks: tuple[NetworkMeasurement, ...]
+    conditions_after: Conditions | None = None
 
 
 def read_plan(path: Path) -> ProfileWork:
@@ -58,6 +59,7 @@ def measure_plan(work: ProfileWork, out: Path, measurer: Measurer, stop: StopSig
         conditions=conditions,
         operators=tuple(row for row in results if isinstance(row, OperatorMeasurement)),
         networks=tuple(row for row in results if isinstance(row, NetworkMeasurement)),
+        conditions_after=measurer.conditions(),
     )
     write_atomic(out, codec.encode(profile))
     return profile

@@ -122,6 +122,7 @@ class Spool:
             conditions=self._conditions,
             operators=tuple(row for row in self._rows if isinstance(row, OperatorMeasurement)),
             networks=tuple(row for row in self._rows if isinstance(row, NetworkMeasurement)),
+            conditions_after=self._read_conditions(),
         )
 
     def _chunk_path(self, index: int) -> Path:

@@ -22,6 +22,7 @@ class Identity:
     token: str = field(repr=False)
     name: str
     threads: int = 1  # of ONNX Runtime while measuring; a part of the target
+    affinity: tuple[int, ...] = ()  # cores that are measured on; empty: not pinned
 
 
 def save_identity(state_dir: Path, identity: Identity) -> None:

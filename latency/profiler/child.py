@@ -15,7 +15,9 @@ from latency.graph import NetworkGraph
 from latency.host_lock import measuring
 from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
+from latency.profiler.affinity import pin
 from latency.profiler.child_messages import ChildAnswer, ChildRequest
+from latency.profiler.conditions import read_conditions
 from latency.profiler.operators import WEIGHT_SEED, OperatorProfiler
 from latency.profiler.reference import reference_model
 from latency.profiler.session import open_session, runner
@@ -25,6 +27,7 @@ from latency.units import NS_PER_MS
 
 # A network runs longer than a micro-model and is warmed up to the speed that a user sees.
 _NETWORK_WARMUP_NS = 30 * NS_PER_MS
+_MOST_ROUNDS = 16  # times the rounds asked for: then an operator is unstable
 
 
 class MeasuringChild:
@@ -36,6 +39,7 @@ class MeasuringChild:
     def answer(self, request: ChildRequest) -> ChildAnswer:
         """Return the samples, or the reason why the model cannot be measured."""
         try:
+            pin(request.target)
             if request.graph is not None or request.model_path:
                 return _network(request)
             return self._operator(request)
@@ -46,11 +50,17 @@ class MeasuringChild:
         profiler = self._profilers.get(request.target)
         if profiler is None:
             profiler = self._profilers[request.target] = OperatorProfiler(request.target)
-        settings = TimingSettings(rounds=request.rounds, fastest_ns=_fastest(request))
+        settings = TimingSettings(
+            rounds=request.rounds,
+            most_rounds=_MOST_ROUNDS * request.rounds,
+            fastest_ns=_fastest(request),
+        )
         if request.operator is None:
-            return ChildAnswer(reference_ns=profiler.measure_reference(settings))
-        profiled = profiler.measure(request.operator, settings)
-        return ChildAnswer(operator=profiled.measurement, reference_ns=profiled.reference_ns)
+            reference_ns = profiler.measure_reference(settings)
+            return ChildAnswer(reference_ns=reference_ns, conditions=read_conditions())
+        measured = profiler.measure(request.operator, settings)
+        # Read while the core is still at work: an idle one lowers its clock.
+        return ChildAnswer(operator=measured, conditions=read_conditions())
 
 
 def _network(request: ChildRequest) -> ChildAnswer:

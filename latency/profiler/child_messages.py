@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from latency.graph import NetworkGraph
-from latency.measurement import NO_RIVALS, OperatorMeasurement, Rivals
+from latency.measurement import NO_RIVALS, Conditions, OperatorMeasurement, Rivals
 from latency.operator import OperatorSpec
 from latency.target import Target
 
@@ -16,7 +16,7 @@ class ChildRequest:
     """
 
     target: Target
-    rounds: int
+    rounds: int  # at least; an operator that is not settled gets more
     fastest_reference_ns: float | None = None  # of the reference model, as far as known
     operator: OperatorSpec | None = None
     graph: NetworkGraph | None = None
@@ -30,7 +30,15 @@ class ChildAnswer:
 
     operator: OperatorMeasurement | None = None
     network_ns: tuple[int, ...] = ()
-    reference_ns: tuple[int, ...] = ()  # the reference model in the same rounds
+    reference_ns: tuple[int, ...] = ()  # the reference model in the rounds of a network, or alone
     dense_parent_ns: tuple[int, ...] = ()
     without_library_ns: tuple[int, ...] = ()
+    conditions: Conditions | None = None  # right behind the timing of an operator
     error: str = ""
+
+    @property
+    def beside_ns(self) -> tuple[int, ...]:
+        """Times of the reference model, whatever was measured beside it."""
+        if self.operator is not None and self.operator.samples is not None:
+            return self.operator.samples.reference_ns
+        return self.reference_ns

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnxruntime
 
 from latency.kernels.library import library_version
+from latency.profiler.affinity import check_affinity, usable_cores
 from latency.profiler.conditions import read_governor
 from latency.target import STOCK_LIBRARY, DeviceFacts, Target
 
@@ -28,7 +29,7 @@ def read_device_facts(root: Path = Path("/")) -> DeviceFacts:
     return DeviceFacts(
         machine=platform.machine(),
         processor=_processor_name(info, root),
-        cores=_usable_cores(),
+        cores=len(usable_cores()) or os.cpu_count() or 1,
         features=tuple(sorted(_flags(info) & _FEATURES)),
         memory_bytes=_memory_bytes(),
         system=f"{platform.system()} {platform.release()}".strip(),
@@ -36,19 +37,21 @@ def read_device_facts(root: Path = Path("/")) -> DeviceFacts:
     )
 
 
-def current_target(threads: int = 1) -> Target:
+def current_target(threads: int = 1, affinity: tuple[int, ...] = ()) -> Target:
     """Return this device with its run-time setting.
 
     Raises:
-        ValueError: more threads than cores, or none.
+        ValueError: more threads than cores, or none; cores that this process may not use.
     """
     facts = read_device_facts()
     if not 1 <= threads <= facts.cores:
         raise ValueError(f"threads must be from 1 to {facts.cores}, got {threads}")
+    check_affinity(affinity, threads)
     return Target(
         facts=facts,
         runtime_version=onnxruntime.__version__,
         threads=threads,
+        affinity=tuple(sorted(affinity)),
         operator_library=library_version() or STOCK_LIBRARY,
     )
 
@@ -70,12 +73,6 @@ def _processor_name(info: dict[str, str], root: Path) -> str:
 
 def _flags(info: dict[str, str]) -> set[str]:
     return set((info.get("flags") or info.get("features") or info.get("isa") or "").split())
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory_bytes() -> int:

@@ -24,12 +24,16 @@ _LAYER = OperatorSpec(
 )
 
 
-def reference_model() -> bytes:
-    """Return the reference model as ONNX."""
+def reference_graph() -> NetworkGraph:
+    """Return the reference model as a graph."""
     names = [INPUT, *(f"layer{index}" for index in range(_LAYERS))]
     nodes = tuple(
         GraphNode(name=name, spec=_LAYER, inputs=(source,)) for source, name in pairwise(names)
     )
-    graph = NetworkGraph(input_shape=_LAYER.in_shape, nodes=nodes)
-    model: bytes = build_model(graph, random_weights(0)).SerializeToString()
+    return NetworkGraph(input_shape=_LAYER.in_shape, nodes=nodes)
+
+
+def reference_model() -> bytes:
+    """Return the reference model as ONNX."""
+    model: bytes = build_model(reference_graph(), random_weights(0)).SerializeToString()
     return model

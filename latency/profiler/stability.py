@@ -1,15 +1,58 @@
-"""Was the machine quiet? Told by the reference model, in the same rounds as the measurement."""
+"""Can a measurement be trusted? Was the machine quiet, did it keep its speed, is the cost settled?
+
+Whether the machine was quiet is told by the reference model, in the same rounds as the measurement.
+"""
 
 import statistics
 from collections.abc import Sequence
 
-TOLERANCE = 1.08  # a slower reference than this times the fastest one seen means disturbed
+from latency.measurement import DISTURBED, Conditions, MarginalCost, slowdown
+
+# A cost is settled when half its 90 % interval is at most the larger of these. Measured in new
+# sessions beside an undisturbed reference, costs of 1.6 to 3 us differed by 1 to 6 % (standard
+# deviation; 2026-11-27, two cores of a shared AMD EPYC): more samples would not tell more.
+_RELATIVE = 0.02
+_ABSOLUTE_NS = 30.0
+
+_SLOWER_CLOCK = 0.9  # less than this of the frequency before is no jitter of the governor
+
+
+def is_settled(cost: MarginalCost) -> bool:
+    """Return whether the interval of a cost is as narrow as it is worth the time to make it."""
+    return cost.spread_ns <= max(_RELATIVE * abs(cost.median_ns), _ABSOLUTE_NS)
+
+
+def unsettled(cost: MarginalCost) -> str:
+    """Return what to say of a cost that is not settled, or an empty text."""
+    if is_settled(cost):
+        return ""
+    return (
+        f"not settled: {cost.median_ns:.0f} ns within {cost.spread_ns:.0f} ns either way "
+        f"after {cost.samples} samples"
+    )
+
+
+def changed_speed(conditions: Sequence[Conditions]) -> str:
+    """Return why measurements under these conditions, in order, are not of one machine.
+
+    Empty where the clock, the governor and the heat stayed what they were, or cannot be read.
+    """
+    governors = [found.governor for found in conditions if found.governor]
+    if len(set(governors)) > 1:
+        return f"the governor changed from {governors[0]} to {governors[-1]}"
+    throttled = [found.throttled for found in conditions if found.throttled is not None]
+    if throttled and throttled[-1] > throttled[0]:
+        return "the processor was slowed down for heat"
+    clocks = [found.frequency_khz for found in conditions if found.frequency_khz]
+    if clocks and min(clocks) < max(clocks) * _SLOWER_CLOCK:
+        return f"the clock changed between {min(clocks)} and {max(clocks)} kHz"
+    return ""
 
 
 class QuietRule:
     """Remembers how fast the reference model can be, and judges measurements by it."""
 
-    def __init__(self, tolerance: float = TOLERANCE) -> None:
+    def __init__(self, tolerance: float = DISTURBED) -> None:
         self._tolerance = tolerance
         self._fastest_ns: float | None = None
 
@@ -24,11 +67,16 @@ class QuietRule:
             median = statistics.median(reference_ns)
             self._fastest_ns = min(median, self._fastest_ns or median)
 
+    def disturbed(self, reference_ns: Sequence[int]) -> str:
+        """Return why a measurement with these reference times was disturbed, or an empty text."""
+        slower = slowdown(reference_ns, self._fastest_ns)
+        if slower <= self._tolerance:
+            return ""
+        return f"disturbed: the reference model took {slower:.2f} times its best"
+
     def is_quiet(self, reference_ns: Sequence[int]) -> bool:
         """Return whether a measurement with these reference times was undisturbed."""
-        if not reference_ns or self._fastest_ns is None:
-            return True
-        return statistics.median(reference_ns) <= self._fastest_ns * self._tolerance
+        return not self.disturbed(reference_ns)
 
     def quietest(self, references_ns: Sequence[Sequence[int]], count: int) -> list[int]:
         """Return the indices of the `count` measurements with the fastest reference, in order."""

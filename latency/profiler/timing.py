@@ -3,32 +3,42 @@
 A machine is rarely quiet. Drift hits all models of a round alike; a burst of other work does not,
 but it also slows the reference model, which runs at both ends of each round. So more rounds are
 taken until enough of them are quiet, and the quietest ones are kept. The choice looks only at the
-reference, never at the models themselves, so it does not flatter them. Work that goes on for
-seconds slows whole measurements; those are noticed, and taken again later, by `stability.py`.
+reference, never at the models themselves, so it does not flatter them. How many rounds are enough
+may depend on the models' samples: the caller judges those at a few fixed looks, the next with half
+as many rounds again. Work that goes on for seconds slows whole measurements; those are noticed,
+and taken again later, by `stability.py`.
 """
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from latency.units import NS_PER_MS, NS_PER_S, NS_PER_US
+from latency.measurement import SAMPLE_NS
+from latency.units import NS_PER_MS, NS_PER_S
 
 Run = Callable[[], object]
 Clock = Callable[[], int]  # nanoseconds, monotonic
+Rounds = list[list[int]]  # samples by round and model; the last model of each is the reference
+Settled = Callable[[Rounds], bool]
+
+_GROWTH = 1.5  # from look to look
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimingSettings:
     """How long and how often is timed."""
 
-    rounds: int = 15  # kept
-    sample_ns: int = 250 * NS_PER_US  # length of one sample; a clock resolves well below 1 us
+    rounds: int = 15  # kept, at least
+    most_rounds: int = 0  # kept at most, while samples are not settled; below `rounds`: as many
+    sample_ns: int = SAMPLE_NS  # length of one sample; a clock resolves well below 1 us
     warmup_ns: int = 3 * NS_PER_MS  # per model, before the first round
     max_runs: int = 1_000  # in one sample
     quiet: float = 1.05  # a round is quiet if its reference took at most this times the fastest
     fastest_ns: float = float("inf")  # of the reference, as far as known from before
-    patience: int = 4  # at most this times `rounds` are taken
+    patience: int = 4  # at most this many rounds are taken for each one that is kept
     budget_ns: int = 20 * NS_PER_S  # no further round begins after this time
+    settling_ns: int = NS_PER_S  # after this time rounds are not added any more, settled or not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,37 +47,61 @@ class Timed:
 
     samples_ns: tuple[int, ...]
     warmup_ns: tuple[int, ...]
+    runs: int  # in one sample
 
 
 def time_in_turns(
-    runs: Sequence[Run], reference: Run, settings: TimingSettings, clock: Clock | None = None
+    runs: Sequence[Run],
+    reference: Run,
+    settings: TimingSettings,
+    clock: Clock | None = None,
+    settled: Settled = lambda _: True,
 ) -> tuple[list[Timed], Timed]:
     """Return the samples of each model, and those of the reference model in the same rounds.
 
     A sample is the mean of as many runs as fill `sample_ns`. The order turns around each round, so
-    that no model always follows the same one.
+    that no model always follows the same one. `settled` looks at the rounds that would be kept and
+    says whether they are enough; it is asked until it agrees or `most_rounds` are kept.
     """
     clock = clock or time.perf_counter_ns
     everything = [*runs, reference]
     warmups = [_warm_up(run, settings, clock) for run in everything]
     counts = [_runs_per_sample(warmup, settings) for warmup in warmups]
-    rounds = _take_rounds(everything, counts, settings, clock)
+    taking = _take_rounds(everything, counts, clock)
+    rounds = _enough_rounds(taking, settings, clock, settled)
     timed = [
-        Timed(samples_ns=tuple(round_[index] for round_ in rounds), warmup_ns=tuple(warmup))
-        for index, warmup in enumerate(warmups)
+        Timed(samples_ns=tuple(samples), warmup_ns=tuple(warmup), runs=count)
+        for samples, warmup, count in zip(zip(*rounds, strict=True), warmups, counts, strict=True)
     ]
     return timed[:-1], timed[-1]
 
 
-def _take_rounds(
-    runs: Sequence[Run], counts: list[int], settings: TimingSettings, clock: Clock
-) -> list[list[int]]:
-    """Return the kept rounds in the order of time; the last model of each is the reference."""
+def _enough_rounds(
+    taking: Iterator[list[int]], settings: TimingSettings, clock: Clock, settled: Settled
+) -> Rounds:
+    """Return the kept rounds in the order of time."""
+    wanted, most = settings.rounds, max(settings.rounds, settings.most_rounds)
+    begin = clock()
+    rounds: Rounds = []
+    while True:
+        rounds.append(next(taking))
+        taken_ns = clock() - begin
+        is_late = taken_ns > settings.budget_ns
+        is_patient = len(rounds) < wanted * settings.patience
+        if not is_late and is_patient and _count_quiet(rounds, settings) < wanted:
+            continue
+        by_noise = sorted(range(len(rounds)), key=lambda index: rounds[index][-1])
+        kept = [rounds[index] for index in sorted(by_noise[:wanted])]
+        if is_late or taken_ns > settings.settling_ns or wanted >= most or settled(kept):
+            return kept
+        wanted = min(most, math.ceil(wanted * _GROWTH))
+
+
+def _take_rounds(runs: Sequence[Run], counts: list[int], clock: Clock) -> Iterator[list[int]]:
+    """Yield round after round, without end."""
     order = list(range(len(runs) - 1))
-    end = clock() + settings.budget_ns
     before = _sample(runs[-1], counts[-1], clock)
-    rounds: list[list[int]] = []
-    while len(rounds) < settings.rounds * settings.patience:
+    while True:
         samples = [0] * len(runs)
         for index in order:
             samples[index] = _sample(runs[index], counts[index], clock)
@@ -75,14 +109,10 @@ def _take_rounds(
         after = _sample(runs[-1], counts[-1], clock)
         samples[-1] = max(before, after)
         before = after
-        rounds.append(samples)
-        if _count_quiet(rounds, settings) >= settings.rounds or clock() > end:
-            break
-    by_noise = sorted(range(len(rounds)), key=lambda index: rounds[index][-1])
-    return [rounds[index] for index in sorted(by_noise[: settings.rounds])]
+        yield samples
 
 
-def _count_quiet(rounds: list[list[int]], settings: TimingSettings) -> int:
+def _count_quiet(rounds: Rounds, settings: TimingSettings) -> int:
     fastest = min(settings.fastest_ns, *(samples[-1] for samples in rounds))
     return sum(samples[-1] <= fastest * settings.quiet for samples in rounds)
 

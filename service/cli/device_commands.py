@@ -20,15 +20,41 @@ from service.cli.shared import (
 )
 
 app = typer.Typer()
+devices_app = typer.Typer(help="List the devices; judge what they have measured.")
+app.add_typer(devices_app, name="devices")
+
+DeviceName = Annotated[str, typer.Argument(help="Id or name of the device.")]
 
 
-@app.command()
-def devices() -> None:
+@devices_app.callback(invoke_without_command=True)
+def devices(context: typer.Context) -> None:
     """List the devices."""
     from service.cli.tables import device_lines
 
+    if context.invoked_subcommand is not None:
+        return
     with client() as api_client:
         for line in device_lines(api_client.devices()):
+            typer.echo(line)
+
+
+@devices_app.command()
+def quarantined(device: DeviceName) -> None:
+    """List what a device measured and no table uses, with reasons."""
+    from service.cli.tables import quarantine_lines
+
+    with client() as api_client:
+        for line in quarantine_lines(api_client.quarantined(device)):
+            typer.echo(line)
+
+
+@devices_app.command()
+def withdraw(device: DeviceName) -> None:
+    """Use nothing any more that a device has measured; names the tables and jobs that did."""
+    from service.cli.tables import withdrawal_lines
+
+    with client() as api_client:
+        for line in withdrawal_lines(api_client.withdraw(device)):
             typer.echo(line)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from latency.table import PublishedError
 from service.devices.schemas import DeviceRead
 from service.jobs.schemas import JobRead
-from service.profiling.schemas import TableRead
+from service.profiling.schemas import OperatorRead, TableRead, WithdrawalRead
 
 
 def device_lines(devices: Sequence[DeviceRead]) -> Iterator[str]:
@@ -14,7 +14,28 @@ def device_lines(devices: Sequence[DeviceRead]) -> Iterator[str]:
         yield "no devices; enrol one with `edgewright-agent join`"
     for device in devices:
         state = "online" if device.online else "offline"
-        yield f"{device.id}  {state:7}  {device.name}  {device.target.label()}"
+        line = f"{device.id}  {state:7}  {device.name}  {device.target.label()}"
+        yield f"{line}  ({device.quarantined} in quarantine)" if device.quarantined else line
+
+
+def quarantine_lines(rows: Sequence[OperatorRead]) -> Iterator[str]:
+    """Yield a line for each measurement in quarantine."""
+    if not rows:
+        yield "nothing in quarantine"
+    for row in rows:
+        yield f"{row.measured_at}  {row.label}  {row.median_ns:.0f} ns: {row.quarantine}"
+
+
+def withdrawal_lines(found: WithdrawalRead) -> Iterator[str]:
+    """Yield what rested on a withdrawn device."""
+    yield f"no table uses what {found.device} has measured until now"
+    for table in found.tables:
+        instead = "too little remains for a new one"
+        if table.replacement_id is not None:
+            instead = f"use version {table.replacement_version}, {table.replacement_id}"
+        yield f"table {table.id}  version {table.version}  withdrawn: {instead}"
+    for job in found.jobs:
+        yield f"job {job.id}  {job.state:9}  {job.kind:7}  {job.name}  used table {job.table_id}"
 
 
 def table_lines(tables: Sequence[TableRead]) -> Iterator[str]:
@@ -27,7 +48,7 @@ def table_lines(tables: Sequence[TableRead]) -> Iterator[str]:
             regimes.append(f"operator library: {_judged(table.library_error)}")
         yield (
             f"{table.id}  version {table.version}  {table.operators} operators  "
-            f"{'; '.join(regimes)}"
+            f"{'; '.join(regimes)}{'' if table.withdrawn_at is None else '  withdrawn'}"
         )
 
 

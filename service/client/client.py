@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from search.space.genotype import Genotype
 from service.access.schemas import EnrolmentRead
@@ -17,7 +18,14 @@ from service.datasets.schemas import DatasetRead
 from service.devices.schemas import DeviceRead
 from service.jobs.schemas import CandidateRead, JobRead
 from service.lifecycle import FINAL_JOB_STATES, JobState
-from service.profiling.schemas import PlanRead, PredictionRead, TableDetailRead, TableRead
+from service.profiling.schemas import (
+    OperatorRead,
+    PlanRead,
+    PredictionRead,
+    TableDetailRead,
+    TableRead,
+    WithdrawalRead,
+)
 
 
 class Client:
@@ -66,6 +74,17 @@ class Client:
     def device(self, device_id: str) -> DeviceRead:
         """Return one device."""
         return DeviceRead.model_validate(self._transport.get(f"/v1/devices/{device_id}"))
+
+    def quarantined(self, device: str) -> list[OperatorRead]:
+        """Return what a device measured and no table uses, with reasons, newest first."""
+        found = self._transport.get("/v1/operators", {"device": device, "quarantined": True})
+        return [OperatorRead.model_validate(row) for row in found]
+
+    def withdraw(self, device: str) -> WithdrawalRead:
+        """Use nothing any more that a device has measured; returns what rested on it."""
+        return WithdrawalRead.model_validate(
+            self._transport.post(f"/v1/devices/{quote(device, safe='')}/withdrawal")
+        )
 
     def datasets(self) -> list[DatasetRead]:
         """Return the data sets."""

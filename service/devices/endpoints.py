@@ -1,5 +1,6 @@
 """/v1/devices: enrolment by agents, and the list for people."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -52,17 +53,21 @@ def list_devices(
     """Return the devices by name."""
     with context.database.reading() as session:
         found = use_cases.list_devices(session, limit=limit, offset=offset)
-    return [_read(context, device) for device in found]
+        counts = use_cases.quarantine_counts(session, found)
+    return [_read(context, device, counts) for device in found]
 
 
 @router.get("/{device_id}")
 def get_device(context: Context, _principal: Operator, device_id: Identifier) -> DeviceRead:
     """Return one device."""
     with context.database.reading() as session:
-        return _read(context, use_cases.get_device(session, device_id))
+        found = use_cases.get_device(session, device_id)
+        return _read(context, found, use_cases.quarantine_counts(session, [found]))
 
 
-def _read(context: AppContext, device: use_cases.Device) -> DeviceRead:
+def _read(
+    context: AppContext, device: use_cases.Device, quarantined: Mapping[str, int]
+) -> DeviceRead:
     return DeviceRead(
         id=device.id,
         name=device.name,
@@ -72,4 +77,5 @@ def _read(context: AppContext, device: use_cases.Device) -> DeviceRead:
         online=device.is_online(LeaseRules.of(context.settings), context.clock()),
         created_at=device.created_at,
         last_seen_at=device.last_seen_at,
+        quarantined=quarantined.get(device.id, 0),
     )

@@ -12,7 +12,12 @@ from typing import TypeVar
 import msgspec
 
 from latency import codec
-from latency.measurement import ChainSamples, NetworkMeasurement, OperatorMeasurement
+from latency.measurement import (
+    ChainSamples,
+    Conditions,
+    NetworkMeasurement,
+    OperatorMeasurement,
+)
 from latency.messages import (
     MAX_CHUNK_ROWS,
     PROTOCOL_VERSION,
@@ -32,6 +37,7 @@ MAX_NS = 10**13  # nearly three hours; longer than any lease
 MAX_SAMPLES = 10_000  # of one list
 MAX_COUNT = 10**9
 MAX_TARGET_BYTES = 16_384
+MAX_CORES = 65_536
 _MAX_TEXT = 2_000
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 _JSON_PATH = re.compile(r" - at `(?P<path>.*)`$")
@@ -117,7 +123,7 @@ def check_target(target: Target) -> None:
     if len(codec.encode(target)) > MAX_TARGET_BYTES:
         raise invalid_field("/target", f"A target has at most {MAX_TARGET_BYTES} bytes")
     _check_range("/target/threads", target.threads, 1, 4096)
-    _check_range("/target/facts/cores", target.facts.cores, 1, 65_536)
+    _check_range("/target/facts/cores", target.facts.cores, 1, MAX_CORES)
     _check_range("/target/facts/memory_bytes", target.facts.memory_bytes, 0, 2**62)
     for index, core in enumerate(target.affinity):
         _check_range(f"/target/affinity/{index}", core, 0, 65_535)
@@ -146,7 +152,9 @@ def check_chunk(message: Chunk) -> None:
     count = len(message.operators) + len(message.networks)
     if not 1 <= count <= MAX_CHUNK_ROWS:
         raise invalid_field("/operators", f"A chunk has from 1 to {MAX_CHUNK_ROWS} measurements")
-    _check_conditions(message)
+    _check_conditions("/conditions", message.conditions)
+    if message.conditions_after is not None:
+        _check_conditions("/conditions_after", message.conditions_after)
     for index, operator in enumerate(message.operators):
         _check_operator(f"/operators/{index}", operator)
     for index, network in enumerate(message.networks):
@@ -158,16 +166,21 @@ def clean_text(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:_MAX_TEXT]
 
 
-def _check_conditions(message: Chunk) -> None:
+def _check_conditions(pointer: str, conditions: Conditions) -> None:
     try:
-        started = datetime.fromisoformat(message.conditions.started_at)
+        started = datetime.fromisoformat(conditions.started_at)
     except ValueError as error:
-        raise invalid_field("/conditions/started_at", "Not an ISO 8601 time") from error
-    if started.tzinfo is None or len(message.conditions.started_at) > 40:
-        raise invalid_field("/conditions/started_at", "The time needs an offset, such as +00:00")
-    _check_range("/conditions/frequency_khz", message.conditions.frequency_khz or 0, 0, MAX_COUNT)
-    if len(message.conditions.governor or "") > 100:
-        raise invalid_field("/conditions/governor", "A governor has at most 100 characters")
+        raise invalid_field(f"{pointer}/started_at", "Not an ISO 8601 time") from error
+    if started.tzinfo is None or len(conditions.started_at) > 40:
+        raise invalid_field(f"{pointer}/started_at", "The time needs an offset, such as +00:00")
+    for field in ("frequency_khz", "throttled", "threads"):
+        _check_range(f"{pointer}/{field}", getattr(conditions, field) or 0, 0, MAX_COUNT)
+    if len(conditions.affinity) > MAX_CORES:
+        raise invalid_field(f"{pointer}/affinity", f"At most {MAX_CORES} cores")
+    for index, core in enumerate(conditions.affinity):
+        _check_range(f"{pointer}/affinity/{index}", core, 0, MAX_CORES)
+    if len(conditions.governor or "") > 100:
+        raise invalid_field(f"{pointer}/governor", "A governor has at most 100 characters")
 
 
 def _check_operator(pointer: str, measured: OperatorMeasurement) -> None:
@@ -175,6 +188,8 @@ def _check_operator(pointer: str, measured: OperatorMeasurement) -> None:
         raise invalid_field(pointer, "A measurement has either samples or an error")
     if len(measured.error) > _MAX_TEXT:
         raise invalid_field(f"{pointer}/error", f"An error has at most {_MAX_TEXT} characters")
+    if len(measured.unstable) > _MAX_TEXT:
+        raise invalid_field(f"{pointer}/unstable", f"A reason has at most {_MAX_TEXT} characters")
     if measured.samples is not None:
         _check_samples(f"{pointer}/samples", measured.samples)
 
@@ -188,8 +203,11 @@ def _check_samples(pointer: str, samples: ChainSamples) -> None:
         raise invalid_field(f"{pointer}/baseline_ns", f"A time is at most {MAX_NS} ns")
     _check_times(f"{pointer}/short_ns", samples.short_ns)
     _check_times(f"{pointer}/long_ns", samples.long_ns)
-    if samples.warmup_ns:
-        _check_times(f"{pointer}/warmup_ns", samples.warmup_ns)
+    for field in ("short_runs", "long_runs", "fastest_reference_ns"):
+        _check_range(f"{pointer}/{field}", getattr(samples, field), 0, MAX_COUNT)
+    for field in ("warmup_ns", "reference_ns"):
+        if getattr(samples, field):
+            _check_times(f"{pointer}/{field}", getattr(samples, field))
 
 
 def _check_network(pointer: str, measured: NetworkMeasurement) -> None:
@@ -198,7 +216,7 @@ def _check_network(pointer: str, measured: NetworkMeasurement) -> None:
         raise invalid_field(pointer, "A measurement has either samples or an error")
     if len(measured.error) > _MAX_TEXT:
         raise invalid_field(f"{pointer}/error", f"An error has at most {_MAX_TEXT} characters")
-    for field in ("processes_ns", "reference_ns"):
+    for field in ("processes_ns", "reference_ns", "dense_parent_ns", "without_library_ns"):
         processes = getattr(measured, field)
         if len(processes) > 1000:
             raise invalid_field(f"{pointer}/{field}", "At most 1000 processes")

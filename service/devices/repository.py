@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, bindparam, exists, select
+from sqlalchemy import Select, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from service.lifecycle import LeaseState, WorkState
@@ -15,6 +15,7 @@ from service.tables.work_unit import WorkUnitRow
 
 OPEN_WORK = (WorkState.QUEUED, WorkState.LEASED)
 OPEN_LEASES = (LeaseState.ACTIVE, LeaseState.EXPIRED)
+_RECENT = 101  # measurements that tell the usual time of the reference model
 
 
 def device_by_id(session: Session, device_id: str, *, lock: bool = False) -> DeviceRow | None:
@@ -156,6 +157,71 @@ def chunk_digests(session: Session, lease_id: str) -> Sequence[tuple[int, str]]:
     return [(position, digest) for position, digest in session.execute(statement)]
 
 
+def target(session: Session, fingerprint: str) -> TargetRow | None:
+    """Return a target."""
+    return session.get(TargetRow, fingerprint)
+
+
+def first_unfinished_attempt(session: Session, lease: LeaseRow) -> datetime:
+    """Return when the device began what it has measured and not finished, this lease included."""
+    finished = (
+        select(func.max(LeaseRow.created_at))
+        .where(
+            LeaseRow.device_id == lease.device_id,
+            LeaseRow.state == LeaseState.FINISHED,
+            LeaseRow.created_at < lease.created_at,
+        )
+        .scalar_subquery()
+    )
+    first = select(func.min(LeaseRow.created_at)).where(
+        LeaseRow.device_id == lease.device_id,
+        or_(finished.is_(None), LeaseRow.created_at > finished),
+    )
+    return session.scalar(first) or lease.created_at
+
+
+def recent_references(session: Session, fingerprint: str) -> Sequence[int]:
+    """Return what the reference model took lately on a target, in good measurements."""
+    statement = (
+        select(MeasurementRow.reference_ns)
+        .where(
+            MeasurementRow.target_fingerprint == fingerprint,
+            MeasurementRow.quarantine == "",
+            MeasurementRow.reference_ns.is_not(None),
+        )
+        .order_by(MeasurementRow.id.desc())
+        .limit(_RECENT)
+    )
+    return [found for found in session.scalars(statement) if found is not None]
+
+
+def quarantine_reasons(session: Session, lease_id: str) -> Sequence[str]:
+    """Return why results of a lease are in quarantine, the first ones first."""
+    return [
+        reason
+        for row in (MeasurementRow, NetworkMeasurementRow)
+        for reason in session.scalars(
+            select(row.quarantine)
+            .where(row.lease_id == lease_id, row.quarantine != "")
+            .order_by(row.id)
+        )
+    ]
+
+
+def quarantine_counts(session: Session, device_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many results of each device are in quarantine, of devices that have any."""
+    counts: dict[str, int] = {}
+    for row in (MeasurementRow, NetworkMeasurementRow):
+        statement = (
+            select(row.device_id, func.count())
+            .where(row.device_id.in_(device_ids), row.quarantine != "")
+            .group_by(row.device_id)
+        )
+        for device_id, found in session.execute(statement):
+            counts[device_id] = counts.get(device_id, 0) + found
+    return counts
+
+
 def measured_spec_keys(session: Session, lease_id: str) -> set[str]:
     """Return the operators that a lease has results for, errors too."""
     statement = select(MeasurementRow.spec_key).where(MeasurementRow.lease_id == lease_id)
@@ -176,6 +242,7 @@ def good_spec_keys(session: Session, unit_id: str, fingerprint: str) -> set[str]
                 MeasurementRow.unit_id == unit_id,
                 MeasurementRow.target_fingerprint == fingerprint,
                 MeasurementRow.error == "",
+                MeasurementRow.quarantine == "",
             )
         )
     )
@@ -189,6 +256,7 @@ def good_network_names(session: Session, unit_id: str, fingerprint: str) -> set[
                 NetworkMeasurementRow.unit_id == unit_id,
                 NetworkMeasurementRow.target_fingerprint == fingerprint,
                 NetworkMeasurementRow.error == "",
+                NetworkMeasurementRow.quarantine == "",
             )
         )
     )

@@ -17,3 +17,4 @@ class DeviceRead(ReadShape):
     online: bool
     created_at: datetime
     last_seen_at: datetime
+    quarantined: int = 0  # measurements that no table uses; see GET /v1/operators

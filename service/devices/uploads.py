@@ -1,7 +1,10 @@
 """Results of leases: chunks, each stored as a whole or not at all, and the end of an attempt."""
 
+import statistics
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import insert
@@ -9,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from latency import codec
 from latency.graph import NetworkGraph
-from latency.measurement import NetworkMeasurement, OperatorMeasurement
+from latency.measurement import Conditions, NetworkMeasurement, OperatorMeasurement
 from latency.messages import Chunk, Finish, FinishAnswer, Outcome, ProfileWork, VerifyWork, WorkKind
 from latency.operator import OperatorSpec
+from latency.quarantine import Evidence, judge
 from service.devices import repository
 from service.devices.incoming import clean_text, digest_of_chunks
 from service.devices.leasing import Desk, end_unit, fail_attempt, find_lease, open_lease
@@ -30,12 +34,23 @@ class Upload:
     sha256: str
     chunk: Chunk
     operator_values: tuple[dict[str, Any], ...]  # columns of MeasurementRow, in order
+    network_reasons: tuple[str, ...]  # why a network is in quarantine, in order
 
     @classmethod
-    def of(cls, position: int, sha256: str, chunk: Chunk) -> "Upload":
-        """Return the upload of a chunk whose body has this digest."""
-        values = tuple(_operator_values(measured) for measured in chunk.operators)
-        return cls(position=position, sha256=sha256, chunk=chunk, operator_values=values)
+    def of(cls, position: int, sha256: str, chunk: Chunk, evidence: Evidence) -> "Upload":
+        """Return the upload of a chunk whose body has this digest, judged by the evidence."""
+        verdict = judge(chunk.operators, chunk.networks, evidence)
+        values = tuple(
+            _operator_values(measured) | {"quarantine": reason}
+            for measured, reason in zip(chunk.operators, verdict.operators, strict=True)
+        )
+        return cls(
+            position=position,
+            sha256=sha256,
+            chunk=chunk,
+            operator_values=values,
+            network_reasons=verdict.networks,
+        )
 
 
 def store_chunk(
@@ -64,6 +79,7 @@ def store_chunk(
             sha256=upload.sha256,
             measurements=len(chunk.operators) + len(chunk.networks),
             conditions=codec.to_plain(chunk.conditions),
+            conditions_after=_plain_or_none(chunk.conditions_after),
             created_at=desk.now,
         )
     )
@@ -73,7 +89,8 @@ def store_chunk(
         session.execute(insert(MeasurementRow), rows)
     if chunk.networks:
         rows = [
-            _network_values(measured, graphs[measured.name]) | common for measured in chunk.networks
+            _network_values(measured, graphs[measured.name]) | {"quarantine": reason} | common
+            for measured, reason in zip(chunk.networks, upload.network_reasons, strict=True)
         ]
         session.execute(insert(NetworkMeasurementRow), rows)
     session.flush()
@@ -100,13 +117,23 @@ def finish_lease(
         _check_complete(session, lease, unit)
         lease.state = next_lease_state(LeaseState(lease.state), LeaseState.FINISHED)
         lease.done = lease.total
-        end_unit(session, unit, WorkState.DONE, desk)
+        _end_measured_unit(session, lease, unit, desk)
     else:
         lease.reason = clean_text(finish.reason) or "the device gave no reason"
         lease.state = next_lease_state(LeaseState(lease.state), LeaseState.FAILED)
         fail_attempt(session, unit, lease.reason, desk)
     session.flush()
     return FinishAnswer(digest=finish.digest)
+
+
+def _end_measured_unit(session: Session, lease: LeaseRow, unit: WorkUnitRow, desk: Desk) -> None:
+    """End a unit, or have measured again what is in quarantine, as long as attempts are left."""
+    reasons = repository.quarantine_reasons(session, lease.id)
+    if reasons and desk.rules.after_failure(unit.attempts) is WorkState.QUEUED:
+        reason = f"{len(reasons)} results are in quarantine, the first because: {reasons[0]}"
+        fail_attempt(session, unit, reason, desk)
+    else:
+        end_unit(session, unit, WorkState.DONE, desk)
 
 
 def _asked_for(
@@ -183,6 +210,8 @@ def _operator_values(measured: OperatorMeasurement) -> dict[str, Any]:
         "spec": measured.spec.canonical_json,
         "samples": None if samples is None else codec.encode(samples).decode(),
         "error": clean_text(measured.error),
+        "unstable": clean_text(measured.unstable),
+        "reference_ns": None if samples is None else _median(samples.reference_ns),
     }
 
 
@@ -192,4 +221,14 @@ def _network_values(measured: NetworkMeasurement, graph: NetworkGraph | None) ->
         "measurement": codec.to_plain(replace(measured, graph=None)),
         "graph": None if graph is None else graph.to_dict(),
         "error": clean_text(measured.error),
+        "reference_ns": _median(chain.from_iterable(measured.reference_ns)),
     }
+
+
+def _median(times_ns: Iterable[int]) -> int | None:
+    times = list(times_ns)
+    return round(statistics.median(times)) if times else None
+
+
+def _plain_or_none(conditions: Conditions | None) -> Any:
+    return None if conditions is None else codec.to_plain(conditions)

@@ -98,6 +98,11 @@ def list_devices(session: Session, *, limit: int, offset: int) -> Sequence[Devic
     return [_device(*found) for found in repository.devices_by_name(session, limit, offset)]
 
 
+def quarantine_counts(session: Session, devices: Sequence[Device]) -> dict[str, int]:
+    """Return by id how many measurements of each device no table uses, where there are any."""
+    return repository.quarantine_counts(session, [device.id for device in devices])
+
+
 def store_target(session: Session, target: Target, now: datetime) -> None:
     """Store a target, once per fingerprint."""
     insert_if_absent(

@@ -77,14 +77,18 @@ def work_progress(session: Session, unit_id: str) -> tuple[int, int]:
 
 
 def network_results(session: Session, unit_id: str) -> list[NetworkMeasurement]:
-    """Return the newest measurement of each network of a unit; a good one before an error."""
+    """Return the newest measurement of each network of a unit; a good one before an error.
+
+    One that is in quarantine is an error.
+    """
     newest: dict[str, NetworkMeasurement] = {}
     for row in repository.network_rows(session, unit_id):
-        if row.error and not newest.get(row.name, _FAILED).error:
+        error = f"in quarantine: {row.quarantine}" if row.quarantine else row.error
+        if error and not newest.get(row.name, _FAILED).error:
             continue
         measured = codec.from_plain(row.measurement, NetworkMeasurement)
         graph = None if row.graph is None else NetworkGraph.from_dict(row.graph)
-        newest[row.name] = replace(measured, graph=graph)
+        newest[row.name] = replace(measured, graph=graph, error=error)
     return list(newest.values())
 
 

@@ -18,6 +18,7 @@ from service.access.use_cases import Principal
 from service.context import AppContext, Context
 from service.devices import incoming, leasing, uploads
 from service.devices.endpoints import RawBody, json_answer
+from service.devices.evidence import evidence_for
 from service.devices.leasing import Desk
 from service.devices.rules import LeaseRules
 from service.errors import UnauthenticatedError
@@ -68,9 +69,12 @@ def store_chunk(
     sha256 = incoming.check_digest(content_digest, body)
     chunk = incoming.decode_message(body, Chunk)
     incoming.check_chunk(chunk)
-    upload = uploads.Upload.of(index, sha256, chunk)
+    desk, device_id = _desk(context), _device_id(principal)
+    with context.database.reading() as session:
+        evidence = evidence_for(session, device_id, lease_id, desk.now)
+    upload = uploads.Upload.of(index, sha256, chunk, evidence)
     with context.database.transaction() as session:
-        uploads.store_chunk(session, _device_id(principal), lease_id, upload, _desk(context))
+        uploads.store_chunk(session, device_id, lease_id, upload, desk)
     return Response(status_code=204)
 
 

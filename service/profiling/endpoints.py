@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from latency import codec
 from latency.operator import SparsityPattern
@@ -10,13 +10,14 @@ from latency.table import TableRow
 from search.requests import table_space
 from search.space.genotype import Genotype
 from search.space.sparsity import Sparsity
-from service.access.policy import Operator
+from service.access.policy import Administrator, Operator
 from service.context import Context
 from service.datasets.use_cases import find_dataset
 from service.devices.use_cases import find_device
 from service.errors import invalid_field, public_message
-from service.profiling import questions, use_cases
+from service.profiling import questions, use_cases, withdrawal
 from service.profiling.schemas import (
+    AffectedJobRead,
     OperatorRead,
     PlanCreate,
     PlanRead,
@@ -24,7 +25,10 @@ from service.profiling.schemas import (
     PredictionRead,
     TableDetailRead,
     TableRead,
+    WithdrawalRead,
+    WithdrawnTableRead,
 )
+from service.profiling.withdrawal import Withdrawal
 from service.shapes import Identifier, Limit, Offset, ShortName
 
 router = APIRouter(prefix="/v1", tags=["profiling"])
@@ -87,12 +91,29 @@ def list_operators(
     device: Annotated[ShortName, Query(description="id or name")],
     limit: Annotated[Limit, Query()] = 100,
     offset: Annotated[Offset, Query()] = 0,
+    *,
+    quarantined: Annotated[bool, Query(description="what the device measured in vain")] = False,
 ) -> list[OperatorRead]:
-    """Return what is known of each operator on what a device is now."""
+    """Return what is known of each operator on what a device is now, or what is in quarantine."""
     with context.database.reading() as session:
-        fingerprint = find_device(session, device).target_fingerprint
-        found = use_cases.measured_operators(session, fingerprint)
+        owner = find_device(session, device)
+        if quarantined:
+            page = use_cases.quarantined_operators(session, owner.id, limit=limit, offset=offset)
+            return [_operator(row, quarantine=reason) for row, reason in page]
+        found = use_cases.measured_operators(session, owner.target_fingerprint)
     return [_operator(row) for row in found[offset : offset + limit]]
+
+
+@router.post("/devices/{device}/withdrawal", tags=["devices"])
+def withdraw_device(
+    context: Context,
+    _principal: Administrator,
+    device: Annotated[ShortName, Path(description="id or name")],
+) -> WithdrawalRead:
+    """Use nothing any more that a device has measured; says which tables and jobs rested on it."""
+    with context.database.transaction() as session:
+        owner = find_device(session, device)
+        return _withdrawal(withdrawal.withdraw_device(session, owner, context.clock()))
 
 
 @router.get("/tables")
@@ -123,7 +144,25 @@ def get_table(context: Context, _principal: Operator, table_id: Identifier) -> T
     )
 
 
-def _operator(row: TableRow) -> OperatorRead:
+def _withdrawal(found: Withdrawal) -> WithdrawalRead:
+    return WithdrawalRead(
+        device_id=found.device.id,
+        device=found.device.name,
+        tables=[
+            WithdrawnTableRead(
+                id=affected.table.id,
+                version=affected.table.version,
+                target_fingerprint=affected.table.target_fingerprint,
+                replacement_id=affected.replacement and affected.replacement.id,
+                replacement_version=affected.replacement and affected.replacement.version,
+            )
+            for affected in found.tables
+        ],
+        jobs=[AffectedJobRead.model_validate(job) for job in found.jobs],
+    )
+
+
+def _operator(row: TableRow, *, quarantine: str = "") -> OperatorRead:
     return OperatorRead(
         key=row.spec.key,
         label=row.spec.label(),
@@ -133,4 +172,6 @@ def _operator(row: TableRow) -> OperatorRead:
         samples=row.samples,
         method=row.method,
         measured_at=row.measured_at,
+        unstable=row.unstable,
+        quarantine=quarantine,
     )

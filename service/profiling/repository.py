@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import LeaseState
+from service.tables.job import JobRow
 from service.tables.latency_table import LatencyTableMeasurementRow, LatencyTableRow
 from service.tables.lease import LeaseRow
-from service.tables.measurement import MeasurementRow
+from service.tables.measurement import MeasurementRow, NetworkMeasurementRow
 from service.tables.target import TargetRow
 from service.tables.work_unit import WorkUnitRow
 
 _INSERT_BATCH = 1000
+_GOOD = (MeasurementRow.error == "", MeasurementRow.quarantine == "")
 
 
 def target(session: Session, fingerprint: str, *, lock: bool = False) -> TargetRow | None:
@@ -26,7 +28,7 @@ def good_spec_keys(session: Session, fingerprint: str) -> set[str]:
     """Return the operators that were measured on a target."""
     statement = (
         select(MeasurementRow.spec_key)
-        .where(MeasurementRow.target_fingerprint == fingerprint, MeasurementRow.error == "")
+        .where(MeasurementRow.target_fingerprint == fingerprint, *_GOOD)
         .distinct()
     )
     return set(session.scalars(statement))
@@ -36,7 +38,7 @@ def newest_measurements(session: Session, fingerprint: str) -> Sequence[Measurem
     """Return the newest good measurement of each operator by each device of a target."""
     newest = (
         select(func.max(MeasurementRow.id))
-        .where(MeasurementRow.target_fingerprint == fingerprint, MeasurementRow.error == "")
+        .where(MeasurementRow.target_fingerprint == fingerprint, *_GOOD)
         .group_by(MeasurementRow.spec_key, MeasurementRow.device_id)
     )
     statement = select(MeasurementRow).where(MeasurementRow.id.in_(newest))
@@ -67,20 +69,100 @@ def add_table_measurements(session: Session, table_id: str, measurement_ids: lis
         session.execute(insert(LatencyTableMeasurementRow), values[start : start + _INSERT_BATCH])
 
 
+def quarantined_measurements(
+    session: Session, device_id: str, limit: int, offset: int
+) -> Sequence[MeasurementRow]:
+    """Return a page of what a device measured and no table uses, the newest first."""
+    statement = (
+        select(MeasurementRow)
+        .where(MeasurementRow.device_id == device_id, MeasurementRow.quarantine != "")
+        .order_by(MeasurementRow.id.desc())
+    )
+    return session.scalars(statement.limit(limit).offset(offset)).all()
+
+
+def withdraw_measurements(session: Session, device_id: str, reason: str) -> None:
+    """Put everything that a device measured into quarantine; earlier reasons stay."""
+    for row in (MeasurementRow, NetworkMeasurementRow):
+        statement = update(row).where(row.device_id == device_id, row.quarantine == "")
+        session.execute(statement.values(quarantine=reason))
+
+
+def tables_resting_on(session: Session, device_id: str, reason: str) -> Sequence[LatencyTableRow]:
+    """Return the versions that use measurements of a device which now have this reason."""
+    by_operators = (
+        select(LatencyTableMeasurementRow.table_id)
+        .join(MeasurementRow, MeasurementRow.id == LatencyTableMeasurementRow.measurement_id)
+        .where(MeasurementRow.device_id == device_id, MeasurementRow.quarantine == reason)
+    )
+    # What the device has timed since it was withdrawn is good, and so are versions from then on.
+    good_again = (
+        select(func.min(NetworkMeasurementRow.received_at))
+        .where(NetworkMeasurementRow.device_id == device_id, NetworkMeasurementRow.quarantine == "")
+        .scalar_subquery()
+    )
+    by_networks = and_(
+        LatencyTableRow.timed_by == device_id,
+        or_(good_again.is_(None), LatencyTableRow.created_at < good_again),
+    )
+    statement = select(LatencyTableRow).where(
+        or_(LatencyTableRow.id.in_(by_operators), by_networks)
+    )
+    return session.scalars(
+        statement.order_by(LatencyTableRow.target_fingerprint, LatencyTableRow.version)
+    ).all()
+
+
+def units_with_networks(session: Session, fingerprint: str) -> Sequence[str]:
+    """Return the units that have good networks of a target, the newest first."""
+    statement = (
+        select(NetworkMeasurementRow.unit_id)
+        .where(
+            NetworkMeasurementRow.target_fingerprint == fingerprint,
+            NetworkMeasurementRow.error == "",
+            NetworkMeasurementRow.quarantine == "",
+        )
+        .group_by(NetworkMeasurementRow.unit_id)
+        .order_by(func.max(NetworkMeasurementRow.id).desc())
+    )
+    return session.scalars(statement).all()
+
+
+def device_of_unit(session: Session, unit_id: str) -> str:
+    """Return the id of the device that a unit is for."""
+    return session.get_one(WorkUnitRow, unit_id).device_id
+
+
+def jobs_of_tables(session: Session, table_ids: Sequence[str]) -> Sequence[JobRow]:
+    """Return the jobs that used one of these versions, the oldest first."""
+    statement = select(JobRow).where(JobRow.table_id.in_(table_ids))
+    return session.scalars(statement.order_by(JobRow.created_at, JobRow.id)).all()
+
+
 def table_by_id(session: Session, table_id: str) -> LatencyTableRow | None:
     """Return a version of a table."""
     return session.get(LatencyTableRow, table_id)
 
 
 def newest_table(session: Session, fingerprint: str) -> LatencyTableRow | None:
-    """Return the newest version of the table of a target."""
+    """Return the newest version of the table of a target that was not withdrawn."""
     statement = (
         select(LatencyTableRow)
-        .where(LatencyTableRow.target_fingerprint == fingerprint)
+        .where(
+            LatencyTableRow.target_fingerprint == fingerprint,
+            LatencyTableRow.withdrawn_at.is_(None),
+        )
         .order_by(LatencyTableRow.version.desc())
         .limit(1)
     )
     return session.scalar(statement)
+
+
+def newest_version(session: Session, fingerprint: str) -> int:
+    """Return the highest version of the table of a target, withdrawn or not; 0 without any."""
+    statement = select(func.max(LatencyTableRow.version))
+    statement = statement.where(LatencyTableRow.target_fingerprint == fingerprint)
+    return session.scalar(statement) or 0
 
 
 def tables_newest_first(

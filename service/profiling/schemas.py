@@ -58,6 +58,8 @@ class OperatorRead(ReadShape):
     samples: int
     method: str
     measured_at: str
+    unstable: str = ""  # why the samples say less than they should
+    quarantine: str = ""  # why no table uses it
 
 
 class TableRead(ReadShape):
@@ -73,6 +75,7 @@ class TableRead(ReadShape):
     library_error: PublishedError | None = None
     networks: dict[str, list[str]]
     created_at: datetime
+    withdrawn_at: datetime | None = None  # since then it is used for nothing new
 
 
 class TableDetailRead(TableRead):
@@ -80,6 +83,35 @@ class TableDetailRead(TableRead):
 
     target: dict[str, Any]
     rows: list[OperatorRead]
+
+
+class WithdrawnTableRead(ReadShape):
+    """A version that rested on a withdrawn device."""
+
+    id: str
+    version: int
+    target_fingerprint: str
+    replacement_id: str | None  # the version to use instead; none where too little remains
+    replacement_version: int | None
+
+
+class AffectedJobRead(ReadShape):
+    """A job that used such a version."""
+
+    id: str
+    name: str
+    kind: str
+    state: str
+    table_id: str
+
+
+class WithdrawalRead(ReadShape):
+    """What rested on a device whose measurements were withdrawn."""
+
+    device_id: str
+    device: str
+    tables: list[WithdrawnTableRead]
+    jobs: list[AffectedJobRead]
 
 
 class LayerShape(RequestShape):

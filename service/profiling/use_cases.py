@@ -1,7 +1,7 @@
 """Latency tables: what is missing, a new version, an old version, the newest one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,10 @@ from service.tables.base import new_id
 from service.tables.latency_table import LatencyTableRow
 from service.tables.measurement import MeasurementRow
 
+CALIBRATION = "calibration"  # how the names of networks begin, by what they are timed for
+HELD_OUT = "held-out"
+_LEAST_NETWORKS = 4  # of the calibration
+_MOST_SLOPE = 5.0  # on machines that we know it is 0.9 to 1.15
 _HISTORY = 10  # profiles of a target that the expected time is taken from
 
 
@@ -38,6 +42,7 @@ def build_table(
     held_out: Sequence[NetworkMeasurement],
     *,
     now: datetime,
+    timed_by: str | None = None,
 ) -> LatencyTableRow:
     """Store the next version of the table of a target, from its newest measurements.
 
@@ -47,6 +52,7 @@ def build_table(
         calibration: whole networks that the calibration is fitted on.
         held_out: other networks, for the published error; without them there is none.
         now: the time.
+        timed_by: id of the device that timed the networks.
 
     Raises:
         NotFoundError: nothing was measured on this target.
@@ -56,12 +62,11 @@ def build_table(
     measurements = repository.newest_measurements(session, fingerprint)
     if found is None or not measurements:
         raise NotFoundError("Nothing was measured on this target yet.")
-    newest = repository.newest_table(session, fingerprint)
     rows = table_rows(_raw(row) for row in measurements)
     target = codec.from_plain(found.target, Target)
     table = LatencyTable(
         target=target,
-        version=1 if newest is None else newest.version + 1,
+        version=repository.newest_version(session, fingerprint) + 1,
         rows=rows,
         calibration=fit_calibration(rows, calibration),
         library=fit_calibration(rows, calibration, Regime.LIBRARY) if target.has_library else None,
@@ -81,12 +86,32 @@ def build_table(
             "calibration": [measured.name for measured in calibration],
             "held_out": [measured.name for measured in held_out],
         },
+        timed_by=timed_by,
         created_at=now,
     )
     session.add(row)
     session.flush()
     repository.add_table_measurements(session, row.id, [found.id for found in measurements])
     return row
+
+
+def split_networks(
+    results: Iterable[NetworkMeasurement],
+) -> tuple[list[NetworkMeasurement], list[NetworkMeasurement]]:
+    """Return the good ones of the networks of a profile: for calibration, and held out."""
+    good = [result for result in results if not result.error]
+    return (
+        [result for result in good if result.name.startswith(CALIBRATION)],
+        [result for result in good if result.name.startswith(HELD_OUT)],
+    )
+
+
+def table_problem(table: LatencyTable) -> str:
+    """Return why a table cannot be trusted, by the networks of each regime; empty where it can."""
+    calibrations = [table.calibration]
+    if table.target.has_library:
+        calibrations.append(table.library or Calibration())
+    return next(filter(None, map(_problem_of, calibrations)), "")
 
 
 def load_table(session: Session, table_id: str) -> LatencyTable:
@@ -146,6 +171,14 @@ def measured_operators(session: Session, fingerprint: str) -> tuple[TableRow, ..
     return table_rows(_raw(row) for row in measurements)
 
 
+def quarantined_operators(
+    session: Session, device_id: str, *, limit: int, offset: int
+) -> list[tuple[TableRow, str]]:
+    """Return a page of what a device measured and no table uses, the newest first, with reasons."""
+    found = repository.quarantined_measurements(session, device_id, limit, offset)
+    return [(table_rows([_raw(row)])[0], row.quarantine) for row in found]
+
+
 def measuring_costs(session: Session, fingerprint: str) -> MeasuringCosts:
     """Return how long a measurement takes on a target: the defaults, scaled to its history."""
     finished = repository.finished_profiles(session, fingerprint, WorkKind.PROFILE.value, _HISTORY)
@@ -177,6 +210,15 @@ def _judged(table: LatencyTable, held_out: Sequence[NetworkMeasurement]) -> dict
     }
 
 
+def _problem_of(calibration: Calibration) -> str:
+    slope, networks = calibration.slope, calibration.networks
+    if networks < _LEAST_NETWORKS:
+        return f"only {networks} whole networks could be measured"
+    if not 1 / _MOST_SLOPE <= slope <= _MOST_SLOPE:
+        return f"whole networks take {slope:.3g} times the sum of their operators"
+    return ""
+
+
 def _plain(value: Calibration | PublishedError | None) -> Any:
     return None if value is None else codec.to_plain(value)
 
@@ -195,4 +237,5 @@ def _raw(row: MeasurementRow) -> RawMeasurement:
         spec=codec.decode(row.spec, OperatorSpec),
         samples=codec.decode(row.samples or "", ChainSamples),
         measured_at=row.measured_at,
+        unstable=row.unstable,
     )

@@ -21,7 +21,9 @@ class LatencyTableRow(Row):
     library_calibration: Mapped[Json | None]  # of networks executed by the operator library
     library_error: Mapped[Json | None]
     networks: Mapped[Json]  # names of the networks: {"calibration": [...], "held_out": [...]}
+    timed_by: Mapped[Id | None]  # the device that timed these networks
     created_at: Mapped[Time]
+    withdrawn_at: Mapped[Time | None]  # since then it is used for nothing new
 
 
 class LatencyTableMeasurementRow(Row):

@@ -44,5 +44,6 @@ class ChunkRow(Row):
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     sha256: Mapped[Digest]
     measurements: Mapped[int]
-    conditions: Mapped[Json]  # latency.measurement.Conditions as plain values
+    conditions: Mapped[Json]  # latency.measurement.Conditions as plain values, before
+    conditions_after: Mapped[Json | None]
     created_at: Mapped[Time]

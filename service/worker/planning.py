@@ -13,9 +13,8 @@ from search.space.planned_space import PlannedSpace
 from search.space.search_space import SearchSpace
 from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
+from service.profiling.use_cases import CALIBRATION, HELD_OUT
 
-CALIBRATION = "calibration"
-HELD_OUT = "held-out"
 _CALIBRATION_NETWORKS = 6  # of each regime
 _HELD_OUT_NETWORKS = 4
 _NETWORK_SEED = 20_260_101  # any constant: which networks a table is calibrated and judged on

@@ -4,7 +4,7 @@ from typing import Any
 
 from latency.messages import ProfileWork
 from latency.plan import missing_operators
-from latency.table import Calibration, LatencyTable
+from latency.table import LatencyTable
 from service.datasets.use_cases import Dataset, find_dataset
 from service.devices.use_cases import get_device
 from service.devices.work import network_results
@@ -16,14 +16,13 @@ from service.profiling.use_cases import (
     known_operator_keys,
     latest_table,
     load_table,
+    split_networks,
+    table_problem,
 )
 from service.tables.job import JobRow
 from service.worker.device_work import ask_device, wait_for_device
 from service.worker.flow import Flow, JobFailedError
-from service.worker.planning import CALIBRATION, HELD_OUT, planned_networks, profiled_space
-
-_LEAST_NETWORKS = 4  # of the calibration
-_MOST_SLOPE = 5.0  # on machines that we know it is 0.9 to 1.15
+from service.worker.planning import planned_networks, profiled_space
 
 
 async def ensure_table(flow: Flow) -> str:
@@ -72,13 +71,12 @@ def publish_table(flow: Flow, unit_id: str) -> str:
     """
     with flow.job() as (session, job):
         device = get_device(session, str(job.device_id))
-        good = [result for result in network_results(session, unit_id) if not result.error]
         table = build_table(
             session,
             device.target_fingerprint,
-            [result for result in good if result.name.startswith(CALIBRATION)],
-            [result for result in good if result.name.startswith(HELD_OUT)],
+            *split_networks(network_results(session, unit_id)),
             now=flow.context.clock(),
+            timed_by=device.id,
         )
         _check_table(
             load_table(session, table.id), job, find_dataset(session, job.request["dataset"])
@@ -94,22 +92,9 @@ def publish_table(flow: Flow, unit_id: str) -> str:
 
 
 def _check_table(table: LatencyTable, job: JobRow, dataset: Dataset) -> None:
-    problems = [_problem_of(table.calibration)]
-    if table.target.has_library:
-        problems.append(_problem_of(table.library or Calibration()))
-    if not covers_space(table, profiled_space(job.request, dataset.task)):
-        problems.append("some operators of the space could not be measured")
-    problem = next(filter(None, problems), "")
+    problem = table_problem(table)
+    if not problem and not covers_space(table, profiled_space(job.request, dataset.task)):
+        problem = "some operators of the space could not be measured"
     if problem:
         message = f"The measurements make no table: {problem}."
         raise JobFailedError({"code": "measurements-unusable", "message": message})
-
-
-def _problem_of(calibration: Calibration) -> str:
-    """Return what is wrong with the whole networks of one regime, or nothing."""
-    slope, networks = calibration.slope, calibration.networks
-    if networks < _LEAST_NETWORKS:
-        return f"only {networks} whole networks could be measured"
-    if not 1 / _MOST_SLOPE <= slope <= _MOST_SLOPE:
-        return f"whole networks take {slope:.3g} times the sum of their operators"
-    return ""

@@ -25,7 +25,8 @@ def commands(group: object, prefix: tuple[str, ...] = ()) -> set[tuple[str, ...]
     below: dict[str, object] | None = getattr(group, "commands", None)
     if below is None:
         return {prefix}
-    return set().union(*(commands(sub, (*prefix, name)) for name, sub in below.items()))
+    found = set().union(*(commands(sub, (*prefix, name)) for name, sub in below.items()))
+    return found | {prefix} if getattr(group, "invoke_without_command", False) else found
 
 
 def named_commands(text: str) -> set[tuple[str, ...]]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from latency.graph import INPUT, OUTPUT, GraphNode, NetworkGraph
+from latency.measurement import OperatorMeasurement
 from latency.operator import Activation, OperatorKind, OperatorSpec, Regime, SparsityPattern
 from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import DeviceFacts, Target
@@ -166,3 +167,14 @@ def table(*rows: TableRow, calibration: Calibration | None = None) -> LatencyTab
     return LatencyTable(
         target=target(), version=1, rows=rows, calibration=calibration or Calibration()
     )
+
+
+def scaled(measured: OperatorMeasurement, factor: float) -> OperatorMeasurement:
+    """Return a measurement with all its times wrong by one factor, as by a wrong unit."""
+    taken = measured.samples
+    assert taken is not None
+    lists: dict[str, Any] = {
+        name: tuple(1 + round(value * factor) + i for i, value in enumerate(getattr(taken, name)))
+        for name in ("short_ns", "long_ns", "reference_ns")
+    }
+    return replace(measured, samples=replace(taken, **lists))

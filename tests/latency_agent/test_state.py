@@ -20,7 +20,9 @@ from latency.files import write_atomic
 from tests.latency_agent.fake_server import AGENT_TOKEN, ENROL_TOKEN, FakeServer, Fault
 from tests.latency_agent.samples import FAST, TARGET
 
-IDENTITY = Identity(server="http://a", device_id="d", token=AGENT_TOKEN, name="n", threads=2)
+IDENTITY = Identity(
+    server="http://a", device_id="d", token=AGENT_TOKEN, name="n", threads=2, affinity=(0, 1)
+)
 
 
 def test_the_identity_comes_back(tmp_path: Path) -> None:
@@ -60,7 +62,9 @@ def test_the_folder_is_free_again_after_the_agent(tmp_path: Path) -> None:
 
 
 def request(server: str, tmp_path: Path, token: str = ENROL_TOKEN) -> JoinRequest:
-    return JoinRequest(server=server, enrol_token=token, state_dir=tmp_path, threads=2)
+    return JoinRequest(
+        server=server, enrol_token=token, state_dir=tmp_path, threads=2, affinity=(0, 1)
+    )
 
 
 def test_joining_survives_a_busy_server_and_uses_the_hosts_name(
@@ -70,7 +74,7 @@ def test_joining_survives_a_busy_server_and_uses_the_hosts_name(
     identity = join(request(server.address, tmp_path), TARGET, FAST, StopSignal())
     assert identity.name == server.registrations[0].name != ""
     assert load_identity(tmp_path) == identity
-    assert identity.threads == 2
+    assert (identity.threads, identity.affinity) == (2, (0, 1))
 
 
 def test_joining_gives_up_after_a_while(tmp_path: Path) -> None:

@@ -65,6 +65,16 @@ def test_threads_must_fit_the_cores(threads: int) -> None:
         current_target(threads)
 
 
+def test_the_fastest_core_tells_the_clock_and_all_cores_tell_the_heat(tmp_path: Path) -> None:
+    for core, clock, heat in ((0, 600_000, 1), (1, 1_800_000, 0), (2, 2_400_000, 5)):
+        folder = f"devices/system/cpu/cpu{core}"
+        write(tmp_path, f"{folder}/cpufreq/scaling_cur_freq", f"{clock}\n")
+        write(tmp_path, f"{folder}/thermal_throttle/core_throttle_count", f"{heat}\n")
+    conditions = read_conditions(sysfs=tmp_path, affinity=(0, 1), threads=2)
+    assert (conditions.frequency_khz, conditions.throttled) == (1_800_000, 1)
+    assert (conditions.affinity, conditions.threads) == ((0, 1), 2)
+
+
 def test_conditions_of_a_board(tmp_path: Path) -> None:
     write(tmp_path, "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "2400000\n")
     write(tmp_path, "devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n")

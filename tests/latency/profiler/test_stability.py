@@ -1,4 +1,35 @@
-from latency.profiler.stability import QuietRule
+import pytest
+
+from latency.measurement import MarginalCost
+from latency.profiler.stability import QuietRule, is_settled, unsettled
+
+
+@pytest.mark.parametrize(
+    ("median_ns", "spread_ns", "settled"),
+    [
+        (100.0, 30.0, True),  # the floor
+        (100.0, 31.0, False),
+        (-5.0, 29.0, True),  # an operator that costs nothing
+        (10_000.0, 200.0, True),  # 2 %
+        (10_000.0, 201.0, False),
+    ],
+)
+def test_a_cost_is_settled_when_its_interval_is_narrow(
+    median_ns: float, spread_ns: float, *, settled: bool
+) -> None:
+    cost = MarginalCost(median_ns=median_ns, spread_ns=spread_ns, samples=240)
+    assert is_settled(cost) is settled
+    assert bool(unsettled(cost)) is not settled
+    if not settled:
+        assert "after 240 samples" in unsettled(cost)
+
+
+def test_why_a_measurement_was_disturbed_is_said() -> None:
+    rule = QuietRule(tolerance=1.1)
+    rule.observe([100])
+    assert rule.disturbed([110]) == ""
+    assert rule.disturbed([150]) == "disturbed: the reference model took 1.50 times its best"
+    assert rule.disturbed([]) == ""
 
 
 def test_the_fastest_reference_is_the_measure() -> None:

@@ -77,6 +77,48 @@ def test_rounds_end_with_the_budget_but_there_is_always_one() -> None:
     assert 1 <= len(timed.samples_ns) <= 4
 
 
+def test_rounds_are_added_until_the_samples_are_settled() -> None:
+    machine = Machine()
+    looks: list[int] = []
+
+    def settled(rounds: list[list[int]]) -> bool:
+        assert all(len(samples) == 2 for samples in rounds)
+        looks.append(len(rounds))
+        return len(rounds) >= 20
+
+    more = settings_of(rounds=5, most_rounds=100)
+    model, reference = machine.model("a", 1_000), machine.model("r", 1_000)
+    (timed,), beside = time_in_turns([model], reference, more, machine.clock, settled)
+    assert looks == [5, 8, 12, 18, 27]
+    assert len(timed.samples_ns) == len(beside.samples_ns) == 27
+    assert (timed.runs, beside.runs) == (1, 1)
+
+
+def test_samples_that_never_settle_end_at_the_most_rounds() -> None:
+    machine = Machine()
+    bounded = settings_of(rounds=5, most_rounds=30)
+    model, reference = machine.model("a", 1_000), machine.model("r", 1_000)
+    (timed,), _ = time_in_turns([model], reference, bounded, machine.clock, lambda _: False)
+    assert len(timed.samples_ns) == 30
+
+
+def test_large_models_get_only_as_many_rounds_as_fit_their_time_to_settle() -> None:
+    machine = Machine()
+    slow = settings_of(rounds=5, most_rounds=100, settling_ns=30_000)
+    model, reference = machine.model("a", 3_000), machine.model("r", 1_000)
+    (timed,), _ = time_in_turns([model], reference, slow, machine.clock, lambda _: False)
+    assert len(timed.samples_ns) == 8  # 20 us for the first five, 32 us for eight
+
+
+def test_on_a_busy_machine_rounds_are_added_too_and_the_patience_bounds_them() -> None:
+    machine = Machine(slow=lambda _: 1.5)
+    busy = settings_of(rounds=5, most_rounds=10, patience=3, fastest_ns=1_000.0)
+    model, reference = machine.model("a", 1_000), machine.model("r", 1_000)
+    (timed,), _ = time_in_turns([model], reference, busy, machine.clock, lambda _: False)
+    assert len(timed.samples_ns) == 10
+    assert machine.runs.count("a") == 2 + 10 * 3
+
+
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from([1.0, 1.0, 1.0, 1.6, 4.0]), min_size=7, max_size=7))
 def test_the_choice_of_rounds_never_looks_at_the_model(pattern: list[float]) -> None:

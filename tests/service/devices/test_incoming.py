@@ -53,7 +53,11 @@ def test_good_chunks_pass() -> None:
         (samples(baseline_ns=1e300), "/operators/0/samples/baseline_ns"),
         (samples(baseline_ns=float("nan")), "/operators/0/samples/baseline_ns"),
         (samples(warmup_ns=(0,)), "/operators/0/samples/warmup_ns"),
+        (samples(reference_ns=(0,)), "/operators/0/samples/reference_ns"),
+        (samples(long_runs=-1), "/operators/0/samples/long_runs"),
         (network(name="x\x00"), "/networks/0/name"),
+        (network(dense_parent_ns=((0,),)), "/networks/0/dense_parent_ns/0"),
+        (network(without_library_ns=((-5,),)), "/networks/0/without_library_ns/0"),
         (network(processes_ns=()), "/networks/0"),
         (network(error="and samples"), "/networks/0"),
         (network(processes_ns=((),)), "/networks/0/processes_ns/0"),
@@ -63,6 +67,19 @@ def test_good_chunks_pass() -> None:
         (conditions(started_at="2026-11-23T12:00:00"), "/conditions/started_at"),
         (conditions(governor="x" * 101), "/conditions/governor"),
         (conditions(frequency_khz=-1), "/conditions/frequency_khz"),
+        (conditions(throttled=-1), "/conditions/throttled"),
+        (conditions(threads=10**10), "/conditions/threads"),
+        (conditions(affinity=(0, -1)), "/conditions/affinity/1"),
+        (
+            lambda chunk: replace(chunk, conditions_after=Conditions(started_at="tomorrow")),
+            "/conditions_after/started_at",
+        ),
+        (
+            lambda chunk: replace(
+                chunk, operators=(replace(chunk.operators[0], unstable="x" * 3000),)
+            ),
+            "/operators/0/unstable",
+        ),
         (lambda chunk: replace(chunk, operators=(), networks=()), "/operators"),
         (lambda chunk: replace(chunk, operators=chunk.operators * 2001), "/operators"),
         (lambda chunk: replace(chunk, attempt=0), "/attempt"),

@@ -15,10 +15,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from latency import codec
 from latency.messages import Claim, Finish, Heartbeat, Lease, Outcome
 from service.database import Database, create_engine
+from service.devices.evidence import evidence_for
 from service.devices.leasing import Desk, claim_work, expire_leases, renew_lease
 from service.devices.rules import LeaseRules
 from service.devices.uploads import Upload, finish_lease, store_chunk
@@ -117,11 +119,13 @@ class LeaseMachine(RuleBasedStateMachine):
         known = self.digests.setdefault(lease.lease_id, [])
         chunk = type(chunk)(attempt=chunk.attempt, conditions=chunk.conditions, operators=operators)
         position = len(known)
-        if self.attempt(
-            lambda s: store_chunk(
-                s, device, lease.lease_id, Upload.of(position, digest, chunk), self.desk
-            )
-        ):
+
+        def store(session: Session) -> None:
+            evidence = evidence_for(session, device, lease.lease_id, self.desk.now)
+            upload = Upload.of(position, digest, chunk, evidence)
+            store_chunk(session, device, lease.lease_id, upload, self.desk)
+
+        if self.attempt(store):
             known.append(digest)
 
     @rule(index=st.integers(0, 5), outcome=st.sampled_from(Outcome))

@@ -1,7 +1,7 @@
 """From raw measurements to tables, plans and predictions, on both databases."""
 
-import functools
 import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,17 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latency.estimate.lookup_table import TableEstimator
-from latency.measurement import NetworkMeasurement
 from latency.messages import ProfileWork
-from latency.operator import OperatorSpec
 from latency.plan import MeasuringCosts
-from latency.table import LatencyTable
 from search.space.dass_cells import build_graph
 from search.space.sampling import (
-    calibration_genotypes,
-    held_out_genotypes,
     random_genotype,
-    space_operators,
 )
 from search.space.stage_space import StageSpace
 from service.database import Database
@@ -39,6 +33,13 @@ from service.profiling.use_cases import (
 )
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock
+from tests.service.profiling.steps import (
+    CELLS,
+    CHANNELS,
+    all_operators,
+    profile,
+    whole_networks,
+)
 from tests.service.samples import (
     STARTED,
     add_job,
@@ -49,63 +50,10 @@ from tests.service.samples import (
     target,
 )
 
-CHANNELS, CELLS = 4, 3
-
 
 @pytest.fixture
 def board(app: FastAPI, admin: TestClient) -> Board:
     return enrol(app, admin)
-
-
-def profile(
-    database: Database,
-    clock: HeldClock,
-    board: Board,
-    work: ProfileWork,
-    *,
-    ns: int = 1000,
-    seconds: float = 30.0,
-) -> None:
-    """Let the device measure `work`."""
-    with database.transaction() as session:
-        request_profile(session, board.device_id, add_job(session, clock()), work, now=clock())
-    board.digests.clear()
-    lease = board.work()
-    assert board.upload(lease, chunk_of(work, ns=ns)).status_code == 204
-    clock.advance(seconds)
-    assert board.finish(lease).status_code == 200
-
-
-@functools.cache
-def all_operators() -> tuple[OperatorSpec, ...]:
-    """Return the operators of the space; it takes a moment."""
-    return space_operators(CHANNELS, CELLS, DIGITS_TASK)
-
-
-@functools.cache
-def whole_networks(*, held_out: bool) -> list[NetworkMeasurement]:
-    """Return networks measured as 1.1 times the sum of operators of 1000 ns each, plus 2000 ns."""
-    draw = held_out_genotypes if held_out else calibration_genotypes
-    found = []
-    for index, genotype in enumerate(draw(CHANNELS, CELLS, 7, 5)):
-        graph = build_graph(genotype, DIGITS_TASK)
-        estimate = TableEstimator(bare_table()).predict(graph).latency_ms * 1e6
-        ns = round(1.1 * estimate + 2000)
-        found.append(
-            NetworkMeasurement(name=f"net{index}", processes_ns=((ns, ns), (ns, ns)), graph=graph)
-        )
-    return found
-
-
-@functools.cache
-def bare_table() -> LatencyTable:
-    measured = [operator_result(spec) for spec in all_operators()]
-    rows = table_rows(
-        RawMeasurement(spec=found.spec, samples=found.samples, measured_at=STARTED)
-        for found in measured
-        if found.samples is not None
-    )
-    return LatencyTable(target=target(), version=0, rows=rows)
 
 
 @pytest.fixture
@@ -123,29 +71,51 @@ def table_id(database: Database, clock: HeldClock, board: Board) -> str:
         return row.id
 
 
+def raw_measurements(costs: Sequence[int], unstable: str = "") -> list[RawMeasurement]:
+    found = [operator_result(conv(), ns=ns).samples for ns in costs]
+    return [
+        RawMeasurement(spec=conv(), samples=samples, measured_at=STARTED, unstable=unstable)
+        for samples in found
+        if samples is not None
+    ]
+
+
 class TestRows:
     @given(st.lists(st.integers(1, 100_000), min_size=1, max_size=7))
     def test_median_over_devices(self, costs: list[int]) -> None:
-        found = [operator_result(conv(), ns=ns).samples for ns in costs]
-        raw = [
-            RawMeasurement(spec=conv(), samples=samples, measured_at=STARTED)
-            for samples in found
-            if samples is not None
-        ]
-        (row,) = table_rows(raw)
+        (row,) = table_rows(raw_measurements(costs))
         assert row.median_ns == pytest.approx(statistics.median(costs))
-        assert row.spread_ns >= (max(costs) - min(costs)) / 2
         assert row.samples == 15 * len(costs)
 
-    def test_one_liar_of_three_moves_nothing(self) -> None:
-        costs = (1000, 1010, 1_000_000)
-        found = [operator_result(conv(), ns=ns).samples for ns in costs]
-        raw = [
-            RawMeasurement(spec=conv(), samples=samples, measured_at=STARTED)
-            for samples in found
-            if samples is not None
-        ]
-        assert table_rows(raw)[0].median_ns == 1010
+    @pytest.mark.parametrize("devices", [2, 3, 4, 5, 8, 12])
+    def test_the_spread_covers_the_class_of_the_devices(self, devices: int) -> None:
+        rng = np.random.default_rng(devices)
+        hits = 0
+        for _ in range(300):
+            costs = rng.normal(100_000, 3_000, devices).round().astype(int).tolist()
+            (row,) = table_rows(raw_measurements(costs))
+            hits += abs(row.median_ns - 100_000) <= row.spread_ns
+        assert 0.85 <= hits / 300 <= 0.97  # 0.9, in 300 tries
+
+    @given(
+        st.tuples(st.integers(9_500, 10_500), st.integers(9_500, 10_500)),
+        st.sampled_from([0.001, 0.8, 60.0, 1000.0]),
+        st.integers(0, 2),
+    )
+    def test_one_liar_of_three_moves_neither_the_cost_nor_its_spread_far(
+        self, honest: tuple[int, int], factor: float, position: int
+    ) -> None:
+        costs = list(honest)
+        costs.insert(position, round(10_000 * factor))
+        (row,) = table_rows(raw_measurements(costs))
+        assert min(honest) <= row.median_ns <= max(honest)
+        assert row.spread_ns <= 9 * 1_000
+
+    def test_a_row_is_unstable_where_half_of_its_devices_are(self) -> None:
+        good, bad = raw_measurements([1_000]), raw_measurements([1_000], "not settled")
+        assert table_rows(bad)[0].unstable == "not settled"
+        assert table_rows(good + bad)[0].unstable == "not settled"
+        assert table_rows(good + bad + good)[0].unstable == ""
 
 
 class TestTables:

@@ -1,0 +1,166 @@
+"""Operators in batches: what was measured on a disturbed or changed machine is measured again.
+
+Every operator carries the reference model through its own rounds, so a batch is judged by the
+reference at its beginning, at its end and everywhere in between, operator by operator. What the
+reference cannot tell, a clock or a governor that changed, is read around the batch and speaks
+against all of it. Disturbances last for seconds, so operators that were disturbed wait until all
+others are done.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from latency.measurement import Conditions, OperatorMeasurement
+from latency.operator import OperatorSpec
+from latency.profiler.child_messages import ChildAnswer, ChildRequest
+from latency.profiler.process import ChildDiedError, ChildProcess, ShouldStop
+from latency.profiler.stability import QuietRule, changed_speed
+from latency.target import Target
+
+OnOperator = Callable[[OperatorMeasurement], None]
+Ask = Callable[[OperatorSpec | None, int, float | None], ChildAnswer]
+
+_LOOKS_AT_THE_MACHINE = 8  # before the first operator: how fast is the reference at its best
+_LOOK_ROUNDS = 100
+_TRIES = 3  # then the quietest try is reported, as unstable
+_BATCH = 16  # operators
+_BATCH_S = 10.0  # results of a batch are reported at its end, so large operators make it shorter
+_NOTHING = ChildAnswer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """Asks a measuring child for one operator at a time; a new child takes over when it dies."""
+
+    child: ChildProcess
+    rounds: int
+    target: Target
+    should_stop: ShouldStop
+
+    def __call__(
+        self, spec: OperatorSpec | None, looks: int, fastest_ns: float | None
+    ) -> ChildAnswer:
+        """Return the samples of an operator, or `looks` rounds of the reference model alone.
+
+        Raises:
+            StoppedError: `should_stop` became true.
+        """
+        request = ChildRequest(
+            target=self.target,
+            rounds=looks or self.rounds,
+            fastest_reference_ns=fastest_ns,
+            operator=spec,
+        )
+        try:
+            return self.child.ask(request, self.should_stop)
+        except ChildDiedError as error:
+            return ChildAnswer(error=str(error))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Try:
+    """One measurement of an operator, and what its batch says against it."""
+
+    answer: ChildAnswer = _NOTHING
+    changed: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waiting:
+    """An operator that is still to be measured well, and its best try so far."""
+
+    spec: OperatorSpec
+    best: _Try = _Try()
+
+
+@dataclass
+class OperatorRun:
+    """Measures a list of operators and reports each once."""
+
+    ask: Ask
+    quiet: QuietRule = field(default_factory=QuietRule)
+    monotonic: Callable[[], float] = time.monotonic  # seconds
+    _conditions: list[Conditions] = field(default_factory=list)  # of the batch; the first is before
+
+    def run(self, operators: Sequence[OperatorSpec], on_result: OnOperator) -> None:
+        """Report every operator once: good ones with their batch, the others after new tries.
+
+        Raises:
+            StoppedError: the run was told to stop; the batch that was being measured is lost.
+        """
+        waiting = [_Waiting(spec=spec) for spec in operators]
+        if waiting:
+            self._look_at_the_machine()
+        for tries in range(1, _TRIES + 1):
+            again: list[_Waiting] = []
+            while waiting:
+                measured = self._measure_batch(waiting)
+                waiting = waiting[len(measured) :]
+                again += self._report(measured, on_result, is_last=tries == _TRIES)
+            waiting = again
+
+    def _look_at_the_machine(self) -> None:
+        for _ in range(_LOOKS_AT_THE_MACHINE):
+            self._ask(None, _LOOK_ROUNDS)
+
+    def _measure_batch(self, waiting: Sequence[_Waiting]) -> list[tuple[_Waiting, ChildAnswer]]:
+        """Measure the first of `waiting`, as many as make a batch."""
+        del self._conditions[:-1]
+        start = self.monotonic()
+        measured: list[tuple[_Waiting, ChildAnswer]] = []
+        for item in waiting[:_BATCH]:
+            measured.append((item, self._ask(item.spec)))
+            if self.monotonic() - start > _BATCH_S:
+                break
+        return measured
+
+    def _report(
+        self,
+        measured: Sequence[tuple[_Waiting, ChildAnswer]],
+        on_result: OnOperator,
+        *,
+        is_last: bool,
+    ) -> list[_Waiting]:
+        """Report what is good, or all of it after the last try; return what is not reported."""
+        changed = changed_speed(self._conditions)
+        again = []
+        for item, answer in measured:
+            best = self._better(item.best, _Try(answer=answer, changed=changed))
+            against = best.changed or self.quiet.disturbed(best.answer.beside_ns)
+            if is_last or best.answer.error or not against:
+                on_result(self._as_measurement(item.spec, best.answer, against))
+            else:
+                again.append(replace(item, best=best))
+        return again
+
+    def _ask(self, spec: OperatorSpec | None, looks: int = 0) -> ChildAnswer:
+        answer = self.ask(spec, looks, self.quiet.fastest_ns)
+        self.quiet.observe(answer.beside_ns)
+        if answer.conditions is not None:
+            self._conditions.append(answer.conditions)
+        return answer
+
+    def _better(self, first: _Try, second: _Try) -> _Try:
+        """Return the try to keep: with samples, of one clock, beside the faster reference."""
+        if first.answer.operator is None:
+            return second
+        if second.answer.operator is None or (second.changed and not first.changed):
+            return first
+        if first.changed and not second.changed:
+            return second
+        references = [first.answer.beside_ns, second.answer.beside_ns]
+        return (first, second)[self.quiet.quietest(references, 1)[0]]
+
+    def _as_measurement(
+        self, spec: OperatorSpec, answer: ChildAnswer, against: str
+    ) -> OperatorMeasurement:
+        measured = answer.operator
+        if measured is None or measured.samples is None:
+            return OperatorMeasurement(spec=spec, samples=None, error=answer.error)
+        fastest = round(self.quiet.fastest_ns or 0)
+        return replace(
+            measured,
+            samples=replace(measured.samples, fastest_reference_ns=fastest),
+            unstable="; ".join(reason for reason in (against, measured.unstable) if reason),
+        )
