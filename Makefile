@@ -69,6 +69,10 @@ check: lint test demo ## what CI runs
 bench: $(READY) ## benchmarks: error of the latency table on held-out networks
 	@$(BIN)/python -m benchmarks.table_error
 
+.PHONY: bench-predictions
+bench-predictions: $(READY) ## benchmark: how many genotypes a second a table predicts
+	@$(BIN)/python -m benchmarks.predictions
+
 .PHONY: bench-kernels
 bench-kernels: $(READY) ## benchmark: the operator library against dense ONNX Runtime
 	@$(BIN)/python -m benchmarks.kernels

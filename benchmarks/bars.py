@@ -81,6 +81,7 @@ TWO_THREADS: dict[str, Bar] = {
     "mobilenet-v2": Bar(bar=1.55, stretch=1.7),
 }
 EMPTY_NODE_US, FORK_JOIN_US, EMPTY_NODE_STRETCH_US = 0.5, 1.5, 0.25
+PREDICTIONS_PER_SECOND = 10_000.0  # genotypes, on one core
 # Without the library the same file is a dense model, give or take the noise of a host.
 FALLBACK_OVER_DENSE = 0.9
 

@@ -123,7 +123,7 @@ def _check_task(request: "SearchRequest", dataset: "Dataset") -> None:
 def _refuse_infeasible(request: "SearchRequest", table: "LatencyTable", dataset: "Dataset") -> None:
     """Refuse a budget that not even the cheapest network meets, before any training."""
     from search.finalize.repair import BudgetInfeasibleError
-    from search.space.prices import smallest_genotype
+    from search.space.extremes import smallest_genotype
 
     estimator = request.space(dataset.task).estimator(table)
     _, smallest = smallest_genotype(estimator, request.channels, request.cells, dataset.task)

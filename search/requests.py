@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 from latency.operator import SparsityPattern
 from search.space.planned_space import PlannedSpace
+from search.space.search_space import SearchSpace
 from search.space.sparsity import Sparsity
+from search.space.stage_space import StageSpace
 from search.space.task import TaskShape
 
 DATASET_FORMATS = ("digits", "image-folder", "cifar10-binary", "cifar10-python", "npz")
 RECIPE_NAMES = ("tiny", "quick", "standard")
+SPACE_NAMES = ("dass-cells", "stages")  # that a table can be made for; only cells are searched yet
 
 MIN_CELLS = 3  # fewer leave no room for a normal cell beside the two reductions
 MAX_CELLS = 64
@@ -91,6 +94,28 @@ class SearchRequest:
             task=task,
             sparsity=Sparsity(pattern=self.pattern, density=self.density),
         )
+
+
+def table_space(
+    name: str, channels: int, cells: int, task: TaskShape, sparsity: Sparsity
+) -> SearchSpace:
+    """Return the space that a table is made for.
+
+    Args:
+        name: one of SPACE_NAMES.
+        channels: of the first cell, or of the stem of a network of stages.
+        cells: how many; networks of stages have none.
+        task: image and classes.
+        sparsity: what is planned; networks of stages need its pattern only.
+
+    Raises:
+        ValueError: there is no space of that name, or not of that width.
+    """
+    if name not in SPACE_NAMES:
+        raise ValueError(f"space: must be one of {list(SPACE_NAMES)}, got {name!r}")
+    if name == "stages":
+        return StageSpace(width=channels, task=task, pattern=sparsity.pattern)
+    return PlannedSpace(channels=channels, cells=cells, task=task, sparsity=sparsity)
 
 
 def _check_range(name: str, value: int, lowest: int, highest: int) -> None:

@@ -3,19 +3,15 @@
 import math
 from collections import Counter
 
+from latency.estimate.calibrated import calibrated_ns
 from latency.estimate.estimator import Prediction, Price, PriceSource
 from latency.estimate.execution import executed_nodes
 from latency.estimate.operator_prices import OperatorPrices
-from latency.estimate.quantile import t_quantile_90
 from latency.graph import NetworkGraph
 from latency.library_form import library_form
 from latency.operator import OperatorSpec, Regime
-from latency.table import Calibration, LatencyTable
+from latency.table import LatencyTable
 from latency.units import ns_to_ms
-
-# Relative standard deviation where no whole network was measured: plain sums of marginal costs
-# were up to 13 % below whole networks on x86-64.
-UNCALIBRATED_SIGMA = 0.08
 
 
 class TableEstimator:
@@ -64,17 +60,16 @@ class TableEstimator:
         prices = {spec: self.price(spec) for spec in counts}
         total = math.fsum(prices[spec].ns * count for spec, count in counts.items())
         calibration = self._table.calibration_of(graph.regime)
-        latency = max(0.0, calibration.intercept_ns + calibration.slope * total)
         # A row's error repeats with every use of the row; errors of different rows do not.
         of_rows = math.hypot(*(prices[spec].spread_ns * n for spec, n in counts.items()))
-        half = math.hypot(calibration.slope * of_rows, _unexplained(calibration) * latency)
+        latency, low, high = (float(ns) for ns in calibrated_ns(calibration, total, of_rows))
         sources = Counter[PriceSource]()
         for spec, count in counts.items():
             sources[prices[spec].source] += count
         return Prediction(
             latency_ms=ns_to_ms(latency),
-            low_ms=ns_to_ms(max(0.0, latency - half)),
-            high_ms=ns_to_ms(latency + half),
+            low_ms=ns_to_ms(low),
+            high_ms=ns_to_ms(high),
             **{source.value: sources[source] for source in PriceSource},
             regime=graph.regime,
             table_version=self._table.version,
@@ -89,10 +84,3 @@ class TableEstimator:
 
 def _latency(prediction: Prediction) -> float:
     return prediction.latency_ms
-
-
-def _unexplained(calibration: Calibration) -> float:
-    """Return the relative half width of what rows do not explain, at 90 %."""
-    if calibration.networks == 0:
-        return t_quantile_90(math.inf) * UNCALIBRATED_SIGMA
-    return t_quantile_90(max(1, calibration.networks - 1)) * calibration.sigma

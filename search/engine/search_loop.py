@@ -45,7 +45,6 @@ from search.objective.beta import beta_regulariser
 from search.objective.constraint import relative_violation
 from search.objective.latency_term import ExpectedLatency
 
-_DERIVED_TEMPERATURE = 1e-4  # cold enough that the expectation is the derived network's price
 _EVALUATED = 256  # images of the architecture half that an epoch's accuracy is taken on
 
 
@@ -183,18 +182,15 @@ class SearchLoop:
         else, and a multiplier that follows it drives the derived network far below the budget.
         """
         assert self.latency is not None
-        soft = self.latency(tables[0], tables[1], temperature(self.recipe, done))
-        with torch.no_grad():
-            gap = self.latency(tables[0], tables[1], _DERIVED_TEMPERATURE) - soft
+        soft = self.latency(tables, temperature(self.recipe, done))
+        gap = self.latency.derived_ms(tables) - soft.detach()
         return relative_violation(soft + gap, self.budget_ms)
 
     def _summary(self, stage: Stage, train_loss: float) -> dict[str, Any]:
         epoch = self.run.epoch + 1
         latency_ms = None
         if self.latency is not None:
-            with torch.no_grad():
-                tables = self.run.alphas.parameters()
-                latency_ms = float(self.latency(tables[0], tables[1], _DERIVED_TEMPERATURE))
+            latency_ms = self.latency.derived_ms(self.run.alphas.parameters())
         return {
             "phase": stage.value,
             "epoch": epoch,

@@ -14,14 +14,14 @@ from search.engine.search_run import SearchRun
 from search.layers.sparse import density_of
 from search.objective.latency_term import ExpectedLatency
 from search.requests import SearchRequest
-from search.space.prices import operation_prices
+from search.space.cell_costs import CellCosts
+from search.space.cell_variants import CellSize
 from search.space.primitives import OPERATIONS
 from search.space.task import TaskShape
 from search.supernet.architecture import NODE_EDGES
 
 RESULT = "search.json"
 CHECKPOINT = "checkpoints/search.pt"
-_Z_90 = 1.645  # half the 90 % interval in standard deviations
 
 
 def run_search(
@@ -61,9 +61,8 @@ def expected_latency(
 ) -> ExpectedLatency:
     """Return the latency term for the network that `request` exports, priced from `table`."""
     estimator = request.space(task).estimator(table)
-    prices = operation_prices(estimator, request.channels, request.cells, task)
-    calibration = table.calibration_of(estimator.regime)
-    return ExpectedLatency(prices, margin=1.0 + _Z_90 * calibration.sigma)
+    size = CellSize(channels=request.channels, cells=request.cells, task=task)
+    return ExpectedLatency(CellCosts(estimator, size), upper=True)
 
 
 def _halves(dataset: Dataset, seed: int) -> SearchData:

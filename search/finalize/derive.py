@@ -7,8 +7,8 @@ each node keeps its two best edges.
 import numpy as np
 from numpy.typing import NDArray
 
+from search.space.cell_interactions import MIXED_EDGES
 from search.space.genotype import NODES, Edge, Genotype
-from search.space.prices import MIXED_EDGES
 from search.space.primitives import OPERATIONS
 
 NONE = OPERATIONS.index("none")

@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass, replace
 
-from latency.estimate.estimator import LatencyEstimator
 from search.finalize.derive import NONE, Alphas, log_probabilities
 from search.finalize.widths import FittedNetwork, choose_widths
+from search.space.cell_costs import CellCosts
+from search.space.cell_encoding import encode_edges
+from search.space.cell_interactions import mixed_edge
+from search.space.cell_variants import CellSize
+from search.space.extremes import smallest_genotype
 from search.space.genotype import EDGES, Edge, Genotype
-from search.space.prices import OperationPrices, mixed_edge, operation_prices, smallest_genotype
 from search.space.primitives import OPERATIONS
+from search.space.sparsity import PlannedEstimator
 from search.space.task import TaskShape
 
+_LEAST_SAVED = 1e-9  # of the latency: less is rounding
 _LEAST_LOSS = 1e-6  # a swap that the alphas prefer counts as almost free
 
 
@@ -34,20 +39,20 @@ class _Swap:
     kind: str
     index: int
     edge: Edge
-    rank: float  # log-probability lost per nanosecond saved; less is better
+    loss: float  # of log-probability
 
 
 def fit_to_budget(
     derived: Genotype,
     alphas: dict[str, Alphas],
     task: TaskShape,
-    estimator: LatencyEstimator,
+    estimator: PlannedEstimator,
     budget_ms: float,
 ) -> tuple[FittedNetwork, bool]:
     """Return the network that stays closest to the alphas within the budget, and if it was changed.
 
     Widths are narrowed first. Where that is not enough, one edge after another is given a cheaper
-    operation or another input, always the one that loses least probability per nanosecond saved;
+    operation or another input, always the one that loses least probability per millisecond saved;
     if no swap is left, the cheapest network of the space is taken.
 
     Args:
@@ -66,10 +71,11 @@ def fit_to_budget(
     smallest, prediction = smallest_genotype(estimator, derived.channels, derived.cells, task)
     if prediction.high_ms > budget_ms:
         raise BudgetInfeasibleError(budget_ms, prediction.high_ms)
-    prices = operation_prices(estimator, derived.channels, derived.cells, task)
+    size = CellSize(channels=derived.channels, cells=derived.cells, task=task)
+    costs = CellCosts(estimator, size)
     scores = {kind: log_probabilities(table) for kind, table in alphas.items()}
     genotype = derived
-    while (swap := _best_swap(genotype, scores, prices)) is not None:
+    while (swap := _best_swap(genotype, scores, costs)) is not None:
         genotype = _apply(genotype, swap)
         fitted = choose_widths(genotype, task, estimator, budget_ms)
         if fitted is not None:
@@ -80,36 +86,42 @@ def fit_to_budget(
     return fitted, True
 
 
-def _best_swap(
-    genotype: Genotype, scores: dict[str, Alphas], prices: OperationPrices
-) -> _Swap | None:
+def _best_swap(genotype: Genotype, scores: dict[str, Alphas], costs: CellCosts) -> _Swap | None:
+    """Return the swap that loses least per millisecond, of those that make the network faster."""
     swaps = [
         swap
         for kind in ("normal", "reduce")
         for index in range(EDGES)
-        for swap in _swaps(genotype, kind, index, scores[kind], prices)
+        for swap in _swaps(genotype, kind, index, scores[kind])
     ]
-    return min(swaps, key=lambda swap: swap.rank, default=None)
+    edges = encode_edges([genotype, *(_apply(genotype, swap) for swap in swaps)])
+    latency_ms = costs.latency_ms(edges)
+    saved = latency_ms[0] - latency_ms[1:]
+    ranked = (
+        (max(_LEAST_LOSS, swap.loss) / ms, swap)
+        for swap, ms in zip(swaps, saved.tolist(), strict=True)
+        if ms > _LEAST_SAVED * latency_ms[0]
+    )
+    return min(ranked, key=lambda found: found[0], default=(0.0, None))[1]
 
 
-def _swaps(
-    genotype: Genotype, kind: str, index: int, scores: Alphas, prices: OperationPrices
-) -> list[_Swap]:
-    """Return every cheaper way to make one edge; a node reads two different inputs."""
+def _swaps(genotype: Genotype, kind: str, index: int, scores: Alphas) -> list[_Swap]:
+    """Return every other way to make one edge; a node reads two different inputs."""
     edges: tuple[Edge, ...] = getattr(genotype, kind)
-    table = getattr(prices, kind)
     operation, source = edges[index]
     taken = edges[index ^ 1][1]
-    now = (mixed_edge(index, source), OPERATIONS.index(operation))
-    found: list[_Swap] = []
-    for other in set(range(index // 2 + 2)) - {taken}:
-        row = mixed_edge(index, other)
-        for column, name in enumerate(OPERATIONS):
-            saved = float(table[now] - table[row, column])
-            if column != NONE and saved > 0.0:
-                loss = max(_LEAST_LOSS, float(scores[now] - scores[row, column]))
-                found.append(_Swap(kind=kind, index=index, edge=(name, other), rank=loss / saved))
-    return found
+    now = scores[mixed_edge(index, source), OPERATIONS.index(operation)]
+    return [
+        _Swap(
+            kind=kind,
+            index=index,
+            edge=(name, other),
+            loss=float(now - scores[mixed_edge(index, other), column]),
+        )
+        for other in sorted(set(range(index // 2 + 2)) - {taken})
+        for column, name in enumerate(OPERATIONS)
+        if column != NONE and (name, other) != (operation, source)
+    ]
 
 
 def _apply(genotype: Genotype, swap: _Swap) -> Genotype:

@@ -133,15 +133,9 @@ class _Builder:
     def head(self, source: str, task: TaskShape) -> None:
         channels, size = self.shapes[source]
         pool = plain_spec(OperatorKind.GLOBAL_AVG_POOL, channels, size)
-        linear = OperatorSpec(
-            kind=OperatorKind.LINEAR,
-            in_channels=channels,
-            out_channels=task.classes,
-            height=1,
-            width=1,
-        )
+        linear = self._sparse(linear_spec(channels, task.classes), "classifier")
         pooled = self.add("pooling", pool, (source,))
-        self.add(OUTPUT, self._sparse(linear, "classifier"), (pooled,), "classifier")
+        self.add(OUTPUT, linear, (pooled,), "classifier")
 
     def cell(self, plan: CellPlan, before_last: str, last: str) -> str:
         path = f"cells.{plan.index}"
@@ -302,6 +296,14 @@ def plain_spec(kind: OperatorKind, channels: int, size: int, *, inputs: int = 1)
         height=size,
         width=size,
         inputs=inputs,
+    )
+
+
+@_remembered
+def linear_spec(in_channels: int, classes: int) -> OperatorSpec:
+    """Return a dense classifier."""
+    return OperatorSpec(
+        kind=OperatorKind.LINEAR, in_channels=in_channels, out_channels=classes, height=1, width=1
     )
 
 

@@ -1,7 +1,6 @@
 """Genotypes and operators of the space as sets: random ones, all operators, calibration sets."""
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import product
 
@@ -17,9 +16,10 @@ from search.space.dass_cells import (
 )
 from search.space.genotype import EDGES, NODES, Edge, Genotype, LayerChoice
 from search.space.primitives import OPERATIONS
+from search.space.search_space import spread_genotypes
 from search.space.task import TaskShape
 
-_PLANNING_NETWORKS = 60
+_PLANNING_NETWORKS = 60  # that a table of the space is planned for
 CHOICES = tuple(name for name in OPERATIONS if name != "none")
 WEIGHTED = tuple(name for name in CHOICES if "conv" in name)
 _LIGHT = tuple(name for name in CHOICES if name not in WEIGHTED)
@@ -96,12 +96,20 @@ def calibration_genotypes(channels: int, cells: int, seed: int, count: int) -> t
 
     None of them is ever a held-out network, whatever seeds and counts are used.
     """
-    return _spread(channels, cells, seed, count, held_out=False)
+    draw = _drawn_with_weights(channels, cells)
+    return tuple(spread_genotypes(draw, seed, count, held_out=False))
 
 
 def held_out_genotypes(channels: int, cells: int, seed: int, count: int) -> tuple[Genotype, ...]:
     """Return networks to measure the error of a table on, from cheap to expensive."""
-    return _spread(channels, cells, seed, count, held_out=True)
+    draw = _drawn_with_weights(channels, cells)
+    return tuple(spread_genotypes(draw, seed, count, held_out=True))
+
+
+def _drawn_with_weights(
+    channels: int, cells: int
+) -> Callable[[np.random.Generator, float], Genotype]:
+    return lambda rng, weighted: random_genotype(rng, channels, cells, weighted=weighted)
 
 
 def _random_cell(rng: np.random.Generator, weighted: float | None) -> tuple[Edge, ...]:
@@ -137,21 +145,3 @@ def _separable(genotype: Genotype) -> list[tuple[tuple[int, int], str]]:
             if operation in SEPARABLE:
                 found.append(((plan.index, index), f"cells.{plan.index}.edges.{index}"))
     return found
-
-
-def _spread(
-    channels: int, cells: int, seed: int, count: int, *, held_out: bool
-) -> tuple[Genotype, ...]:
-    rng = np.random.default_rng([seed, int(held_out)])
-    found: list[Genotype] = []
-    while len(found) < count:
-        weighted = (len(found) + 0.5) / count
-        genotype = random_genotype(rng, channels, cells, weighted=weighted)
-        if _is_held_out(genotype) == held_out and genotype not in found:
-            found.append(genotype)
-    return tuple(found)
-
-
-def _is_held_out(genotype: Genotype) -> bool:
-    """Split the space in halves by a digest, so that the two sets cannot meet."""
-    return hashlib.sha256(genotype.to_json().encode()).digest()[0] % 2 == 1

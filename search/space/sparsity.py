@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, replace
 
-from latency.estimate.estimator import LatencyEstimator, Prediction, Price, PriceSource
+from latency.estimate.estimator import Prediction, Price, PriceSource
+from latency.estimate.lookup_table import TableEstimator
 from latency.graph import INPUT, GraphNode, NetworkGraph
 from latency.operator import OperatorKind, OperatorSpec, Regime, SparsityPattern
 from latency.table import LatencyTable
 from search.space.dass_cells import MERGED_KERNEL
 
-_MERGED_SHARE = 0.25  # of the places of a merged factorized reduce are weights of the network
+# What a layer of a network can be in stock runtimes and in the library alike.
+LAYER_PATTERNS = (SparsityPattern.DENSE, SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK)
+MERGED_SHARE = 0.25  # of the places of a merged factorized reduce are weights of the network
 _FUSED = (OperatorKind.RELU, OperatorKind.ADD)
 
 
@@ -45,14 +48,14 @@ def sparse_spec(spec: OperatorSpec, sparsity: Sparsity) -> OperatorSpec:
     full = spec.kind is OperatorKind.CONV and spec.groups == 1
     if spec.pattern is not SparsityPattern.DENSE or not (full or spec.kind is OperatorKind.LINEAR):
         return spec
-    share = _MERGED_SHARE if spec.kernel == MERGED_KERNEL else 1.0
+    share = MERGED_SHARE if spec.kernel == MERGED_KERNEL else 1.0
     return replace(spec, pattern=sparsity.pattern, density=share * sparsity.density)
 
 
 class PlannedEstimator:
     """An estimator that prices dense networks as they will be when they are sparse.
 
-    `regime` is the one in which operators are priced.
+    `plain` prices networks as they are; `regime` is the one in which operators are priced.
 
     Layers that already have a pattern keep it. In stock runtimes zeros are worth nothing, and
     every price is that of the dense operator.
@@ -64,17 +67,15 @@ class PlannedEstimator:
             are priced. Whole networks are always predicted in their own fastest regime.
     """
 
-    def __init__(
-        self, estimator: LatencyEstimator, sparsity: Sparsity, probe: NetworkGraph
-    ) -> None:
-        self._estimator = estimator
-        self._sparsity = sparsity
+    def __init__(self, estimator: TableEstimator, sparsity: Sparsity, probe: NetworkGraph) -> None:
+        self.plain = estimator
+        self.sparsity = sparsity
         self.regime = self.predict(probe).regime
 
     @property
     def table(self) -> LatencyTable:
         """The table version that every answer rests on."""
-        return self._estimator.table
+        return self.plain.table
 
     def price(self, spec: OperatorSpec) -> Price:
         """Return the marginal cost of one operator of a network that is sparse as planned.
@@ -82,20 +83,18 @@ class PlannedEstimator:
         ReLUs and sums cost nothing where the library fuses them.
         """
         if self.regime is Regime.STOCK:
-            return self._estimator.price(spec)
+            return self.plain.price(spec)
         if spec.kind in _FUSED:
             return Price(ns=0.0, spread_ns=0.0, source=PriceSource.MEASURED)
-        return self._estimator.price(
-            replace(sparse_spec(spec, self._sparsity), regime=Regime.LIBRARY)
-        )
+        return self.plain.price(replace(sparse_spec(spec, self.sparsity), regime=Regime.LIBRARY))
 
     def predict(self, graph: NetworkGraph) -> Prediction:
         """Return the latency of a network that is sparse as planned, in its fastest regime."""
-        return self._estimator.predict(with_sparsity(graph, self._sparsity))
+        return self.plain.predict(with_sparsity(graph, self.sparsity))
 
     def fastest_form(self, graph: NetworkGraph) -> NetworkGraph:
         """Return the sparse network in the regime in which it is fastest."""
-        return self._estimator.fastest_form(with_sparsity(graph, self._sparsity))
+        return self.plain.fastest_form(with_sparsity(graph, self.sparsity))
 
 
 def _sparse_node(node: GraphNode, sparsity: Sparsity) -> GraphNode:

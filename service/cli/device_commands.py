@@ -8,12 +8,14 @@ import typer
 from service.cli.shared import (
     DEFAULT_HELD_OUT,
     DEFAULT_PATTERN,
+    DEFAULT_SPACE,
     Cells,
     Channels,
     DatasetName,
     Device,
     HeldOut,
     Pattern,
+    Space,
     Wait,
     client,
     follow,
@@ -62,6 +64,7 @@ def withdraw(device: DeviceName) -> None:
 def plan(
     device: Device,
     dataset: DatasetName = "digits",
+    space: Space = DEFAULT_SPACE,
     channels: Channels = 16,
     cells: Cells = 5,
     pattern: Pattern = DEFAULT_PATTERN,
@@ -71,8 +74,9 @@ def plan(
     ] = None,
 ) -> None:
     """Say what a device still has to measure for a space, and for how many minutes."""
-    space: dict[str, Any] = {
+    asked: dict[str, Any] = {
         "dataset": dataset,
+        "space": space,
         "channels": channels,
         "cells": cells,
         "pattern": pattern,
@@ -80,13 +84,13 @@ def plan(
     }
     with client() as api_client:
         if out is not None:
-            work = api_client.plan_file(out, device, **space)
+            work = api_client.plan_file(out, device, **asked)
             typer.echo(
                 f"{len(work.operators)} operators and {len(work.networks)} networks: {out}; on the "
                 f"board: edgewright-agent measure {out.name} -o profile.json"
             )
             return
-        found = api_client.plan(device, **space)
+        found = api_client.plan(device, **asked)
         known = f"{found.known} of {found.operators} operators are known"
         between = f"{found.covered} are priced by what lies around them"
         error = f"expected error of a network from those: {found.expected_error:.1%}"
@@ -106,6 +110,7 @@ def plan(
 def profile(
     device: Device,
     dataset: DatasetName = "digits",
+    space: Space = DEFAULT_SPACE,
     channels: Channels = 16,
     cells: Cells = 5,
     pattern: Pattern = DEFAULT_PATTERN,
@@ -117,6 +122,7 @@ def profile(
         job = api_client.profile(
             device,
             dataset=dataset,
+            space=space,
             channels=channels,
             cells=cells,
             pattern=pattern,

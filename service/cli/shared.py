@@ -18,6 +18,8 @@ Device = Annotated[str, typer.Option("--device", help="Id or name of the device.
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name of the data set.")]
 Channels = Annotated[int, typer.Option(help="Channels of the first cell.")]
 Cells = Annotated[int, typer.Option(help="Cells of the network.")]
+DEFAULT_SPACE = "dass-cells"
+Space = Annotated[str, typer.Option(help="Which networks: dass-cells or stages.")]
 DEFAULT_PATTERN = "block"
 Pattern = Annotated[str, typer.Option(help="What becomes zero together: block or unstructured.")]
 DEFAULT_HELD_OUT = 4

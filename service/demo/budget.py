@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from latency import codec
 from latency.table import LatencyTable, TableRow
 from latency.target import Target
+from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.planned_space import PlannedSpace
-from search.space.prices import largest_genotype, smallest_genotype
 from service.profiling.schemas import TableDetailRead
 
 FRACTION = 0.35

@@ -4,12 +4,13 @@ import numpy as np
 
 from latency.plan import MAX_ROWS, TOLERANCE, WORST_ERROR, known_points, network_errors
 from latency.table import LatencyTable
+from search.space.extremes import smallest_genotype
 from search.space.planned_space import PlannedSpace
-from search.space.prices import smallest_genotype
+from search.space.search_space import SearchSpace
 from service.errors import BudgetInfeasibleError
 
 
-def covers_space(table: LatencyTable, space: PlannedSpace) -> bool:
+def covers_space(table: LatencyTable, space: SearchSpace) -> bool:
     """Return whether the table prices every network of the space well enough, in every regime.
 
     What is uncertain for want of rows may be twice what plans aim at, so that a table at the aim

@@ -8,7 +8,13 @@ from pydantic import Field
 from search.requests import MAX_CELLS, MAX_CHANNELS, MAX_SEED, MIN_CELLS, MIN_CHANNELS
 from service.artifacts.schemas import ArtifactRead
 from service.lifecycle import JobKind, JobState
-from service.profiling.schemas import DEFAULT_HELD_OUT, DEFAULT_PATTERN, HeldOut, Pattern
+from service.profiling.schemas import (
+    DEFAULT_HELD_OUT,
+    DEFAULT_PATTERN,
+    HeldOut,
+    Pattern,
+    SpaceName,
+)
 from service.shapes import ReadShape, RequestShape, Sha256, ShortName
 
 Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
@@ -40,8 +46,9 @@ class ProfileCreate(RequestShape):
     name: ShortName | None = None
     device: Annotated[ShortName, Field(description="id or name")]
     dataset: Annotated[ShortName, Field(description="gives image size and classes")] = "digits"
-    channels: Channels = 16
-    cells: Cells = 5
+    space: SpaceName = "dass-cells"
+    channels: Annotated[Channels, Field(description="first cell, or stem before the stages")] = 16
+    cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     pattern: Annotated[Pattern, Field(description="whose densities are measured")] = DEFAULT_PATTERN
     held_out: HeldOut = DEFAULT_HELD_OUT
     priority: Priority = DEFAULT_PRIORITY

@@ -11,8 +11,9 @@ from latency.exchange.profile_file import PLAN
 from latency.messages import ProfileWork
 from latency.operator import SparsityPattern
 from latency.table import TableRow
+from search.requests import table_space
 from search.space.genotype import Genotype
-from search.space.planned_space import PlannedSpace
+from search.space.search_space import SearchSpace
 from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 from service.access.policy import Administrator, Operator
@@ -172,13 +173,9 @@ def _withdrawal(found: Withdrawal) -> WithdrawalRead:
     )
 
 
-def _space(order: PlanCreate, task: TaskShape) -> PlannedSpace:
-    return PlannedSpace(
-        channels=order.channels,
-        cells=order.cells,
-        task=task,
-        sparsity=Sparsity(pattern=SparsityPattern(order.pattern), density=1.0),
-    )
+def _space(order: PlanCreate, task: TaskShape) -> SearchSpace:
+    sparsity = Sparsity(pattern=SparsityPattern(order.pattern), density=1.0)
+    return table_space(order.space, order.channels, order.cells, task, sparsity)
 
 
 def _operator(row: TableRow, *, quarantine: str = "") -> OperatorRead:

@@ -3,21 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from latency.graph import NetworkGraph
 from latency.library_form import library_form
 from latency.messages import CALIBRATION, HELD_OUT, NamedGraph, ProfileWork
 from latency.operator import Regime, SparsityPattern
 from latency.plan import MAX_ROWS, MeasuringCosts, Plan, RowPlan, known_points, plan_rows
 from latency.table import TableRow
 from latency.target import Target
-from search.space.dass_cells import build_graph
-from search.space.genotype import Genotype
+from search.requests import table_space
 from search.space.planned_space import PlannedSpace
-from search.space.sampling import calibration_genotypes, held_out_genotypes
-from search.space.sparsity import Sparsity, with_sparsity
+from search.space.search_space import SearchSpace
+from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
-from search.space.usage import POINT_DENSITIES
 from service.profiling.schemas import DEFAULT_HELD_OUT
 
 CALIBRATION_NETWORKS = 6  # of each regime
@@ -27,7 +24,7 @@ _PROFILE_DENSITY = 0.25  # of a job that only measures; rows are for every densi
 
 
 def planned_space(request: dict[str, Any], task: TaskShape) -> PlannedSpace:
-    """Return the space of a search or profile job."""
+    """Return the cells that a search or profile job is about."""
     return PlannedSpace(
         channels=int(request["channels"]),
         cells=int(request["cells"]),
@@ -39,8 +36,15 @@ def planned_space(request: dict[str, Any], task: TaskShape) -> PlannedSpace:
     )
 
 
+def profiled_space(request: dict[str, Any], task: TaskShape) -> SearchSpace:
+    """Return the space of which a job needs a table."""
+    found = planned_space(request, task)
+    name = str(request.get("space", found.name))  # a search has no choice of spaces yet
+    return table_space(name, found.channels, found.cells, task, found.sparsity)
+
+
 def next_rows(
-    space: PlannedSpace,
+    space: SearchSpace,
     target: Target,
     known: Sequence[TableRow],
     done: Mapping[str, ProfileWork],
@@ -67,7 +71,7 @@ def next_rows(
 
 
 def planned_networks(
-    space: PlannedSpace, target: Target, held_out: int = DEFAULT_HELD_OUT
+    space: SearchSpace, target: Target, held_out: int = DEFAULT_HELD_OUT
 ) -> tuple[NamedGraph, ...]:
     """Return the whole networks to time for a table: some to calibrate it, some to judge it.
 
@@ -76,29 +80,21 @@ def planned_networks(
         target: of the device; with the operator library every network is timed in both regimes.
         held_out: how many of each regime judge the table.
     """
-    size = (space.channels, space.cells, _NETWORK_SEED)
     sets = {
-        CALIBRATION: calibration_genotypes(*size, CALIBRATION_NETWORKS),
-        HELD_OUT: held_out_genotypes(*size, held_out),
+        CALIBRATION: space.calibration_networks(_NETWORK_SEED, CALIBRATION_NETWORKS),
+        HELD_OUT: space.held_out_networks(_NETWORK_SEED, held_out),
     }
     return tuple(
         network
-        for kind, genotypes in sets.items()
-        for network in _named(kind, genotypes, space, target)
+        for kind, graphs in sets.items()
+        for number, graph in enumerate(graphs)
+        for network in _named(kind, number, graph, target)
     )
 
 
-def _named(
-    kind: str, genotypes: tuple[Genotype, ...], space: PlannedSpace, target: Target
-) -> Iterator[NamedGraph]:
-    rng = np.random.default_rng(_NETWORK_SEED)
-    for number, genotype in enumerate(genotypes):
-        graph = build_graph(genotype, space.task)
-        yield NamedGraph(name=f"{kind}-{Regime.STOCK.value}-{number}", graph=graph)
-        if target.has_library:
-            # Densities between those of the rows, from sparse to nearly dense.
-            low, high = np.log(POINT_DENSITIES[0]), np.log(POINT_DENSITIES[-1])
-            density = round(float(np.exp(rng.uniform(low, high))), 4)
-            sparsity = Sparsity(pattern=space.sparsity.pattern, density=density)
-            form = library_form(with_sparsity(graph, sparsity))
-            yield NamedGraph(name=f"{kind}-{Regime.LIBRARY.value}-{number}", graph=form)
+def _named(kind: str, number: int, graph: NetworkGraph, target: Target) -> Iterator[NamedGraph]:
+    """Yield the network in each regime of the target; zeros cost nothing in the stock one."""
+    yield NamedGraph(name=f"{kind}-{Regime.STOCK.value}-{number}", graph=graph)
+    if target.has_library:
+        form = library_form(graph)
+        yield NamedGraph(name=f"{kind}-{Regime.LIBRARY.value}-{number}", graph=form)

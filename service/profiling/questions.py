@@ -9,7 +9,7 @@ from latency.estimate.lookup_table import TableEstimator
 from latency.plan import Plan, RowPlan, plan_rows
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
-from search.space.planned_space import PlannedSpace
+from search.space.search_space import SearchSpace
 from search.space.task import TaskShape
 from service.devices.use_cases import Device
 from service.errors import ConflictError, invalid_field, public_message
@@ -33,7 +33,7 @@ class TablePrediction:
 
 
 def plan_profile(
-    session: Session, device: Device, space: PlannedSpace, *, networks: int
+    session: Session, device: Device, space: SearchSpace, *, networks: int
 ) -> PlannedProfile:
     """Return the missing measurements of a space, and the time that they will take.
 

@@ -15,6 +15,7 @@ Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
 Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
 Operation = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=PRINTABLE)]
 Pattern = Literal["unstructured", "block"]
+SpaceName = Literal["dass-cells", "stages"]
 DEFAULT_PATTERN: Pattern = "block"
 DEFAULT_HELD_OUT = 4
 HeldOut = Annotated[
@@ -32,8 +33,9 @@ class PlanCreate(RequestShape):
 
     device: Annotated[ShortName, Field(description="id or name")]
     dataset: Annotated[ShortName, Field(description="gives image size and classes")] = "digits"
-    channels: Channels = 16
-    cells: Cells = 5
+    space: SpaceName = "dass-cells"
+    channels: Annotated[Channels, Field(description="first cell, or stem before the stages")] = 16
+    cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     pattern: Pattern = DEFAULT_PATTERN
     held_out: HeldOut = DEFAULT_HELD_OUT
 

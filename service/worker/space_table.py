@@ -5,7 +5,7 @@ from typing import Any
 from latency.messages import ProfileWork
 from latency.plan import RowPlan, network_errors
 from latency.table import LatencyTable
-from search.space.planned_space import PlannedSpace
+from search.space.search_space import SearchSpace
 from service.datasets.use_cases import Dataset, find_dataset
 from service.devices.use_cases import get_device
 from service.devices.work import network_results, request_profile
@@ -13,7 +13,7 @@ from service.jobs.feasibility import covers_space
 from service.jobs.journal import NOTE_EVENT, record
 from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
-from service.profiling.planning import next_rows, planned_networks, planned_space
+from service.profiling.planning import next_rows, planned_networks, profiled_space
 from service.profiling.schemas import DEFAULT_HELD_OUT
 from service.profiling.use_cases import (
     build_table,
@@ -59,7 +59,7 @@ def plan_profile(flow: Flow) -> dict[str, Any]:
         device = get_device(session, str(job.device_id))
         request = job.request
         held_out = int(request.get("held_out", DEFAULT_HELD_OUT))  # a search does not say
-        space = planned_space(request, task)
+        space = profiled_space(request, task)
         done = finished_profiles(session, job.id, device.target_fingerprint)
         newest = None if done else latest_table(session, device.id)
         table = None if newest is None else load_table(session, newest.id)
@@ -138,7 +138,7 @@ def publish_table(flow: Flow) -> str:
         return table.id
 
 
-def _is_enough(table: LatencyTable, request: dict[str, Any], space: PlannedSpace) -> bool:
+def _is_enough(table: LatencyTable, request: dict[str, Any], space: SearchSpace) -> bool:
     """Whether a table covers the space, and is judged on as many networks as were asked for."""
     wanted = int(_MEASURABLE * request.get("held_out", 0))
     judges = [table.error] if table.library is None else [table.error, table.library_error]
@@ -148,7 +148,7 @@ def _is_enough(table: LatencyTable, request: dict[str, Any], space: PlannedSpace
 
 def _check_table(table: LatencyTable, job: JobRow, dataset: Dataset) -> None:
     problem = calibration_problem(table)
-    usage = planned_space(job.request, dataset.task).usage(table.target)
+    usage = profiled_space(job.request, dataset.task).usage(table.target)
     worst = float(network_errors(usage, table.rows, table.target.facts).max())
     if not problem and worst > _WORST_USABLE:
         problem = f"too few operators could be measured: networks of the space are known to {worst:.0%} only"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from latency.operator import SparsityPattern
 from search.data.batches import Examples
 from search.data.datasets import load_dataset
 from search.engine.recipes import RECIPES, SearchRecipe
@@ -14,8 +15,11 @@ from search.engine.search_loop import SearchData, SearchLoop
 from search.engine.search_run import SearchRun
 from search.objective.latency_term import ExpectedLatency
 from search.requests import DatasetRef, SearchRequest
-from search.space.prices import operation_prices
-from tests.search.space.tables import SMALL, formula_estimator
+from search.space.cell_costs import CellCosts
+from search.space.cell_variants import CellSize
+from search.space.planned_space import PlannedSpace
+from search.space.sparsity import Sparsity
+from tests.search.space.tables import SMALL, formula_table
 
 RECIPE = replace(RECIPES["tiny"], supernet_channels=2, batch_size=8, steps_per_epoch=1)
 
@@ -49,7 +53,10 @@ def small_request(path: Path, **changed: Any) -> SearchRequest:
 
 def small_latency() -> ExpectedLatency:
     """Return the latency term of the exported network."""
-    return ExpectedLatency(operation_prices(formula_estimator(4, 3, SMALL), 4, 3, SMALL))
+    planned = Sparsity(pattern=SparsityPattern.BLOCK, density=0.4)
+    space = PlannedSpace(channels=4, cells=3, task=SMALL, sparsity=planned)
+    size = CellSize(channels=4, cells=3, task=SMALL)
+    return ExpectedLatency(CellCosts(space.estimator(formula_table(4, 3, SMALL)), size))
 
 
 def small_loop(request: SearchRequest, recipe: SearchRecipe = RECIPE) -> SearchLoop:

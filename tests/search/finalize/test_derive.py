@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.finalize.derive import derive_genotype, log_probabilities
+from search.space.cell_interactions import MIXED_EDGES
 from search.space.genotype import NODES
-from search.space.prices import MIXED_EDGES
 from search.space.primitives import OPERATIONS
 from tests.search.space.tables import some_genotype
 

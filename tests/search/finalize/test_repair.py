@@ -3,13 +3,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latency.operator import SparsityPattern
 from search.finalize.derive import Alphas, derive_genotype
 from search.finalize.repair import BudgetInfeasibleError, fit_to_budget
-from search.space.prices import largest_genotype, smallest_genotype
+from search.space.extremes import largest_genotype, smallest_genotype
+from search.space.planned_space import PlannedSpace
 from search.space.primitives import OPERATIONS
-from tests.search.space.tables import SMALL, formula_estimator, latency_ms
+from search.space.sparsity import Sparsity
+from tests.search.space.tables import SMALL, formula_table, latency_ms
 
-ESTIMATOR = formula_estimator(4, 3, SMALL)
+PLANNED = Sparsity(pattern=SparsityPattern.BLOCK, density=0.2)
+SPACE = PlannedSpace(channels=4, cells=3, task=SMALL, sparsity=PLANNED)
+ESTIMATOR = SPACE.estimator(formula_table(4, 3, SMALL))
 SMALLEST_MS = smallest_genotype(ESTIMATOR, 4, 3, SMALL)[1].high_ms
 LARGEST_MS = largest_genotype(ESTIMATOR, 4, 3, SMALL)[1].high_ms
 

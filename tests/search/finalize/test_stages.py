@@ -17,8 +17,8 @@ from search.engine.checkpoint import write_json
 from search.finalize.repair import BudgetInfeasibleError
 from search.requests import DatasetRef, SearchRequest
 from search.space.dass_cells import build_graph
+from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.genotype import Genotype
-from search.space.prices import largest_genotype, smallest_genotype
 from search.space.sparsity import Sparsity, with_sparsity
 from search.stages import run_derive, run_export, run_train
 from tests.search.space.tables import formula_estimator, formula_table

@@ -1,14 +1,18 @@
 """A latency table whose rows follow a formula, for tests that need prices but no device."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from latency.estimate.estimator import LatencyEstimator
 from latency.estimate.lookup_table import TableEstimator
-from latency.operator import OperatorSpec
+from latency.operator import OperatorSpec, Regime
 from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import DeviceFacts, Target
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
 from search.space.sampling import random_genotype, space_operators
+from search.space.search_space import SearchSpace
 from search.space.task import TaskShape
 
 DIGITS = TaskShape(image_channels=1, image_size=16, classes=10)
@@ -42,6 +46,33 @@ def formula_table(channels: int, cells: int, task: TaskShape) -> LatencyTable:
     )
 
 
+def sparse_table(space: SearchSpace, factor: float, *, missing: float = 0.0) -> LatencyTable:
+    """Return a table of both regimes, with no two rows alike.
+
+    Args:
+        space: whose operators have rows.
+        factor: how many times what a stock operator costs, a dense one of the library does.
+        missing: fraction of the rows that the table does not have.
+    """
+    plain = formula_table(4, 3, SMALL)
+    target = replace(plain.target, operator_library="1+test")
+    rng = np.random.default_rng(0)
+    rows = tuple(
+        replace(
+            plain.rows[0],
+            spec=spec,
+            median_ns=(factor * (0.1 + spec.density) if spec.regime is Regime.LIBRARY else 1.0)
+            * cost_ns(spec)
+            * rng.uniform(0.9, 1.1),
+            spread_ns=rng.uniform(0.0, 60.0),
+        )
+        for spec in space.usage(target).points
+        if rng.random() >= missing
+    )
+    library = Calibration(slope=1.05, intercept_ns=500.0, sigma=0.02, networks=6)
+    return replace(plain, target=target, rows=rows, library=library, version=7)
+
+
 def formula_estimator(channels: int, cells: int, task: TaskShape) -> TableEstimator:
     """Return the estimator of `formula_table`."""
     return TableEstimator(formula_table(channels, cells, task))
@@ -52,6 +83,6 @@ def some_genotype(seed: int, channels: int = 4, cells: int = 3) -> Genotype:
     return random_genotype(np.random.default_rng(seed), channels, cells)
 
 
-def latency_ms(estimator: TableEstimator, genotype: Genotype, task: TaskShape) -> float:
+def latency_ms(estimator: LatencyEstimator, genotype: Genotype, task: TaskShape) -> float:
     """Return the predicted latency of a genotype."""
     return float(estimator.predict(build_graph(genotype, task)).latency_ms)

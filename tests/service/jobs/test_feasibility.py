@@ -11,8 +11,8 @@ from latency.messages import ProfileWork
 from latency.operator import OperatorKind, SparsityPattern
 from latency.table import Calibration, LatencyTable, TableRow
 from search.space.dass_cells import build_graph
+from search.space.extremes import smallest_genotype
 from search.space.planned_space import PlannedSpace
-from search.space.prices import smallest_genotype
 from search.space.sampling import space_operators
 from search.space.sparsity import Sparsity
 from service.database import Database

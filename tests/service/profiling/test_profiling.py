@@ -23,6 +23,7 @@ from search.space.sampling import (
     random_genotype,
 )
 from search.space.sparsity import Sparsity
+from search.space.stage_space import StageSpace
 from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import request_profile
@@ -243,6 +244,15 @@ class TestEndpoints:
         profile(database, clock, board, ProfileWork(operators=tuple(specs.values())))
         last = admin.post("/v1/plans", json=order).json()
         assert (last["missing"], last["known"], last["covered"]) == ([], len(specs), 0)
+
+    def test_plan_for_stages(self, admin: TestClient, board: Board) -> None:
+        order = {"device": "board", "space": "stages", "channels": 8}
+        found = admin.post("/v1/plans", json=order).json()
+        space = StageSpace(width=8, task=DIGITS_TASK)
+        usage = space.usage(target())
+        assert found["operators"] == len({*usage.points, *usage.probes})
+        refused = admin.post("/v1/plans", json=order | {"space": "trees"})
+        assert refused.status_code == 422
 
     def test_plan_for_unknown_things(self, admin: TestClient, board: Board) -> None:
         unknown = admin.post("/v1/plans", json={"device": "none"})
