@@ -66,8 +66,15 @@ fmt: $(READY) ## format the code and mend what the linter can mend
 check: lint test demo ## what CI runs
 
 .PHONY: bench
-bench: $(READY) ## benchmarks: error of the latency table on held-out networks
+bench: $(READY) ## benchmark: error of the latency table on held-out networks, quick
 	@$(BIN)/python -m benchmarks.table_error
+
+.PHONY: bench-latency
+bench-latency: $(READY) ## benchmark: tables of both spaces on 100 networks, new devices, predictions
+	@$(BIN)/python -m benchmarks.table_error --networks 100
+	@$(BIN)/python -m benchmarks.table_error --space stages --channels 8 --networks 100
+	@$(BIN)/python -m benchmarks.transfer_error
+	@$(BIN)/python -m benchmarks.predictions
 
 .PHONY: bench-predictions
 bench-predictions: $(READY) ## benchmark: how many genotypes a second a table predicts
@@ -75,7 +82,7 @@ bench-predictions: $(READY) ## benchmark: how many genotypes a second a table pr
 
 .PHONY: bench-kernels
 bench-kernels: $(READY) ## benchmark: the operator library against dense ONNX Runtime
-	@$(BIN)/python -m benchmarks.kernels
+	@$(BIN)/python -m benchmarks.kernels --limits
 	@$(BIN)/python -m benchmarks.empty_node
 	@$(BIN)/python -m benchmarks.networks
 	@$(BIN)/python -m benchmarks.two_threads

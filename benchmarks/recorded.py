@@ -8,19 +8,15 @@ import numpy as np
 
 from latency.estimate.calibrate import fit_calibration, usable_networks
 from latency.estimate.lookup_table import TableEstimator
+from latency.graph import NetworkGraph
 from latency.library_form import library_form
 from latency.measurement import NetworkMeasurement, OperatorMeasurement, marginal_cost
 from latency.messages import NamedGraph, ProfileWork
-from latency.operator import OperatorSpec, Regime, SparsityPattern
+from latency.operator import OperatorSpec, Regime
 from latency.profiler.runner import run_profile
 from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import Target
 from latency.units import NS_PER_MS, ms_to_ns
-from search.space.dass_cells import build_graph
-from search.space.genotype import Genotype
-from search.space.sparsity import Sparsity, with_sparsity
-from search.space.task import TaskShape
-from search.space.usage import POINT_DENSITIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,25 +62,14 @@ def measured_rows(operators: Sequence[OperatorSpec], target: Target) -> tuple[Ta
 
 
 def named_graphs(
-    prefix: str,
-    genotypes: Sequence[Genotype],
-    task: TaskShape,
-    pattern: SparsityPattern,
-    *,
-    with_library: bool,
+    prefix: str, graphs: Sequence[NetworkGraph], *, with_library: bool
 ) -> tuple[NamedGraph, ...]:
-    """Return the networks of genotypes by stock operators and, sparse, by the library."""
-    rng = np.random.default_rng(0)
+    """Return networks as stock operators and the library execute them."""
     found = []
-    for index, genotype in enumerate(genotypes):
-        graph = build_graph(genotype, task)
+    for index, graph in enumerate(graphs):
         found.append(NamedGraph(name=f"{prefix}-stock-{index}", graph=graph))
         if with_library:
-            low, high = np.log(POINT_DENSITIES[0]), np.log(POINT_DENSITIES[-1])
-            density = round(float(np.exp(rng.uniform(low, high))), 4)
-            sparse = with_sparsity(graph, Sparsity(pattern=pattern, density=density))
-            form = library_form(sparse)
-            found.append(NamedGraph(name=f"{prefix}-library-{index}", graph=form))
+            found.append(NamedGraph(name=f"{prefix}-library-{index}", graph=library_form(graph)))
     return tuple(found)
 
 

@@ -3,7 +3,8 @@
 A device may be wrong about everything: its units, its clock, its work. Each measurement is judged
 on its own, so that one bad row takes no other with it; a fault of a whole upload, such as times in
 microseconds, makes every row of it implausible. Bounds are generous: they are for mistakes of
-a factor of sixty and more, not for slow machines. Lies within the bounds are the business of the
+a factor of sixty and more, not for slow machines. A row whose single run is longer than a sample
+tells less of its unit; it is doubted where most of its upload is. Lies within the bounds are the business of the
 median over devices.
 
 What counts as evidence: the samples themselves, how long a sample is asked to last, the reference
@@ -37,6 +38,7 @@ _REFERENCE_FACTOR = 4.0  # a noisy host showed 2.2 between its best and its wors
 _LEAST_RUN_NS = 500.0  # a session run: the call alone takes longer
 _SHORTER = 0.7  # by chance the long model may be faster, if its operators cost nothing
 _MUCH_LARGER = 8.0  # than other measurements of one upload
+_FEW = 4  # measurements: of fewer, most says nothing of the others
 _WALL_SLACK_S = 2.0  # clocks are set, and a lease is written down a little after it is given
 
 
@@ -78,6 +80,8 @@ def judge(
             reasons[index] = reasons[index] or (
                 f"the times of this upload add up to more than the {allowed_s:.0f} s that it took"
             )
+    if 2 * sum(map(bool, reasons)) > len(reasons) >= _FEW:
+        reasons = [reason or "most of this upload cannot be true" for reason in reasons]
     return Verdict(
         operators=tuple(reasons[: len(operators)]), networks=tuple(reasons[len(operators) :])
     )

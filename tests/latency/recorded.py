@@ -1,7 +1,7 @@
 """Rows of a real device, recorded with the profiler: what estimators and planners are judged on.
 
 `recorded.csv` holds every point of the demo's space (16 channels, 5 cells, digits at 16x16, blocks
-of 4) at six densities, measured in four settings of one machine. Its first lines name the machine
+of 4) at five densities, measured in three settings of one machine. Its first lines name the machine
 and the day.
 """
 
@@ -22,7 +22,7 @@ _FACTS = DeviceFacts(
     machine="x86_64",
     processor="AMD EPYC",
     cores=2,
-    features=("avx", "avx2", "avx512f"),
+    features=("avx", "avx2", "fma"),
 )
 SETTINGS = ("one-thread", "avx2", "portable")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from latency.bounds import REFERENCE_MACS, time_bounds
@@ -180,6 +180,9 @@ def test_a_clock_of_wrong_rate_is_caught_where_the_target_is_known(
 @given(MACHINES, st.sampled_from(UNITS), st.integers(0, len(SPECS) - 1))
 def test_one_bad_row_takes_no_other_with_it(machine: Machine, factor: float, bad: int) -> None:
     measured = [machine.measure(spec) for spec in SPECS]
+    runs = measured[bad].samples
+    # A single run that is longer than a sample may be as long as it says.
+    assume(factor < 1.0 or (runs is not None and runs.short_runs > 1))
     measured[bad] = samples.scaled(measured[bad], factor)
     reasons = judge(measured, [], Evidence(target=machine.target, wall_s=5.0)).operators
     assert [index for index, reason in enumerate(reasons) if reason] == [bad]

@@ -82,7 +82,7 @@ def test_from_a_plan_to_a_report(run: Run, app: object, admin: TestClient, tmp_p
     report = codec.decode(run("tables", "report", "board", "--json"), TableReport)
     assert report.schema == 1
     wider = ("--dataset", "digits", "--channels", "8", "--cells", "3")
-    assert "estimated" in run("tables", "report", "board", *wider)
+    assert "assumed" in run("tables", "report", "board", *wider)
 
     table, merged = tmp_path / "table.json", tmp_path / "merged.json"
     second_board = tmp_path / "second.json"
