@@ -20,7 +20,7 @@ from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
 from tests.end_to_end.installation import ROOT, Installation, command_line, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 DEVICE = "this-machine"
 SPACE = {"channels": 4, "cells": 3}
