@@ -84,7 +84,7 @@ def replay(device: LatencyTable) -> tuple[list[TableRow], int]:
     return known, len(asked)
 
 
-@pytest.mark.parametrize("setting", ["one-thread", "avx2"])
+@pytest.mark.parametrize("setting", ["one-thread", "portable"])
 def test_the_default_plan_prices_the_space_within_its_limits(setting: str) -> None:
     device = recorded_table(setting)
     known, asked = replay(device)
@@ -98,6 +98,6 @@ def test_the_default_plan_prices_the_space_within_its_limits(setting: str) -> No
     missed = np.abs(planned / whole - 1.0)
     mean, worst = float(missed.mean()), float(missed.max())
     assert mean < 2 * TOLERANCE
-    assert worst < 3 * WORST_ERROR
+    assert worst < 2 * WORST_ERROR
     honest = float(np.mean(missed <= 1.645 * expected))
-    assert honest > 0.6  # of 90 %: the expected error is optimistic (docs/log.md, 2026-11-27)
+    assert honest > 0.7
