@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from latency.graph import INPUT, OUTPUT, GraphNode, NetworkGraph
 from latency.operator import Activation, OperatorKind, OperatorSpec
-from search.space.dass_cells import linear_spec
+from search.space.dass_cells import conv_spec, linear_spec, plain_spec
 
 
 class NetworkBuilder:
@@ -80,28 +80,12 @@ class NetworkBuilder:
         return NetworkGraph(input_shape=self._input_shape, nodes=tuple(self._nodes))
 
     def _conv(self, source: str, out_channels: int, kernel: int, stride: int) -> OperatorSpec:
-        channels, height, width = self._shapes[source]
-        return OperatorSpec(
-            kind=OperatorKind.CONV,
-            in_channels=channels,
-            out_channels=out_channels,
-            height=height,
-            width=width,
-            kernel=kernel,
-            stride=stride,
-            padding=kernel // 2,
-        )
+        channels, size, _ = self._shapes[source]
+        return replace(conv_spec(channels, out_channels, size, kernel=kernel), stride=stride)
 
     def _plain(self, kind: OperatorKind, source: str, inputs: int = 1) -> OperatorSpec:
-        channels, height, width = self._shapes[source]
-        return OperatorSpec(
-            kind=kind,
-            in_channels=channels,
-            out_channels=channels,
-            height=height,
-            width=width,
-            inputs=inputs,
-        )
+        channels, size, _ = self._shapes[source]
+        return plain_spec(kind, channels, size, inputs=inputs)
 
     def _sum(self, name: str, *sources: str) -> str:
         return self._add(name, self._plain(OperatorKind.ADD, sources[0], len(sources)), *sources)
