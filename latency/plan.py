@@ -45,17 +45,6 @@ class MeasuringCosts:
     operator_s: float = 0.1
     process_s: float = 0.8  # one fresh process of one whole network
 
-    @classmethod
-    def observed(
-        cls, *, operators: int, operators_s: float, processes: int = 0, processes_s: float = 0.0
-    ) -> "MeasuringCosts":
-        """Return the costs of past work: counts and the seconds that they took in all."""
-        default = cls()
-        return cls(
-            operator_s=operators_s / operators if operators else default.operator_s,
-            process_s=processes_s / processes if processes else default.process_s,
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:

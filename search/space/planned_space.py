@@ -61,11 +61,6 @@ class PlannedSpace:
         """Return networks to measure the error of a table on."""
         return self._sparse(held_out_genotypes(self.channels, self.cells, seed, count), seed)
 
-    def random_network(self, rng: np.random.Generator) -> NetworkGraph:
-        """Return a network drawn at random, with random sparsity."""
-        graph = build_graph(random_genotype(rng, self.channels, self.cells), self.task)
-        return with_random_sparsity(graph, self.sparsity.pattern, rng)
-
     def estimator(self, table: LatencyTable) -> PlannedEstimator:
         """Return what prices the networks of the space, sparse as planned, from a table.
 

@@ -1,13 +1,12 @@
 """Genotypes and operators of the space as sets: random ones, all operators, calibration sets."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
-from itertools import product
 
 import numpy as np
 
 from latency.graph import NetworkGraph
-from latency.operator import OperatorSpec, SparsityPattern
+from latency.operator import SparsityPattern
 from search.space.dass_cells import (
     SEPARABLE,
     WIDTH_STEPS,
@@ -59,19 +58,6 @@ def separable_edges(genotype: Genotype) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=16)
-def space_operators(channels: int, cells: int, task: TaskShape) -> tuple[OperatorSpec, ...]:
-    """Return every dense operator that a network of the space can contain, without repeats.
-
-    Networks of one operation meet every shape; networks of two operations on the same inputs
-    meet the ReLU that stands alone because its source is also read without it.
-    """
-    found: dict[OperatorSpec, None] = {}
-    for graph in _typical_graphs(channels, cells, task):
-        found.update(dict.fromkeys(graph.operators))
-    return tuple(found)
-
-
-@lru_cache(maxsize=16)
 def planning_graphs(channels: int, cells: int, task: TaskShape) -> tuple[NetworkGraph, ...]:
     """Return random networks from light to heavy, dense: what a table of the space is planned for."""
     rng = np.random.default_rng(0)
@@ -79,16 +65,6 @@ def planning_graphs(channels: int, cells: int, task: TaskShape) -> tuple[Network
         build_graph(random_genotype(rng, channels, cells, weighted=float(share)), task)
         for share in np.linspace(0.0, 1.0, _PLANNING_NETWORKS)
     )
-
-
-def _typical_graphs(channels: int, cells: int, task: TaskShape) -> Iterator[NetworkGraph]:
-    """Yield networks of one operation and of two on the same inputs, in every width, and others."""
-    for first, second in product(CHOICES, repeat=2):
-        cell = _alternating_cell(first, second)
-        genotype = Genotype(normal=cell, reduce=cell, channels=channels, cells=cells)
-        for width in WIDTH_STEPS if first == second else (1.0,):
-            widths = dict.fromkeys(separable_edges(genotype), width)
-            yield build_graph(with_widths(genotype, widths), task)
 
 
 def calibration_genotypes(channels: int, cells: int, seed: int, count: int) -> tuple[Genotype, ...]:
@@ -117,15 +93,6 @@ def _random_cell(rng: np.random.Generator, weighted: float | None) -> tuple[Edge
     for node in range(NODES):
         sources = rng.choice(node + 2, size=2, replace=False)
         edges += [(_random_operation(rng, weighted), int(source)) for source in sorted(sources)]
-    return tuple(edges)
-
-
-def _alternating_cell(first: str, second: str) -> tuple[Edge, ...]:
-    """Return a cell whose first input is read by both operations."""
-    edges: list[Edge] = []
-    for node in range(NODES):
-        pair = (first, second) if node % 2 == 0 else (second, first)
-        edges += [(pair[0], 0), (pair[1], node + 1)]
     return tuple(edges)
 
 

@@ -51,10 +51,6 @@ class SearchSpace(Protocol):
         """Return networks to measure the error of a table on, from cheap to expensive."""
         ...
 
-    def random_network(self, rng: np.random.Generator) -> NetworkGraph:
-        """Return a network drawn at random."""
-        ...
-
 
 class _Written(Protocol):
     def to_json(self) -> str: ...

@@ -114,11 +114,6 @@ class StageSpace:
         head = _HEAD_FACTOR * self.width if rng.random() < large else 0
         return StageGenotype(stem=self.width, stages=tuple(stages), head=head)
 
-    def random_network(self, rng: np.random.Generator) -> NetworkGraph:
-        """Return a network drawn at random, with random sparsity."""
-        graph = build_stages(self.random_genotype(rng), self.task)
-        return with_random_sparsity(graph, self.pattern, rng)
-
     def calibration_networks(self, seed: int, count: int) -> tuple[NetworkGraph, ...]:
         """Return networks to calibrate a table on; never one that may be held out."""
         return self._spread(seed, count, held_out=False)

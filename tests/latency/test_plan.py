@@ -37,14 +37,6 @@ def test_minutes() -> None:
     assert Plan(operators=(), networks=1000, costs=costs).room == 0
 
 
-def test_costs_come_from_history_where_there_is_one() -> None:
-    costs = MeasuringCosts.observed(operators=100, operators_s=30.0)
-    assert costs.operator_s == 0.3
-    assert costs.process_s == MeasuringCosts().process_s
-    costs = MeasuringCosts.observed(operators=0, operators_s=0.0, processes=4, processes_s=2.0)
-    assert costs == MeasuringCosts(operator_s=MeasuringCosts().operator_s, process_s=0.5)
-
-
 def usage_of(*counts: tuple[float, ...]) -> SpaceUsage:
     return SpaceUsage(operators=(A, B, C), counts=np.array(counts), points=(A, B, C))
 

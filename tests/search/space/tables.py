@@ -11,9 +11,10 @@ from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import DeviceFacts, Target
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
-from search.space.sampling import random_genotype, space_operators
+from search.space.sampling import random_genotype
 from search.space.search_space import SearchSpace
 from search.space.task import TaskShape
+from tests.search.space.exhaustive import space_operators
 
 DIGITS = TaskShape(image_channels=1, image_size=16, classes=10)
 SMALL = TaskShape(image_channels=1, image_size=8, classes=3)

@@ -11,9 +11,9 @@ from search.space.sampling import (
     held_out_genotypes,
     random_genotype,
     separable_edges,
-    space_operators,
     with_widths,
 )
+from tests.search.space.exhaustive import space_operators
 from tests.search.space.tables import DIGITS, SMALL, some_genotype
 
 SMALL_SPACE = frozenset(space_operators(4, 3, SMALL))

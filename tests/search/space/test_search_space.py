@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from latency.estimate.execution import executed_nodes
@@ -43,9 +42,7 @@ def test_points_are_of_nearly_every_network_in_both_regimes(name: str) -> None:
     rows = set(space.usage(WITH_LIBRARY).points)
     assert {spec.regime for spec in space.usage(STOCK_ONLY).points} == {Regime.STOCK}
     seen, missing = 0, 0
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        graph = space.random_network(rng)
+    for graph in space.held_out_networks(seed=0, count=60):
         stock = [node.spec.dense() for node in executed_nodes(graph)]
         # Along density prices are interpolated, so a row at another density will do.
         sparse = [row_spec(_at_row(spec)) for spec in library_form(graph).operators]

@@ -13,7 +13,6 @@ from latency.table import Calibration, LatencyTable, TableRow
 from search.space.dass_cells import build_graph
 from search.space.extremes import smallest_genotype
 from search.space.planned_space import PlannedSpace
-from search.space.sampling import space_operators
 from search.space.sparsity import Sparsity
 from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
@@ -21,6 +20,7 @@ from service.devices.work import request_profile
 from service.errors import BudgetInfeasibleError
 from service.jobs.feasibility import check_budget, covers_space, smallest_budget_ms
 from service.profiling.use_cases import build_table
+from tests.search.space.exhaustive import space_operators
 from tests.service.board import enrol
 from tests.service.fakes import HeldClock, RecordingQueue
 from tests.service.samples import STARTED, add_job, chunk_of, target

@@ -10,10 +10,11 @@ from latency.operator import OperatorSpec
 from latency.rows import RawMeasurement, table_rows
 from latency.table import LatencyTable
 from search.space.dass_cells import build_graph
-from search.space.sampling import calibration_genotypes, held_out_genotypes, space_operators
+from search.space.sampling import calibration_genotypes, held_out_genotypes
 from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import request_profile
+from tests.search.space.exhaustive import space_operators
 from tests.service.board import Board
 from tests.service.fakes import HeldClock
 from tests.service.samples import STARTED, add_job, chunk_of, operator_result, target
