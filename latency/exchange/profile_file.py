@@ -1,11 +1,12 @@
 """Plan and profile files: what a board without a server is asked to measure, and what it found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from latency.exchange.document import read_document, write_document
 from latency.measurement import Conditions, NetworkMeasurement, OperatorMeasurement
 from latency.messages import ProfileWork
+from latency.quarantine import Evidence, judge
 from latency.target import Target
 
 PLAN = "edgewright-plan"
@@ -22,6 +23,22 @@ class ProfileFile:
     operators: tuple[OperatorMeasurement, ...]
     networks: tuple[NetworkMeasurement, ...]
     conditions_after: Conditions | None = None
+
+
+def plausible(profile: ProfileFile) -> ProfileFile:
+    """Return the profile with an error in place of every measurement that cannot be true."""
+    verdict = judge(profile.operators, profile.networks, Evidence(target=profile.target))
+    return replace(
+        profile,
+        operators=tuple(
+            replace(measured, samples=None, error=reason) if reason else measured
+            for measured, reason in zip(profile.operators, verdict.operators, strict=True)
+        ),
+        networks=tuple(
+            replace(measured, error=reason) if reason else measured
+            for measured, reason in zip(profile.networks, verdict.networks, strict=True)
+        ),
+    )
 
 
 def read_plan(path: Path) -> ProfileWork:

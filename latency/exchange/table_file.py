@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from latency.exchange.document import from_document, read_document, to_document, write_document
-from latency.exchange.profile_file import ProfileFile
+from latency.exchange.profile_file import ProfileFile, plausible
 from latency.operator import OperatorSpec
 from latency.rows import RawMeasurement, table_rows
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
@@ -71,9 +71,10 @@ def rows_of_profiles(profiles: Iterable[ProfileFile]) -> tuple[TableRow, ...]:
             spec=measured.spec,
             samples=measured.samples,
             measured_at=profile.conditions.started_at,
+            unstable=measured.unstable,
         )
         for profile in found
-        for measured in profile.operators
+        for measured in plausible(profile).operators
         if measured.samples is not None
     )
 

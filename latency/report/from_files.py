@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from latency.estimate.made_table import make_table
-from latency.exchange.profile_file import ProfileFile
+from latency.exchange.profile_file import ProfileFile, plausible
 from latency.exchange.table_file import TableFile, rows_of_profiles
 from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
@@ -48,7 +48,7 @@ def report_of_file(file: TableFile, *, now: datetime) -> TableReport:
         again=again,
         quarantined={
             failed.spec: failed.error
-            for profile in file.evidence
+            for profile in map(plausible, file.evidence)
             for failed in profile.operators
             if failed.error and failed.spec not in known
         },
@@ -66,7 +66,7 @@ def _networks(profiles: Sequence[ProfileFile], kind: str) -> list[NetworkMeasure
     """Return the measured networks whose name says that they are for this."""
     return [
         measured
-        for profile in profiles
+        for profile in map(plausible, profiles)
         for measured in profile.networks
         if measured.name.startswith(kind) and not measured.error
     ]

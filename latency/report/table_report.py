@@ -23,8 +23,7 @@ class Evidence:
     held_out: Sequence[NetworkMeasurement] = ()
     again: Sequence[NetworkMeasurement] = ()  # measured another time
     needed: Sequence[OperatorSpec] = ()  # by a space; empty: what the held-out networks execute
-    unstable: Mapping[OperatorSpec, str] = field(default_factory=dict)  # why, by operator
-    quarantined: Mapping[OperatorSpec, str] = field(default_factory=dict)
+    quarantined: Mapping[OperatorSpec, str] = field(default_factory=dict)  # why, by operator
     imported: int = 0  # rows that rest on imported files
 
 
@@ -51,7 +50,7 @@ def table_report(table: LatencyTable, evidence: Evidence, *, now: datetime) -> T
         accuracy=accuracy(estimator, evidence.held_out, evidence.again),
         coverage=coverage(estimator, evidence.needed or _executed(evidence.held_out)),
         age=row_age(table.rows, now),
-        unstable=_remarks(evidence.unstable),
+        unstable=_remarks({row.spec: row.unstable for row in table.rows if row.unstable}),
         quarantined=_remarks(evidence.quarantined),
         imported=evidence.imported,
         sparsity=sparsity_report(estimator),

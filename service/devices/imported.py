@@ -5,6 +5,7 @@ same rows as an agent's, so nothing that reads measurements has to know of files
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
@@ -148,8 +149,8 @@ def store_profile(
 
 
 def import_desk(rules: LeaseRules, now: datetime) -> Desk:
-    """Return the desk of an import: nobody waits for its units."""
-    return Desk(rules=rules, listener=_Nobody(), now=now)
+    """Return the desk of an import: nobody waits for its units, or measures anything again."""
+    return Desk(rules=replace(rules, max_attempts=_ATTEMPT), listener=_Nobody(), now=now)
 
 
 def _lease(
@@ -178,10 +179,15 @@ def _lease(
 
 
 def _chunks(profile: ProfileFile) -> Iterator[Chunk]:
+    chunk = Chunk(
+        attempt=_ATTEMPT,
+        conditions=profile.conditions,
+        conditions_after=profile.conditions_after,
+    )
     for operators in _batches(profile.operators):
-        yield Chunk(attempt=_ATTEMPT, conditions=profile.conditions, operators=operators)
+        yield replace(chunk, operators=operators)
     for networks in _batches(profile.networks):
-        yield Chunk(attempt=_ATTEMPT, conditions=profile.conditions, networks=networks)
+        yield replace(chunk, networks=networks)
 
 
 def _batches(items: Sequence[T]) -> Iterator[tuple[T, ...]]:

@@ -34,7 +34,7 @@ class StoredTable:
     row: LatencyTableRow
     table: LatencyTable
     networks: Sequence[tuple[NetworkMeasurementRow, str]]
-    failed: Sequence[MeasurementRow] = ()
+    unused: Sequence[MeasurementRow] = ()  # that failed or are in quarantine
     imported: int = 0
 
 
@@ -49,7 +49,7 @@ def read_table(session: Session, table_id: str) -> StoredTable:
         row=row,
         table=load_table(session, table_id),
         networks=network_rows(session, row),
-        failed=repository.failed_measurements(session, row.target_fingerprint),
+        unused=repository.unused_measurements(session, row.target_fingerprint),
         imported=repository.imported_operators(session, table_id),
     )
 
@@ -66,12 +66,14 @@ def report_of_table(
     """
     networks = table_networks(stored.row, stored.networks)
     known = {found.spec for found in stored.table.rows}
-    failed = {codec.decode(row.spec, OperatorSpec): row.error for row in stored.failed}
+    unused = {
+        codec.decode(row.spec, OperatorSpec): row.error or row.quarantine for row in stored.unused
+    }
     evidence = Evidence(
         held_out=networks.held_out,
         again=networks.again,
         needed=needed,
-        quarantined={spec: error for spec, error in failed.items() if spec not in known},
+        quarantined={spec: reason for spec, reason in unused.items() if spec not in known},
         imported=stored.imported,
     )
     return table_report(stored.table, evidence, now=now)
@@ -129,6 +131,7 @@ def _profiles(
                 OperatorMeasurement(
                     spec=codec.decode(row.spec, OperatorSpec),
                     samples=codec.decode(row.samples or "", ChainSamples),
+                    unstable=row.unstable,
                 )
                 for row in members
             ),

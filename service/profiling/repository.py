@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import and_, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import LeaseState
@@ -144,6 +144,7 @@ def networks_named(
             NetworkMeasurementRow.target_fingerprint == fingerprint,
             NetworkMeasurementRow.name.in_(names),
             NetworkMeasurementRow.error == "",
+            NetworkMeasurementRow.quarantine == "",
         )
         .order_by(NetworkMeasurementRow.id.desc())
         .limit(limit)
@@ -151,11 +152,11 @@ def networks_named(
     return [(row, job_id) for row, job_id in session.execute(statement)]
 
 
-def failed_measurements(session: Session, fingerprint: str) -> Sequence[MeasurementRow]:
-    """Return the newest failed measurement of each operator of a target."""
+def unused_measurements(session: Session, fingerprint: str) -> Sequence[MeasurementRow]:
+    """Return the newest measurement of each operator of a target that failed or is in quarantine."""
     newest = (
         select(func.max(MeasurementRow.id))
-        .where(MeasurementRow.target_fingerprint == fingerprint, MeasurementRow.error != "")
+        .where(MeasurementRow.target_fingerprint == fingerprint, not_(and_(*_GOOD)))
         .group_by(MeasurementRow.spec_key)
     )
     return session.scalars(select(MeasurementRow).where(MeasurementRow.id.in_(newest))).all()

@@ -40,8 +40,8 @@ def profile(*costs: int, device: str = "") -> ProfileFile:
                 samples=ChainSamples(
                     method="chain",
                     copies=4,
-                    short_ns=(50,) * 7,
-                    long_ns=tuple(50 + 4 * ns + step for step in range(-3, 4)),
+                    short_ns=tuple(50_000 + step for step in range(-3, 4)),
+                    long_ns=tuple(50_000 + 4 * ns + 2 * step for step in range(-3, 4)),
                 ),
             )
             for spec, ns in zip(SPECS, costs, strict=False)

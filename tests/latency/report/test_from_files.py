@@ -18,6 +18,14 @@ ESTIMATOR = TableEstimator(TABLE)
 STOCK = [graph for graph in networks() if graph.regime == "stock"]
 
 
+def near(ns: int) -> tuple[int, ...]:
+    """Five times whose median is `ns`: samples that are all alike are a clock that stands still."""
+    return tuple(range(ns - 2, ns + 3))
+
+
+AROUND = near(100_000)
+
+
 def profile(device: str, factor: float) -> ProfileFile:
     """A board on which everything takes `factor` times as long."""
     costs = {spec: round(factor * stock_ns(spec)) for graph in STOCK for spec in graph.operators}
@@ -30,13 +38,13 @@ def profile(device: str, factor: float) -> ProfileFile:
             OperatorMeasurement(
                 spec=spec,
                 samples=ChainSamples(
-                    method="chain", copies=1, short_ns=(100,) * 5, long_ns=(100 + ns,) * 5
+                    method="chain", copies=1, short_ns=AROUND, long_ns=tuple(ns + n for n in AROUND)
                 ),
             )
             for spec, ns in costs.items()
         ),
         networks=tuple(
-            NetworkMeasurement(name=f"{kind}-{index}", graph=graph, processes_ns=((ns,) * 5,) * 3)
+            NetworkMeasurement(name=f"{kind}-{index}", graph=graph, processes_ns=(near(ns),) * 3)
             for index, (graph, ns) in enumerate(zip(STOCK, totals, strict=True))
             for kind in (("calibration",) if index % 2 else ("held-out",))
         ),
@@ -66,6 +74,18 @@ def test_what_failed_everywhere_is_named() -> None:
     bad = replace(good, operators=(failed, twice), networks=())
     report = report_of_file(table_of_profiles([good, bad]), now=NOW)
     assert [remark.operator for remark in report.quarantined] == [conv(40, 40).label()]
+
+
+def test_what_cannot_be_true_is_in_no_row_and_is_named() -> None:
+    good = profile("a", 1.0)
+    first, *others = good.operators
+    assert first.samples is not None
+    still = replace(first, samples=replace(first.samples, short_ns=(1,) * 5, long_ns=(1,) * 5))
+    file = table_of_profiles([replace(good, operators=(still, *others))])
+    assert first.spec not in {row.spec for row in file.table.rows}
+    (remark,) = report_of_file(file, now=NOW).quarantined
+    assert remark.operator == first.spec.label()
+    assert "the clock stands still" in remark.reason
 
 
 def test_what_makes_no_table() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from latency import codec
 from latency.estimate.lookup_table import TableEstimator
@@ -34,6 +35,7 @@ from service.profiling import report_endpoints
 from service.profiling.planning import planned_networks
 from service.profiling.use_cases import build_table, load_table, measuring_costs
 from service.settings import Settings
+from service.tables.work_unit import WorkUnitRow
 from tests.service.board import Board, enrol
 from tests.service.conftest import ENGINES, empty_postgres
 from tests.service.fakes import HeldClock, RecordingListener, RecordingQueue
@@ -319,6 +321,25 @@ class TestProfileFiles:
         with database.reading() as session:
             costs = measuring_costs(session, self.file().target.fingerprint)
         assert costs.operator_s == type(costs)().operator_s
+
+    @BOTH
+    def test_what_cannot_be_true_is_kept_and_nobody_waits_for_it(
+        self, admin: TestClient, database: Database
+    ) -> None:
+        file = self.file()
+        first, *others = file.operators
+        assert first.samples is not None
+        still = replace(first.samples, short_ns=(1,) * 5, long_ns=(1,) * 5)
+        wrong = replace(file, operators=(replace(first, samples=still), *others))
+        assert self.post(admin, wrong).status_code == 201
+        with database.reading() as session:
+            assert set(session.scalars(select(WorkUnitRow.state))) == {"done"}
+        asked = {"device": "offline", "quarantined": True}
+        (kept,) = admin.get("/v1/operators", params=asked).json()
+        assert kept["label"] == first.spec.label()
+        (table,) = admin.get("/v1/tables", params={"device": "offline"}).json()
+        report = admin.get(f"/v1/tables/{table['id']}/report").json()
+        assert [remark["operator"] for remark in report["quarantined"]] == [first.spec.label()]
 
     def test_the_plan_of_a_known_board_comes_back_as_its_profile(
         self, admin: TestClient, board: Board
