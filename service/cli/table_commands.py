@@ -9,9 +9,11 @@ import typer
 
 from service.cli.shared import (
     DEFAULT_PATTERN,
+    DEFAULT_SPACE,
     Cells,
     Channels,
     Pattern,
+    Space,
     client,
     errors_as_text,
     fail,
@@ -60,6 +62,7 @@ def tables_report(
     dataset: Annotated[
         str | None, typer.Option(help="Also say what a space for this data set lacks.")
     ] = None,
+    space: Space = DEFAULT_SPACE,
     channels: Channels = 16,
     cells: Cells = 5,
     pattern: Pattern = DEFAULT_PATTERN,
@@ -72,11 +75,17 @@ def tables_report(
     from latency import codec
     from latency.report.text import report_lines
 
-    space: dict[str, Any] = {}
+    asked: dict[str, Any] = {}
     if dataset is not None:
-        space = {"dataset": dataset, "channels": channels, "cells": cells, "pattern": pattern}
+        asked = {
+            "dataset": dataset,
+            "space": space,
+            "channels": channels,
+            "cells": cells,
+            "pattern": pattern,
+        }
     with errors_as_text():
-        report = _report(table, space)
+        report = _report(table, asked)
         if plot is not None:
             _draw(report, plot)
         for line in [codec.encode(report).decode()] if as_json else report_lines(report):

@@ -143,7 +143,14 @@ def _table(
     if not calibration:
         return None
     try:
-        table = build_table(session, device.target_fingerprint, calibration, held_out, now=desk.now)
+        table = build_table(
+            session,
+            device.target_fingerprint,
+            calibration,
+            held_out,
+            now=desk.now,
+            timed_by=device.id,
+        )
     except ValueError as error:
         raise InvalidValueError("The file has networks and no operators.") from error
     problem = calibration_problem(load_table(session, table.id))

@@ -9,20 +9,15 @@ from latency import codec
 from latency.exchange.document import to_document
 from latency.exchange.profile_file import PLAN
 from latency.messages import ProfileWork
-from latency.operator import SparsityPattern
 from latency.table import TableRow
-from search.requests import table_space
 from search.space.genotype import Genotype
-from search.space.search_space import SearchSpace
-from search.space.sparsity import Sparsity
-from search.space.task import TaskShape
 from service.access.policy import Administrator, Operator
 from service.context import Context
 from service.datasets.use_cases import find_dataset
 from service.devices.use_cases import find_device
 from service.errors import invalid_field, public_message
 from service.profiling import questions, use_cases, withdrawal
-from service.profiling.planning import CALIBRATION_NETWORKS, planned_networks
+from service.profiling.planning import planned_networks, profiled_space
 from service.profiling.schemas import (
     AffectedJobRead,
     OperatorRead,
@@ -46,9 +41,8 @@ def plan_profile(context: Context, _principal: Operator, order: PlanCreate) -> P
     """Return what a device still has to measure for a space, and the minutes that it costs."""
     with context.database.reading() as session:
         device = find_device(session, order.device)
-        space = _space(order, find_dataset(session, order.dataset).task)
-        networks = CALIBRATION_NETWORKS + order.held_out
-        found = questions.plan_profile(session, device, space, networks=networks)
+        space = profiled_space(order.model_dump(), find_dataset(session, order.dataset).task)
+        found = questions.plan_profile(session, device, space, held_out=order.held_out)
     missing = [spec.label() for spec in found.plan.operators]
     return PlanRead(
         device_id=device.id,
@@ -69,9 +63,8 @@ def plan_file(context: Context, _principal: Operator, order: PlanCreate) -> Resp
     """Return the plan as the file that `edgewright-agent measure` reads, for a board offline."""
     with context.database.reading() as session:
         device = find_device(session, order.device)
-        space = _space(order, find_dataset(session, order.dataset).task)
-        networks = CALIBRATION_NETWORKS + order.held_out
-        found = questions.plan_profile(session, device, space, networks=networks)
+        space = profiled_space(order.model_dump(), find_dataset(session, order.dataset).task)
+        found = questions.plan_profile(session, device, space, held_out=order.held_out)
     work = ProfileWork(
         operators=found.plan.operators,
         networks=planned_networks(space, device.target, order.held_out),
@@ -171,11 +164,6 @@ def _withdrawal(found: Withdrawal) -> WithdrawalRead:
         ],
         jobs=[AffectedJobRead.model_validate(job) for job in found.jobs],
     )
-
-
-def _space(order: PlanCreate, task: TaskShape) -> SearchSpace:
-    sparsity = Sparsity(pattern=SparsityPattern(order.pattern), density=1.0)
-    return table_space(order.space, order.channels, order.cells, task, sparsity)
 
 
 def _operator(row: TableRow, *, quarantine: str = "") -> OperatorRead:

@@ -1,12 +1,12 @@
 """Questions that a table answers without a device: how long to measure, how fast is a network."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
-from latency.plan import Plan, RowPlan, plan_rows
+from latency.plan import Plan, RowPlan
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
 from search.space.search_space import SearchSpace
@@ -14,6 +14,7 @@ from search.space.task import TaskShape
 from service.devices.use_cases import Device
 from service.errors import ConflictError, invalid_field, public_message
 from service.profiling import use_cases
+from service.profiling.planning import CALIBRATION_NETWORKS, next_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,31 +34,29 @@ class TablePrediction:
 
 
 def plan_profile(
-    session: Session, device: Device, space: SearchSpace, *, networks: int
+    session: Session, device: Device, space: SearchSpace, *, held_out: int
 ) -> PlannedProfile:
-    """Return the missing measurements of a space, and the time that they will take.
+    """Return what a profile of a space would measure first, and the time that it will take.
 
     Args:
         session: to read from.
         device: whose table is planned.
         space: what the table has to price.
-        networks: whole networks of each regime that a profile times.
+        held_out: whole networks of each regime that judge the table.
 
     Raises:
         InvalidValueError: there is no such space.
     """
     target = device.target
+    known = use_cases.measured_operators(session, device.target_fingerprint)
+    costs = use_cases.measuring_costs(session, device.target_fingerprint)
     try:
-        usage = space.usage(target)
+        rows = next_rows(space, target, known, {}, costs)
     except ValueError as error:
         raise invalid_field("/channels", public_message(error)) from error
-    known = use_cases.measured_operators(session, device.target_fingerprint)
-    plan = Plan(
-        networks=networks * (2 if target.has_library else 1),
-        costs=use_cases.measuring_costs(session, device.target_fingerprint),
-    )
-    rows = plan_rows(usage, known, target.facts, limit=plan.room)
-    return PlannedProfile(plan=replace(plan, operators=rows.operators), rows=rows)
+    networks = (CALIBRATION_NETWORKS + held_out) * (2 if target.has_library else 1)
+    plan = Plan(operators=rows.operators, networks=networks, costs=costs)
+    return PlannedProfile(plan=plan, rows=rows)
 
 
 def predict_latency(

@@ -12,17 +12,16 @@ from fastapi import APIRouter, Query, Response
 
 from latency import codec
 from latency.exchange.table_file import table_document
-from latency.operator import OperatorSpec, SparsityPattern
+from latency.operator import OperatorSpec
 from latency.report.values import TableDifference, TableReport
 from latency.target import Target
-from search.space.planned_space import PlannedSpace
-from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 from service.access.policy import Operator
 from service.context import Context
 from service.datasets.use_cases import find_dataset
 from service.errors import UnavailableError, invalid_field, public_message
 from service.profiling import reports
+from service.profiling.planning import profiled_space
 from service.profiling.schemas import ReportQuery
 from service.shapes import Identifier
 
@@ -87,13 +86,7 @@ def _in_turn() -> Iterator[None]:
 
 
 def _needed(query: ReportQuery, task: TaskShape, target: Target) -> tuple[OperatorSpec, ...]:
-    space = PlannedSpace(
-        channels=query.channels,
-        cells=query.cells,
-        task=task,
-        sparsity=Sparsity(pattern=SparsityPattern(query.pattern), density=1.0),
-    )
     try:
-        return space.usage(target).operators
+        return profiled_space(query.model_dump(), task).usage(target).points
     except ValueError as error:
         raise invalid_field("/channels", public_message(error)) from error

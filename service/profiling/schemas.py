@@ -126,8 +126,9 @@ class ReportQuery(RequestShape):
     """Which space a table is compared with; without a data set, with its held-out networks."""
 
     dataset: Annotated[ShortName | None, Field(description="gives image size and classes")] = None
-    channels: Channels = 16
-    cells: Cells = 5
+    space: SpaceName = "dass-cells"
+    channels: Annotated[Channels, Field(description="first cell, or stem before the stages")] = 16
+    cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     pattern: Pattern = DEFAULT_PATTERN
 
 

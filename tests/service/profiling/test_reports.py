@@ -334,8 +334,7 @@ class TestProfileFiles:
         assert self.post(admin, wrong).status_code == 201
         with database.reading() as session:
             assert set(session.scalars(select(WorkUnitRow.state))) == {"done"}
-        asked = {"device": "offline", "quarantined": True}
-        (kept,) = admin.get("/v1/operators", params=asked).json()
+        (kept,) = admin.get("/v1/operators?device=offline&quarantined=true").json()
         assert kept["label"] == first.spec.label()
         (table,) = admin.get("/v1/tables", params={"device": "offline"}).json()
         report = admin.get(f"/v1/tables/{table['id']}/report").json()
