@@ -76,7 +76,7 @@ NO_RIVALS = Rivals()
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkMeasurement:
-    """Whole-network latency. Each process is a fresh one, interleaved with the reference model."""
+    """Whole-network latency, from several processes, interleaved with the reference model."""
 
     name: str
     processes_ns: tuple[tuple[int, ...], ...]  # samples of one run each, per process

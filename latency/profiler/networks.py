@@ -1,6 +1,11 @@
-"""Latency of whole networks: fresh processes, each interleaved with the reference model."""
+"""Latency of whole networks: several processes each, interleaved with the reference model.
 
-from collections.abc import Iterable
+Where a process puts a network in memory changes how fast it is, so every network is timed in
+several. Starting one takes longer than timing a small network, so networks share processes, a group
+at a time. Those that were disturbed get further processes after the others of their group.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +18,9 @@ from latency.target import Target
 
 NETWORK_ROUNDS = 200
 _PATIENCE = 2  # at most this times the processes asked for
+_GROUP = 10  # networks; what a power cut may cost
+
+OnNetwork = Callable[[NetworkMeasurement], None]
 
 
 def never_stop() -> bool:
@@ -21,7 +29,24 @@ def never_stop() -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkProfiler:
+class Network:
+    """A network to time: a graph with random weights, or an ONNX file."""
+
+    name: str
+    model: NetworkGraph | Path
+    rivals: Rivals = NO_RIVALS
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Taken:
+    """What the processes of one network said so far."""
+
+    network: Network
+    answers: list[ChildAnswer] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkRun:
     """Measures whole networks of one target; knows how fast the reference can be."""
 
     target: Target
@@ -29,73 +54,74 @@ class NetworkProfiler:
     rounds: int = NETWORK_ROUNDS
     quiet: QuietRule = field(default_factory=QuietRule)
 
-    def measure(
-        self,
-        model: NetworkGraph | Path,
-        name: str,
-        processes: int,
-        rivals: Rivals = NO_RIVALS,
-    ) -> NetworkMeasurement:
-        """Return the samples of a graph with random weights, or of an ONNX file.
+    def run(self, networks: Sequence[Network], processes: int, on_result: OnNetwork) -> None:
+        """Report every network once; one that cannot be measured gives a result with `error`.
 
-        Processes in which the reference model was slow are taken again; of all, the quietest
-        ones are kept. A model that cannot be measured gives a measurement with `error`.
+        Of all processes of a network those are kept in which the reference model was fastest.
 
         Raises:
-            StoppedError: `should_stop` became true.
+            StoppedError: `should_stop` became true; the group that was being measured is lost.
             ValueError: `processes` is below one.
         """
         if processes < 1:
             raise ValueError(f"processes must be at least 1, got {processes}")
-        graph = model if isinstance(model, NetworkGraph) else None
-        result = NetworkMeasurement(name=name, processes_ns=(), graph=graph)
-        answers: list[ChildAnswer] = []
-        while self._wants_more(answers, processes):
-            answer = self._one_process(model, rivals)
-            if answer.error:
-                return replace(result, error=answer.error)
-            self.quiet.observe(answer.reference_ns)
-            answers.append(answer)
-        kept = self.quiet.quietest([answer.reference_ns for answer in answers], processes)
-        return replace(
-            result,
-            processes_ns=tuple(answers[index].network_ns for index in kept),
-            reference_ns=tuple(answers[index].reference_ns for index in kept),
-            dense_parent_ns=_taken(answers[index].dense_parent_ns for index in kept),
-            without_library_ns=_taken(answers[index].without_library_ns for index in kept),
-        )
+        for start in range(0, len(networks), _GROUP):
+            group = [_Taken(network=network) for network in networks[start : start + _GROUP]]
+            self._measure(group, processes)
+            for taken in group:
+                on_result(self._result(taken, processes))
 
-    def _wants_more(self, answers: list[ChildAnswer], processes: int) -> bool:
-        quiet = sum(self.quiet.is_quiet(answer.reference_ns) for answer in answers)
-        return quiet < processes and len(answers) < processes * _PATIENCE
+    def _measure(self, group: list[_Taken], processes: int) -> None:
+        for _ in range(processes * _PATIENCE):
+            wanting = [taken for taken in group if self._wants_more(taken, processes)]
+            if not wanting:
+                return
+            with ChildProcess() as child:
+                for taken in wanting:
+                    answer = self._ask(child, taken.network)
+                    self.quiet.observe(answer.reference_ns)
+                    taken.answers.append(answer)
+            group.reverse()  # no network always follows the same one
 
-    def _one_process(self, model: NetworkGraph | Path, rivals: Rivals) -> ChildAnswer:
+    def _wants_more(self, taken: _Taken, processes: int) -> bool:
+        quiet = sum(self.quiet.is_quiet(answer.reference_ns) for answer in taken.answers)
+        return quiet < processes and not _error(taken)
+
+    def _ask(self, child: ChildProcess, network: Network) -> ChildAnswer:
+        model = network.model
         request = ChildRequest(
             target=self.target,
             rounds=self.rounds,
             fastest_reference_ns=self.quiet.fastest_ns,
             graph=model if isinstance(model, NetworkGraph) else None,
             model_path=str(model) if isinstance(model, Path) else "",
-            rivals=rivals,
+            rivals=network.rivals,
         )
-        with ChildProcess() as child:
-            try:
-                return child.ask(request, self.should_stop)
-            except ChildDiedError as error:
-                return ChildAnswer(error=str(error))
+        try:
+            return child.ask(request, self.should_stop)
+        except ChildDiedError as error:
+            return ChildAnswer(error=str(error))
+
+    def _result(self, taken: _Taken, processes: int) -> NetworkMeasurement:
+        model, answers = taken.network.model, taken.answers
+        graph = model if isinstance(model, NetworkGraph) else None
+        result = NetworkMeasurement(name=taken.network.name, processes_ns=(), graph=graph)
+        if error := _error(taken):
+            return replace(result, error=error)
+        kept = self.quiet.quietest([answer.reference_ns for answer in answers], processes)
+        return replace(
+            result,
+            processes_ns=tuple(answers[index].network_ns for index in kept),
+            reference_ns=tuple(answers[index].reference_ns for index in kept),
+            dense_parent_ns=_given(answers[index].dense_parent_ns for index in kept),
+            without_library_ns=_given(answers[index].without_library_ns for index in kept),
+        )
 
 
-def _taken(processes: Iterable[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+def _error(taken: _Taken) -> str:
+    return next((answer.error for answer in taken.answers if answer.error), "")
+
+
+def _given(processes: Iterable[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
     """Return the samples of each process, or nothing where none were asked for."""
     return tuple(samples for samples in processes if samples)
-
-
-def measure_network_processes(
-    model: NetworkGraph | Path, name: str, target: Target, processes: int
-) -> NetworkMeasurement:
-    """Return the latency of one network, from `processes` fresh processes.
-
-    Raises:
-        ValueError: `processes` is below one.
-    """
-    return NetworkProfiler(target=target).measure(model, name, processes)

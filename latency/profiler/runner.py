@@ -6,7 +6,7 @@ from pathlib import Path
 from latency.measurement import NetworkMeasurement, OperatorMeasurement
 from latency.messages import ProfileWork, VerifyWork
 from latency.profiler.batches import OperatorRun, Questions
-from latency.profiler.networks import NetworkProfiler, never_stop
+from latency.profiler.networks import Network, NetworkRun, never_stop
 from latency.profiler.process import ChildProcess, ShouldStop, StoppedError
 from latency.target import Target
 
@@ -27,9 +27,8 @@ def run_profile(
         with ChildProcess() as child:
             ask = Questions(child=child, rounds=work.rounds, target=target, should_stop=should_stop)
             OperatorRun(ask).run(work.operators, on_result)
-        profiler = NetworkProfiler(target=target, should_stop=should_stop)
-        for network in work.networks:
-            on_result(profiler.measure(network.graph, network.name, work.processes))
+        networks = [Network(name=named.name, model=named.graph) for named in work.networks]
+        NetworkRun(target=target, should_stop=should_stop).run(networks, work.processes, on_result)
     except StoppedError:
         return
 
@@ -45,15 +44,19 @@ def run_verify(
     A model that cannot be measured gives a measurement with `error`.
 
     Raises:
-        ValueError: neither a file nor a graph is given, or both are.
+        ValueError: neither a file nor a graph is given, or both are; no processes are asked for.
     """
     model = work.graph if model_path is None else model_path
     if model is None or (model_path is not None and work.graph is not None):
         raise ValueError("verify: give exactly one of a model file and a graph")
-    profiler = NetworkProfiler(target=target, should_stop=should_stop)
+    network = Network(name=work.name, model=model, rivals=work.rivals)
+    results: list[NetworkMeasurement] = []
     try:
-        return profiler.measure(model, work.name, work.processes, work.rivals)
+        NetworkRun(target=target, should_stop=should_stop).run(
+            [network], work.processes, results.append
+        )
     except StoppedError:
         return NetworkMeasurement(
             name=work.name, processes_ns=(), graph=work.graph, error="stopped before the end"
         )
+    return results[0]

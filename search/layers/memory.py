@@ -11,4 +11,4 @@ def memory_format() -> torch.memory_format:
     buffers in the backward pass (`double free or corruption`). With one thread it does so on AVX2
     for 1x1 convolutions with a stride, which no layer here has (see FactorizedReduce).
     """
-    return torch.contiguous_format
+    return torch.channels_last if torch.get_num_threads() == 1 else torch.contiguous_format

@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,15 +15,11 @@ from latency.lowering.weights import random_weights
 from latency.measurement import NetworkMeasurement, OperatorMeasurement, Rivals, marginal_cost
 from latency.messages import NamedGraph, ProfileWork, VerifyWork
 from latency.operator import OperatorKind
-from latency.profiler.child_messages import ChildRequest
+from latency.profiler.child_messages import ChildAnswer, ChildRequest
 from latency.profiler.device import current_target
-from latency.profiler.networks import (
-    NETWORK_ROUNDS,
-    NetworkProfiler,
-    measure_network_processes,
-)
+from latency.profiler.networks import NETWORK_ROUNDS, Network, NetworkRun
 from latency.profiler.operators import measure_operator
-from latency.profiler.process import ChildDiedError, ChildProcess, StoppedError
+from latency.profiler.process import ChildDiedError, ChildProcess, ShouldStop, StoppedError
 from latency.profiler.runner import Measurement, run_profile, run_verify
 from latency.profiler.stability import QuietRule
 from latency.profiler.timing import TimingSettings
@@ -207,7 +204,7 @@ def test_verify_needs_exactly_one_model(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="exactly one"):
             run_verify(work, path, TARGET)
     with pytest.raises(ValueError, match="processes must be at least 1"):
-        measure_network_processes(NETWORK, "x", TARGET, 0)
+        run_verify(VerifyWork(name="x", graph=NETWORK, processes=0), None, TARGET)
 
 
 class CountingRule(QuietRule):
@@ -220,11 +217,70 @@ class CountingRule(QuietRule):
         super().observe(reference_ns)
 
 
+def measured(
+    run: NetworkRun, networks: Sequence[Network], processes: int
+) -> list[NetworkMeasurement]:
+    results: list[NetworkMeasurement] = []
+    run.run(networks, processes, results.append)
+    return results
+
+
 def test_disturbed_processes_are_taken_again_up_to_the_patience() -> None:
     rule = CountingRule()
-    profiler = NetworkProfiler(target=TARGET, rounds=3, quiet=rule)
     rule.observe([1])  # no machine is that fast: every process looks disturbed
-    result = profiler.measure(NETWORK, "x", 1)
+    run = NetworkRun(target=TARGET, rounds=3, quiet=rule)
+    (result,) = measured(run, [Network(name="x", model=NETWORK)], 1)
     assert rule.observed == 1 + 2
     assert len(result.processes_ns) == 1
     assert result.error == ""
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[ChildProcess]:
+    """Every measuring process that is started in a test."""
+    found: list[ChildProcess] = []
+    start = ChildProcess._start
+
+    def counted(self: ChildProcess) -> "subprocess.Popen[bytes]":
+        found.append(self)
+        return start(self)
+
+    monkeypatch.setattr(ChildProcess, "_start", counted)
+    return found
+
+
+def test_networks_share_their_processes(started: list[ChildProcess]) -> None:
+    networks = [Network(name=f"n{index}", model=NETWORK) for index in range(11)]
+    run = NetworkRun(target=TARGET, rounds=3, quiet=QuietRule(tolerance=float("inf")))
+    results = measured(run, networks, 2)
+    assert [result.name for result in results] == [network.name for network in networks]
+    assert [len(result.processes_ns) for result in results] == [2] * 11
+    assert len(started) == 2 * 2  # two groups, two processes each
+
+
+def test_a_network_that_cannot_be_measured_spoils_no_other(
+    tmp_path: Path, started: list[ChildProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = ChildProcess.ask
+
+    def dying(self: ChildProcess, request: ChildRequest, should_stop: ShouldStop) -> ChildAnswer:
+        """The process is killed before it can answer for the network without a file."""
+        if request.model_path.endswith("deadly.onnx"):
+            process = self._process or self._start()
+            process.kill()
+            process.wait()
+        return ask(self, request, should_stop)
+
+    monkeypatch.setattr(ChildProcess, "ask", dying)
+    networks = [
+        Network(name="good", model=NETWORK),
+        Network(name="deadly", model=tmp_path / "deadly.onnx"),
+        Network(name="also good", model=NETWORK),
+    ]
+    run = NetworkRun(target=TARGET, rounds=3, quiet=QuietRule(tolerance=float("inf")))
+    good, deadly, also = measured(run, networks, 1)
+    assert (good.error, also.error) == ("", "")
+    assert len(good.processes_ns) == len(also.processes_ns) == 1
+    assert deadly.error == "the measuring process ended with code -9"
+    assert deadly.processes_ns == ()
+    assert len(started) == 2
