@@ -28,7 +28,11 @@ def group_scores(scores: Tensor, pattern: SparsityPattern) -> Tensor:
     rows = rows_per_group(pattern)
     if rows == 1:
         return magnitude
-    return torch.stack([block.mean(dim=0) for block in torch.split(magnitude, rows)])
+    full = len(magnitude) // rows
+    blocks = magnitude[: full * rows].unflatten(0, (full, rows)).mean(dim=1)
+    if full * rows == len(magnitude):
+        return blocks
+    return torch.cat([blocks, magnitude[full * rows :].mean(dim=0, keepdim=True)])
 
 
 def expand_groups(groups: Tensor, shape: torch.Size, pattern: SparsityPattern) -> Tensor:
@@ -43,12 +47,12 @@ def expand_groups(groups: Tensor, shape: torch.Size, pattern: SparsityPattern) -
 
 def group_sizes(shape: torch.Size, pattern: SparsityPattern) -> Tensor:
     """Return how many weights each group has, int64, in the shape of `group_scores`."""
-    ones = torch.ones(shape)
-    sizes = group_scores(ones, pattern)
     if pattern is SparsityPattern.CHANNEL:
-        return torch.full_like(sizes, ones[0].numel(), dtype=torch.int64)
-    rows = torch.tensor([len(block) for block in torch.split(ones, rows_per_group(pattern))])
-    return rows.view(-1, *[1] * (sizes.dim() - 1)).expand(sizes.shape)
+        return torch.full((shape[0], *[1] * (len(shape) - 1)), shape[1:].numel())
+    rows = rows_per_group(pattern)
+    sizes = torch.full((-(-shape[0] // rows), *shape[1:]), rows)
+    sizes[-1] -= len(sizes) * rows - shape[0]
+    return sizes
 
 
 def kept_groups(count: int, density: float) -> int:
