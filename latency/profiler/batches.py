@@ -3,8 +3,8 @@
 Every operator carries the reference model through its own rounds, so a batch is judged by the
 reference at its beginning, at its end and everywhere in between, operator by operator. What the
 reference cannot tell, a clock or a governor that changed, is read around the batch and speaks
-against all of it. Disturbances last for seconds, so operators that were disturbed wait until all
-others are done.
+against all of it. Disturbances last for seconds to minutes, so operators that were disturbed wait
+until all others are done, and are then tried again for as long as those took.
 """
 
 import time
@@ -23,7 +23,8 @@ Ask = Callable[[OperatorSpec | None, int, float | None], ChildAnswer]
 
 _LOOKS_AT_THE_MACHINE = 8  # before the first operator: how fast is the reference at its best
 _LOOK_ROUNDS = 100
-_TRIES = 3  # then the quietest try is reported, as unstable
+_TRIES = 3  # at least; the quietest one is reported, as unstable, when patience is at its end
+_LEAST_PATIENCE_S = 20.0  # of trying again
 _BATCH = 8  # operators; what a power cut may cost
 _BATCH_S = 10.0  # results of a batch are reported at its end, so large operators make it shorter
 _NOTHING = ChildAnswer()
@@ -92,17 +93,29 @@ class OperatorRun:
         waiting = [_Waiting(spec=spec) for spec in operators]
         if waiting:
             self._look_at_the_machine()
-        for tries in range(1, _TRIES + 1):
-            again: list[_Waiting] = []
-            while waiting:
-                measured = self._measure_batch(waiting)
-                waiting = waiting[len(measured) :]
-                again += self._report(measured, on_result, is_last=tries == _TRIES)
-            waiting = again
+        start = self.monotonic()
+        waiting = self._try_all(waiting, on_result)
+        first_end = self.monotonic()
+        end = first_end + max(_LEAST_PATIENCE_S, first_end - start)
+        tries = 1
+        while waiting and (tries < _TRIES or self.monotonic() < end):
+            waiting = self._try_all(waiting, on_result)
+            tries += 1
+        for item in waiting:
+            on_result(self._as_measurement(item.spec, item.best))
 
     def _look_at_the_machine(self) -> None:
         for _ in range(_LOOKS_AT_THE_MACHINE):
             self._ask(None, _LOOK_ROUNDS)
+
+    def _try_all(self, waiting: list[_Waiting], on_result: OnOperator) -> list[_Waiting]:
+        """Measure all, in batches; report those that are good and return the others."""
+        again: list[_Waiting] = []
+        while waiting:
+            measured = self._measure_batch(waiting)
+            waiting = waiting[len(measured) :]
+            again += self._report(measured, on_result)
+        return again
 
     def _measure_batch(self, waiting: Sequence[_Waiting]) -> list[tuple[_Waiting, ChildAnswer]]:
         """Measure the first of `waiting`, as many as make a batch."""
@@ -116,23 +129,21 @@ class OperatorRun:
         return measured
 
     def _report(
-        self,
-        measured: Sequence[tuple[_Waiting, ChildAnswer]],
-        on_result: OnOperator,
-        *,
-        is_last: bool,
+        self, measured: Sequence[tuple[_Waiting, ChildAnswer]], on_result: OnOperator
     ) -> list[_Waiting]:
-        """Report what is good, or all of it after the last try; return what is not reported."""
+        """Report what is good; return what should be measured again."""
         changed = changed_speed(self._conditions)
         again = []
         for item, answer in measured:
             best = self._better(item.best, _Try(answer=answer, changed=changed))
-            against = best.changed or self.quiet.disturbed(best.answer.beside_ns)
-            if is_last or best.answer.error or not against:
-                on_result(self._as_measurement(item.spec, best.answer, against))
+            if best.answer.error or not self._against(best):
+                on_result(self._as_measurement(item.spec, best))
             else:
                 again.append(replace(item, best=best))
         return again
+
+    def _against(self, best: _Try) -> str:
+        return best.changed or self.quiet.disturbed(best.answer.beside_ns)
 
     def _ask(self, spec: OperatorSpec | None, looks: int = 0) -> ChildAnswer:
         answer = self.ask(spec, looks, self.quiet.fastest_ns)
@@ -152,15 +163,14 @@ class OperatorRun:
         references = [first.answer.beside_ns, second.answer.beside_ns]
         return (first, second)[self.quiet.quietest(references, 1)[0]]
 
-    def _as_measurement(
-        self, spec: OperatorSpec, answer: ChildAnswer, against: str
-    ) -> OperatorMeasurement:
-        measured = answer.operator
+    def _as_measurement(self, spec: OperatorSpec, best: _Try) -> OperatorMeasurement:
+        measured = best.answer.operator
         if measured is None or measured.samples is None:
-            return OperatorMeasurement(spec=spec, samples=None, error=answer.error)
+            return OperatorMeasurement(spec=spec, samples=None, error=best.answer.error)
         fastest = round(self.quiet.fastest_ns or 0)
+        reasons = (self._against(best), measured.unstable)
         return replace(
             measured,
             samples=replace(measured.samples, fastest_reference_ns=fastest),
-            unstable="; ".join(reason for reason in (against, measured.unstable) if reason),
+            unstable="; ".join(filter(None, reasons)),
         )

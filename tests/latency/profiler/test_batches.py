@@ -55,8 +55,10 @@ LOOKS = 8  # questions before the first operator
 
 
 def run(machine: Machine, specs: tuple[OperatorSpec, ...] = SPECS) -> list[OperatorMeasurement]:
+    """Measure on the machine; a second passes with each operator."""
     results: list[OperatorMeasurement] = []
-    OperatorRun(machine, monotonic=lambda: 0.0).run(specs, results.append)
+    seconds = count()
+    OperatorRun(machine, monotonic=lambda: float(next(seconds))).run(specs, results.append)
     assert sorted(found.spec.key for found in results) == sorted(spec.key for spec in specs)
     return results
 
@@ -86,6 +88,14 @@ def test_a_machine_that_is_never_quiet_gives_unstable_results_of_the_quietest_tr
         assert found.unstable == "disturbed: the reference model took 1.20 times its best"
         assert found.samples is not None
         assert found.samples.reference_ns[0] == 1_200
+
+
+def test_a_disturbance_is_waited_out_for_as_long_as_the_others_took() -> None:
+    end = LOOKS + len(SPECS) + 3 * 6  # the last three are tried seven times until it is over
+    machine = Machine(slow=lambda n: 1.5 if LOOKS + len(SPECS) - 3 <= n < end else 1.0)
+    results = run(machine)
+    assert machine.asked[len(SPECS) :] == list(SPECS[-3:]) * 7
+    assert all(found.unstable == "" for found in results)
 
 
 def test_a_busy_start_is_found_out_within_the_batch() -> None:
