@@ -8,18 +8,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
 
 from benchmarks.dense_form import split_reduces
 from benchmarks.rounds import Contender
 from latency.graph import INPUT, GraphNode, NetworkGraph
 from latency.library_form import library_form
 from latency.lowering.build import build_model
+from latency.lowering.quantize import quantized
 from latency.lowering.weights import random_weights
 from latency.operator import Activation, OperatorKind, OperatorSpec, SparsityPattern
 from search.space.builtin import BUILTIN, CIFAR_CLASSES, CIFAR_SIZE, IMAGE_CHANNELS
@@ -33,7 +28,6 @@ SPARSITIES = (80, 90, 95)  # percent
 FALLBACK_SPARSITY = 90
 SEED = 0
 
-_CALIBRATION_IMAGES = 8
 _LAYERS = ((64, 56), (128, 28), (256, 14), (512, 7))  # channels, size: each over 100 us
 _CHAIN = 6
 
@@ -106,15 +100,7 @@ class Workshop:
     def int8(self, threads: int) -> Contender:
         """Return the dense network in static int8: QDQ, per channel, calibrated on noise."""
         path = self._folder / "int8.onnx"
-        quantize_static(
-            self._dense_path(),
-            path,
-            _Noise(self._graph.input_shape),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+        onnx.save(quantized(onnx.load(self._dense_path())), path)
         return Contender(label=INT8, model=path, threads=threads)
 
     def empty(self, threads: int) -> Contender:
@@ -146,21 +132,6 @@ class Workshop:
         if not path.exists():
             onnx.save(build_model(graph, random_weights(SEED)), path)
         return path
-
-
-class _Noise(CalibrationDataReader):  # type: ignore[misc] # the base has no types
-    """Images of noise, as the models get them when they are timed."""
-
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        rng = np.random.default_rng(SEED)
-        self._feeds: Iterator[dict[str, npt.NDArray[np.float32]]] = (
-            {INPUT: rng.standard_normal((1, *shape), dtype=np.float32)}
-            for _ in range(_CALIBRATION_IMAGES)
-        )
-
-    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        """Return the next image, or None after the last."""
-        return next(self._feeds, None)
 
 
 def chain(spec: OperatorSpec, links: int) -> NetworkGraph:

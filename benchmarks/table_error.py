@@ -5,7 +5,8 @@ compares on held-out ones: the table of all points, the table of those that the 
 to three rounds, out of the same measurements), both without calibration, and a line through
 multiply-adds fitted on the same 6 networks. Some held-out networks are measured a second time at
 the end, so that the last line tells how well the machine agrees with itself: no prediction can be
-better than that. Then what each form of the density curves misses on rows that are left out.
+better than that. For cells the multi-layer regressor follows, on one network in three, trained on
+the others. Then what each form of the density curves misses on rows that are left out.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.recorded import accuracy, calibrated, compared, measure, measured_rows, named_graphs
+from benchmarks.regressors import regressor_accuracy
 from latency.estimate.calibrate import published_error, usable_networks
 from latency.estimate.density_curves import form_errors
 from latency.graph import NetworkGraph
@@ -26,6 +28,7 @@ from latency.profiler.device import current_target
 from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import Target
 from search.requests import SPACE_NAMES, table_space
+from search.space.sampling import held_out_genotypes
 from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 
@@ -72,6 +75,10 @@ def main() -> None:
     }
     for regime in Regime if target.has_library else (Regime.STOCK,):
         _print_regime(regime, tables, fit, first, second)
+        if options.space == SPACE_NAMES[0]:
+            drawn = held_out_genotypes(options.channels, options.cells, SEED, options.networks)
+            for name, found in regressor_accuracy(tables["plan"], drawn, first, regime).items():
+                print(f"  one in three, {name:17} {found}")
     print("density curves, left-out rows:")
     for error in sorted(form_errors(rows), key=lambda error: (error.family, error.form)):
         print(

@@ -28,7 +28,8 @@ _ILL_SHAPED = 20.0  # a badly shaped operator is slower than a well-shaped one b
 _LEAST_BYTES = 0.1  # bytes per ns for each multiply-add per ns that the slowest machine does
 _NODE_NS = 200_000.0  # what a node of the graph costs beside its work, at most
 _CROWDED = 8.0  # several threads on busy cores may be slower than one
-_ELEMENT_BYTES = 4
+_ELEMENT_BYTES = {"float32": 4, "int8": 1}
+_NARROW_MULTIPLIES = {"float32": 1.0, "int8": 16.0}  # matrix units do as many more at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +46,20 @@ class TimeBounds:
 
     def least_ns(self, spec: OperatorSpec) -> float:
         """Return the least time, in ns, that an operator can take."""
+        fastest = self.fastest * _FEWER_MULTIPLIES * _NARROW_MULTIPLIES[spec.dtype]
+        computed = spec.executed_macs / fastest
         if spec.pattern is not SparsityPattern.DENSE:
-            return spec.executed_macs / (self.fastest * _FEWER_MULTIPLIES)
-        moved = spec.traffic_elements * _ELEMENT_BYTES / (_MOST_BYTES_PER_NS * self.threads)
-        return max(moved, spec.executed_macs / (self.fastest * _FEWER_MULTIPLIES))
+            return computed
+        return max(computed, _bytes(spec) / (_MOST_BYTES_PER_NS * self.threads))
 
     def most_ns(self, spec: OperatorSpec) -> float:
         """Return the most time, in ns, that an operator can take, its overhead included."""
-        moved = spec.traffic_elements * _ELEMENT_BYTES / (self.slowest * _LEAST_BYTES)
+        moved = _bytes(spec) / (self.slowest * _LEAST_BYTES)
         return _NODE_NS + spec.macs * _ILL_SHAPED / self.slowest + moved
+
+
+def _bytes(spec: OperatorSpec) -> int:
+    return spec.traffic_elements * _ELEMENT_BYTES[spec.dtype]
 
 
 def time_bounds(target: Target) -> TimeBounds:

@@ -15,7 +15,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from latency.graph import GraphNode, NetworkGraph
-from latency.operator import Activation, OperatorKind, OperatorSpec, Regime, SparsityPattern
+from latency.operator import (
+    UNCUT,
+    Activation,
+    OperatorKind,
+    OperatorSpec,
+    Regime,
+    SparsityPattern,
+)
 
 _SUM_INPUTS = 2
 _CLAMPED = (Activation.RELU, Activation.RELU6)
@@ -49,6 +56,13 @@ def row_spec(spec: OperatorSpec) -> OperatorSpec:
     if spec.activation in _CLAMPED:
         spec = replace(spec, activation=Activation.NONE)
     return spec.dense() if spec.density == 1.0 or spec.is_depthwise else spec
+
+
+def stock_rival(spec: OperatorSpec) -> OperatorSpec:
+    """Return the same operator dense by stock kernels, without what only the library fuses."""
+    return replace(
+        spec.dense(), regime=Regime.STOCK, relu_input=False, residual=False, cut=UNCUT
+    )
 
 
 def _library_spec(spec: OperatorSpec) -> OperatorSpec:

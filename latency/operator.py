@@ -62,6 +62,7 @@ class Activation(StrEnum):
 BLOCK_ROWS = 4
 BALANCED_FILTERS = (32, 64)  # how many filters may share their input channels in stock runtimes
 POSITION_PIXELS = 16
+DTYPES = ("float32", "int8")
 UNCUT = (0, 0, 0, 0)
 MAX_DIMENSION = 65_536
 
@@ -96,7 +97,7 @@ class OperatorSpec:
     activation: Activation = Activation.NONE
     pattern: SparsityPattern = SparsityPattern.DENSE
     density: float = 1.0  # fraction of weights that are kept, rounded to 4 decimals
-    dtype: str = "float32"
+    dtype: str = "float32"  # one of DTYPES; int8 is the rival that stock kernels can run instead
     regime: Regime = Regime.STOCK
     relu_input: bool = False  # ReLU on the input
     residual: bool = False  # one more input is added before the activation
@@ -267,6 +268,7 @@ class OperatorSpec:
             "add": self.residual,
             self.activation.value: self.activation is not Activation.NONE,
             f"{self._pattern_label()} {self.density:g}": self.pattern is not SparsityPattern.DENSE,
+            self.dtype: self.dtype != "float32",
             self.regime.value: self.regime is not Regime.STOCK,
         }
         return " ".join([self.kind.value, *(text for text, shown in details.items() if shown)])
@@ -301,8 +303,8 @@ def _check_ranges(spec: OperatorSpec) -> None:
         raise ValueError(f"operator: padding must be from 0 to {MAX_DIMENSION}")
     if not 0.0 < spec.density <= 1.0:
         raise ValueError(f"operator: density must be above 0 and at most 1, got {spec.density}")
-    if spec.dtype != "float32":
-        raise ValueError(f"operator: dtype must be 'float32', got {spec.dtype!r}")
+    if spec.dtype not in DTYPES:
+        raise ValueError(f"operator: dtype must be one of {DTYPES}, got {spec.dtype!r}")
 
 
 def _check_consistency(spec: OperatorSpec) -> None:
@@ -321,6 +323,7 @@ def _check_consistency(spec: OperatorSpec) -> None:
         raise ValueError("operator: a dense operator has density 1")
     if spec.out_height < 1 or spec.out_width < 1:
         raise ValueError("operator: the window is larger than the padded input")
+    _check_int8(spec)
     _check_fusions(spec)
     _check_cut(spec)
     _check_balanced(spec)
@@ -338,6 +341,12 @@ def _check_fusions(spec: OperatorSpec) -> None:
         raise ValueError(
             "operator: positions are for convolutions of the library that add no tensor"
         )
+
+
+def _check_int8(spec: OperatorSpec) -> None:
+    is_plain = spec.pattern is SparsityPattern.DENSE and spec.regime is Regime.STOCK
+    if spec.dtype == "int8" and not (is_plain and spec.kind in _WEIGHTED):
+        raise ValueError("operator: int8 is for dense stock convolutions and linear layers only")
 
 
 def _check_cut(spec: OperatorSpec) -> None:

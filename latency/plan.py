@@ -7,8 +7,9 @@ prices are less uncertain, and the same choice made again asks for what is still
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,8 @@ from latency.estimate.families import family_of
 from latency.estimate.operator_prices import OperatorPrices
 from latency.estimate.residual_field import PRIOR_PARTS, covariance
 from latency.estimate.roofline import roofline_ns
-from latency.operator import OperatorSpec
+from latency.library_form import stock_rival
+from latency.operator import OperatorSpec, SparsityPattern
 from latency.table import TableRow
 from latency.target import DeviceFacts
 
@@ -31,6 +33,8 @@ _Z90 = 1.645
 _OPTIMISM = 1.2
 
 Array = npt.NDArray[np.float64]
+
+_RIVALS = 8  # operators that are also measured in int8
 
 TOLERANCE = 0.006  # relative standard error of a typical network from operators without a row
 WORST_ERROR = 0.02  # ... of any network of the space
@@ -86,6 +90,18 @@ class SpaceUsage:
         by_use = np.argsort(-self.counts.sum(axis=0), kind="stable")
         return channel_probes(self.operators[index] for index in by_use)
 
+    @cached_property
+    def rivals(self) -> tuple[OperatorSpec, ...]:
+        """The most used sparse operators dense in int8: what sparsity has to beat on the target."""
+        by_use = np.argsort(-self.counts.sum(axis=0), kind="stable")
+        sparse = (
+            spec
+            for index in by_use
+            if (spec := self.operators[index]).pattern is not SparsityPattern.DENSE
+        )
+        rivals = dict.fromkeys(replace(stock_rival(spec), dtype="int8") for spec in sparse)
+        return tuple(islice(rivals, _RIVALS))
+
 
 @dataclass(frozen=True, kw_only=True)
 class RowPlan:
@@ -126,9 +142,9 @@ def plan_rows(
     )
     priced = len({row.spec for row in rows} & knowledge.points)
     chosen = [knowledge.specs[index] for index in design.chosen]
-    probes = missing_probes(usage, rows)
+    others = (*missing_probes(usage, rows), *missing_rivals(usage, rows))
     return RowPlan(
-        operators=tuple(dict.fromkeys((*chosen, *probes)))[:limit],
+        operators=tuple(dict.fromkeys((*chosen, *others)))[:limit],
         known=known_points(usage, rows),
         covered=len(knowledge.points) - priced - len(chosen),
         error_now=design.errors[0],
@@ -142,9 +158,14 @@ def missing_probes(usage: SpaceUsage, rows: Iterable[TableRow]) -> tuple[Operato
     return tuple(spec for spec in usage.probes if family_of(spec) not in probed)
 
 
+def missing_rivals(usage: SpaceUsage, rows: Iterable[TableRow]) -> tuple[OperatorSpec, ...]:
+    """Return the int8 rivals where none was measured: those of another space serve as well."""
+    return () if any(row.spec.dtype == "int8" for row in rows) else usage.rivals
+
+
 def known_points(usage: SpaceUsage, rows: Iterable[TableRow]) -> int:
-    """Return how many of the points of a space, and of its probes, have a row."""
-    return len({row.spec for row in rows} & {*usage.points, *usage.probes})
+    """Return how many of the points of a space, its probes and rivals have a row."""
+    return len({row.spec for row in rows} & {*usage.points, *usage.probes, *usage.rivals})
 
 
 def network_errors(usage: SpaceUsage, rows: Sequence[TableRow], facts: DeviceFacts) -> Array:

@@ -7,6 +7,8 @@ def family_of(spec: OperatorSpec) -> str:
     """Return the name of the operators that are executed alike."""
     if spec.regime is Regime.LIBRARY:
         return f"library {_family_of(spec)}"
+    if spec.dtype != "float32":
+        return f"{spec.dtype} {_family_of(spec)}"
     return _family_of(spec)
 
 

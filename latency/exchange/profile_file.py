@@ -53,6 +53,11 @@ def read_plan(path: Path) -> ProfileWork:
     return work
 
 
+def write_plan(path: Path, work: ProfileWork) -> None:
+    """Write a plan file; ValueError where its folder does not exist."""
+    write_document(path, work, PLAN)
+
+
 def read_profile(path: Path) -> ProfileFile:
     """Return what a profile file holds; ValueError names the file and what is wrong with it."""
     return read_document(path, PROFILE, ProfileFile)

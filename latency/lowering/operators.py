@@ -32,6 +32,8 @@ def lower_operator(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> list
         ValueError: the weights do not fit the spec, or the operator cannot read a flat tensor.
     """
     check_weights(spec, wiring.name, weights)
+    if spec.dtype != "float32":
+        raise ValueError(f"lowering: {wiring.name!r} is {spec.dtype}; quantize the built model")
     if wiring.flat_input and spec.kind in _SPATIAL:
         raise ValueError(f"lowering: {wiring.name!r} ({spec.kind.value}) cannot read a flat tensor")
     if spec.pattern is SparsityPattern.BALANCED_BLOCK:

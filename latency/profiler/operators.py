@@ -5,6 +5,7 @@ from dataclasses import replace
 from latency.graph import NetworkGraph
 from latency.host_lock import measuring
 from latency.lowering.build import build_model
+from latency.lowering.quantize import quantized
 from latency.lowering.weights import random_weights
 from latency.measurement import (
     DISTURBED,
@@ -41,8 +42,9 @@ class OperatorProfiler:
         Raises:
             ValueError: the runtime refuses the micro-model.
         """
-        models = micro_models(spec)
-        runs = [self._open(graph) for graph in (models.short, models.long)]
+        # An int8 operator is measured in a frame that is quantized as a whole.
+        models = micro_models(replace(spec, dtype="float32"))
+        runs = [self._open(graph, spec.dtype) for graph in (models.short, models.long)]
 
         def settled(rounds: Rounds) -> bool:
             short, long, reference = zip(*rounds, strict=True)
@@ -70,9 +72,11 @@ class OperatorProfiler:
             _, reference = time_in_turns([], self._reference, settings)
         return reference.samples_ns
 
-    def _open(self, graph: NetworkGraph) -> Run:
-        model = build_model(graph, random_weights(WEIGHT_SEED)).SerializeToString()
-        return runner(open_session(model, self._target, micro_model=True))
+    def _open(self, graph: NetworkGraph, dtype: str) -> Run:
+        model = build_model(graph, random_weights(WEIGHT_SEED))
+        if dtype == "int8":
+            model = quantized(model)
+        return runner(open_session(model.SerializeToString(), self._target, micro_model=True))
 
 
 def _samples(

@@ -1,8 +1,9 @@
 """Does sparsity pay on this board? Every sparse row against its rivals without zeros.
 
-The rivals are priced by the same table: the same operator dense by stock kernels, and a compacted
-one, dense with about as many weights in fewer channels. What the library fuses into an operator
-(a ReLU on its input, a sum) is not added to the rival's price, so gains are rather too small.
+The rivals are priced by the same table: the same operator dense by stock kernels, in float32 and in
+int8, and a compacted one, dense with about as many weights in fewer channels. What the library fuses
+into an operator (a ReLU on its input, a sum) is not added to the rival's price, so gains are rather
+too small.
 """
 
 import math
@@ -13,7 +14,8 @@ from itertools import groupby
 from latency.estimate.estimator import Price, PriceSource
 from latency.estimate.families import family_of
 from latency.estimate.lookup_table import TableEstimator
-from latency.operator import UNCUT, Activation, OperatorKind, OperatorSpec, Regime
+from latency.library_form import stock_rival
+from latency.operator import Activation, OperatorKind, OperatorSpec, Regime
 from latency.report.coverage import density_of, pattern_of
 from latency.report.intervals import Z_90, Cost, geometric_mean, ratio_of
 from latency.report.values import GainSummary, SparsityGain, SparsityReport
@@ -50,6 +52,7 @@ def _gain(
     ratio = ratio_of(Cost(ns=price.ns, spread_ns=price.spread_ns), cost, Z_90)
     compact = compacted(rival, density_of(spec))
     narrow = None if compact is None else estimator.price(compact)
+    int8 = _int8_price(estimator, rival)
     return SparsityGain(
         operator=spec.label(),
         shape=rival.label(),
@@ -67,6 +70,8 @@ def _gain(
         compact_ns=None if narrow is None else narrow.ns,
         compact_source="" if narrow is None else narrow.source.value,
         compact_gain=None if narrow is None or narrow.ns <= 0 else narrow.ns / row.median_ns,
+        int8_source="" if int8 is None else int8.source.value,
+        int8_gain=None if int8 is None else int8.ns / row.median_ns,
     )
 
 
@@ -94,16 +99,30 @@ def compacted(dense: OperatorSpec, density: float) -> OperatorSpec | None:
 
 def _is_compared(spec: OperatorSpec) -> bool:
     """Whether the row is sparse, or dense by the library: the price of leaving stock kernels."""
-    if spec.kind not in _WEIGHTED:
+    if spec.kind not in _WEIGHTED or spec.dtype != "float32":
         return False
     return pattern_of(spec) != "dense" or spec.regime is Regime.LIBRARY
 
 
 def _dense_price(estimator: TableEstimator, spec: OperatorSpec) -> tuple[OperatorSpec, Price]:
     """Return the same operator dense by stock kernels, as it is best known, and its price."""
-    stock = replace(spec.dense(), regime=Regime.STOCK, relu_input=False, residual=False, cut=UNCUT)
-    same = _SAME_COST if stock.activation in _SAME_COST else (stock.activation,)
-    forms = [replace(stock, activation=activation) for activation in (stock.activation, *same)]
+    return _best_known(estimator, stock_rival(spec))
+
+
+def _int8_price(estimator: TableEstimator, dense: OperatorSpec) -> Price | None:
+    """Return what the dense operator costs in int8; None where no int8 row tells of it."""
+    if not any(row.spec.dtype == "int8" for row in estimator.table.rows):
+        return None
+    _, price = _best_known(estimator, replace(dense, dtype="int8"))
+    return None if price.source is PriceSource.ASSUMED or price.ns <= 0 else price
+
+
+def _best_known(
+    estimator: TableEstimator, spec: OperatorSpec
+) -> tuple[OperatorSpec, Price]:
+    """Return the operator with the activation in which it is best known, and its price."""
+    same = _SAME_COST if spec.activation in _SAME_COST else (spec.activation,)
+    forms = [replace(spec, activation=activation) for activation in (spec.activation, *same)]
     prices = [(form, estimator.price(form)) for form in dict.fromkeys(forms)]
     return min(prices, key=lambda found: _SOURCES.index(found[1].source))
 
@@ -121,6 +140,7 @@ def _summary_key(gain: SparsityGain) -> tuple[str, str, str, float]:
 def _summary(gains: Sequence[SparsityGain]) -> GainSummary:
     first = gains[0]
     compact = [gain.compact_gain for gain in gains if gain.compact_gain]
+    int8 = [gain.int8_gain for gain in gains if gain.int8_gain]
     return GainSummary(
         family=first.family,
         regime=first.regime,
@@ -130,6 +150,7 @@ def _summary(gains: Sequence[SparsityGain]) -> GainSummary:
         gain=geometric_mean([gain.gain for gain in gains]),
         together=_together(gains),
         compact_gain=geometric_mean(compact) if compact else None,
+        int8_gain=geometric_mean(int8) if int8 else None,
         faster=sum(gain.gain_low > 1.0 for gain in gains) / len(gains),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from latency.estimate.transfer import FamilyScale
 from latency.report.values import (
     Coverage,
     JudgedNetwork,
@@ -77,6 +78,17 @@ def difference_lines(difference: TableDifference) -> Iterator[str]:
             yield from _more(len(labels))
 
 
+def drift_lines(scales: Sequence[FamilyScale]) -> Iterator[str]:
+    """Yield by how much each family of operators is slower than a table says, line by line."""
+    yield f"{'family':28}{'probes':>8}{'now/table':>11}{'90 %':>18}"
+    for found in scales:
+        interval = f"{found.low:.3f} to {found.high:.3f}"
+        changed = "  changed" if found.drifted else ""
+        yield f"{found.family:28}{found.probes:>8}{found.scale:>11.3f}{interval:>18}{changed}"
+    changed = [found.family for found in scales if found.drifted]
+    yield f"changed: {', '.join(changed)}" if changed else "no family has surely changed by over 5 %"
+
+
 def _accuracy_lines(found: RegimeAccuracy) -> Iterator[str]:
     fitted = found.calibration
     yield f"regime {found.regime.value}: calibrated on {fitted.networks} networks"
@@ -147,18 +159,19 @@ def _sparsity_lines(sparsity: SparsityReport) -> Iterator[str]:
     yield f"Does sparsity pay on this board? {sparsity.verdict}"
     if not sparsity.summaries:
         return
-    yield "times as fast: as the dense stock operators (geometric mean, and all of them together), and"
-    yield "as dense ones with as many weights in fewer channels (geometric mean); int8: not measured"
+    yield "times as fast: as the dense stock operators (geometric mean, and all of them together), as"
+    yield "dense ones with as many weights in fewer channels, as the dense ones in int8 (geometric means)"
     yield (
         f"{'pattern':19}{'regime':>9}{'family':>20}{'density':>9}{'operators':>11}"
-        f"{'dense':>8}{'together':>10}{'compacted':>11}{'faster':>8}"
+        f"{'dense':>8}{'together':>10}{'compacted':>11}{'int8':>7}{'faster':>8}"
     )
     for found in sparsity.summaries:
         compact = "" if found.compact_gain is None else f"{found.compact_gain:.2f}"
+        int8 = "" if found.int8_gain is None else f"{found.int8_gain:.2f}"
         yield (
             f"{found.pattern:19}{found.regime.value:>9}{found.family:>20}{found.density:>9.1%}"
             f"{found.operators:>11}{found.gain:>8.2f}{found.together:>10.2f}{compact:>11}"
-            f"{found.faster:>8.0%}"
+            f"{int8:>7}{found.faster:>8.0%}"
         )
 
 

@@ -125,7 +125,8 @@ class SparsityGain:
     compact_ns: float | None
     compact_source: str
     compact_gain: float | None  # over the compacted operator
-    int8_gain: float | None = None  # None: not measured
+    int8_source: str  # empty: no int8 row tells of it
+    int8_gain: float | None  # over the dense stock operator in int8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +141,7 @@ class GainSummary:
     gain: float  # geometric mean
     together: float  # all of them dense over all of them sparse: large operators count more
     compact_gain: float | None  # geometric mean over operators that have one
+    int8_gain: float | None
     faster: float  # share of operators that are faster than dense by more than their interval
 
 

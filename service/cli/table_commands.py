@@ -1,4 +1,4 @@
-"""Commands around latency tables: list, report, diff, export, import; profiles of boards offline."""
+"""Commands around latency tables, and around profiles of boards without a connection."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,29 +25,42 @@ if TYPE_CHECKING:
     from service.jobs.schemas import ImportRead
 
 app = typer.Typer()
-tables_app = typer.Typer(help="Latency tables: list, report, diff, export, import.")
+tables_app = typer.Typer(help="Latency tables: list, report, diff, export, import, transfer to a new board.")
 app.add_typer(tables_app, name="tables")
 profiles_app = typer.Typer(help="What boards measured without a server.", no_args_is_help=True)
 app.add_typer(profiles_app, name="profiles")
 
 _TABLE_FILE = Path("table.json")
+_PLAN_FILE = Path("plan.json")
 Table = Annotated[
     str,
     typer.Argument(help="Id of a table, name of a device (its newest one), or an exported file."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")]
+Profiles = Annotated[
+    list[Path], typer.Argument(help="Files of `edgewright-agent measure`, of boards of one target.")
+]
+TableOut = Annotated[Path, typer.Option("-o", "--out", help="Table file to write.")]
 OfDevice = Annotated[str | None, typer.Option("--device", help="Id or name.")]
 
 
 @tables_app.callback(invoke_without_command=True)
-def tables(context: typer.Context, device: OfDevice = None) -> None:
+def tables(context: typer.Context, device: Profiles = Annotated[
+    list[Path], typer.Argument(help="Files of `edgewright-agent measure`, of boards of one target.")
+]
+TableOut = Annotated[Path, typer.Option("-o", "--out", help="Table file to write.")]
+OfDevice = None) -> None:
     """Latency tables: list, report, diff, export, import; without a word, list."""
     if context.invoked_subcommand is None:
         tables_list(device)
 
 
 @tables_app.command("list")
-def tables_list(device: OfDevice = None) -> None:
+def tables_list(device: Profiles = Annotated[
+    list[Path], typer.Argument(help="Files of `edgewright-agent measure`, of boards of one target.")
+]
+TableOut = Annotated[Path, typer.Option("-o", "--out", help="Table file to write.")]
+OfDevice = None) -> None:
     """List the latency tables with their published errors."""
     from service.cli.tables import table_lines
 
@@ -116,6 +129,56 @@ def tables_export(
         typer.echo(f"{len(file.table.rows)} rows from {samples} measurements: {out}")
 
 
+@tables_app.command("probes")
+def tables_probes(
+    table: Table,
+    count: Annotated[int, typer.Option(help="How many operators.", min=1)] = 50,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = _PLAN_FILE,
+) -> None:
+    """Write a plan for a board like that of the table: the rows that tell most of all others."""
+    from latency.exchange.profile_file import write_plan
+    from latency.report.new_board import probe_plan
+
+    with errors_as_text():
+        work = probe_plan(_file(table), count)
+        write_plan(out, work)
+        typer.echo(f"{len(work.operators)} operators and {len(work.networks)} networks: {out}")
+
+
+@tables_app.command("transfer")
+def tables_transfer(
+    table: Table, profiles: Profiles, out: TableOut = _TABLE_FILE
+) -> None:
+    """Make the table of a board that was only probed from the table of a similar one."""
+    from latency.exchange.profile_file import read_profile
+    from latency.exchange.table_file import write_table
+    from latency.report.new_board import table_of_probes
+    from latency.table import TRANSFERRED
+
+    with errors_as_text():
+        file = table_of_probes(_file(table), [read_profile(path) for path in profiles])
+        write_table(out, file)
+        measured = sum(row.method != TRANSFERRED for row in file.table.rows)
+        typer.echo(
+            f"{len(file.table.rows)} rows, of which {measured} were measured there, "
+            f"{_judged(file)}: {out}"
+        )
+
+
+@tables_app.command("drift")
+def tables_drift(table: Table, profiles: Profiles, as_json: AsJson = False) -> None:
+    """Say which families of operators have another speed now than in a table, by probes."""
+    from latency import codec
+    from latency.exchange.profile_file import read_profile
+    from latency.report.new_board import drift
+    from latency.report.text import drift_lines
+
+    with errors_as_text():
+        found = drift(_file(table), [read_profile(path) for path in profiles])
+        for line in [codec.encode(found).decode()] if as_json else drift_lines(found):
+            typer.echo(line)
+
+
 @tables_app.command("import")
 def tables_import(path: Annotated[Path, typer.Argument(help="File of `tables export`.")]) -> None:
     """Take in the raw samples of an exported table (administrators only)."""
@@ -140,21 +203,17 @@ def profiles_import(
 
 
 @profiles_app.command("merge")
-def profiles_merge(
-    paths: Annotated[list[Path], typer.Argument(help="Files of `edgewright-agent measure`.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Table file to write.")] = _TABLE_FILE,
-) -> None:
+def profiles_merge(profiles: Profiles, out: TableOut = _TABLE_FILE) -> None:
     """Make a table file of what boards of one target have measured, without a server."""
     from latency.exchange.profile_file import read_profile
     from latency.exchange.table_file import write_table
     from latency.report.from_files import table_of_profiles
 
     with errors_as_text():
-        file = table_of_profiles([read_profile(path) for path in paths])
+        file = table_of_profiles([read_profile(path) for path in profiles])
         write_table(out, file)
-        error = file.table.error
-        judged = "not judged on held-out networks" if error is None else error.label()
-        typer.echo(f"{len(file.table.rows)} rows of {len(paths)} profiles, {judged}: {out}")
+        rows = len(file.table.rows)
+        typer.echo(f"{rows} rows of {len(profiles)} profiles, {_judged(file)}: {out}")
 
 
 def _report(table: str, space: dict[str, Any]) -> "TableReport":
@@ -180,6 +239,11 @@ def _difference(before: str, after: str) -> "TableDifference":
     first, second = _file(before), _file(after)
     graphs = dict.fromkeys([*graphs_of_file(first), *graphs_of_file(second)])
     return difference(first.table, second.table, list(graphs))
+
+
+def _judged(file: "TableFile") -> str:
+    error = file.table.error
+    return "not judged on held-out networks" if error is None else error.label()
 
 
 def _is_file(table: str) -> bool:

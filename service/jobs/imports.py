@@ -13,7 +13,7 @@ from latency.exchange.profile_file import ProfileFile
 from latency.exchange.table_file import TableFile
 from latency.measurement import NetworkMeasurement
 from latency.messages import Chunk
-from latency.table import TableRow
+from latency.table import TRANSFERRED, TableRow
 from service.devices.imported import check_profile, imported_device, store_profile
 from service.devices.leasing import Desk
 from service.devices.use_cases import Device
@@ -51,10 +51,15 @@ def check_table_file(file: TableFile) -> list[CheckedPart]:
     """Return a table file as an import of its parts, each of a device marked as imported.
 
     Raises:
-        InvalidValueError: it has no raw samples, they are not of its target, or impossible.
+        InvalidValueError: it has no raw samples, they are not of its target, or impossible, or it
+            has rows that were not measured.
     """
     if not file.evidence:
         raise invalid_field("/evidence", "This file has no raw samples, so nothing can be checked")
+    if any(row.method == TRANSFERRED for row in file.table.rows):
+        raise invalid_field(
+            "/table/rows", "Rows of this table were not measured on its target but transferred"
+        )
     if any(profile.target != file.table.target for profile in file.evidence):
         raise invalid_field("/evidence", "These samples are not of the target of the table")
     return [

@@ -61,6 +61,16 @@ def test_a_limit_is_kept_and_what_has_a_row_is_not_asked_for_again() -> None:
     assert plan_rows(usage, rows + probed, UNKNOWN_DEVICE).operators == ()
 
 
+def test_the_most_used_sparse_operators_are_measured_in_int8_once() -> None:
+    plan = plan_rows(USAGE, [], UNKNOWN_DEVICE, limit=10_000)
+    int8 = [spec for spec in plan.operators if spec.dtype == "int8"]
+    assert tuple(int8) == USAGE.rivals
+    assert len(set(int8)) == 8
+    known = [row(int8[0], 900.0, 9.0)]
+    again = plan_rows(USAGE, known, UNKNOWN_DEVICE, limit=10_000)
+    assert not any(spec.dtype == "int8" for spec in again.operators)
+
+
 def replay(device: LatencyTable) -> tuple[list[TableRow], int]:
     """Return what three rounds of planning have measured on a device, and how much they asked for.
 

@@ -27,7 +27,8 @@ def test_gains_are_the_ratios_of_the_rows() -> None:
             (found,) = [gain for gain in report.gains if gain.operator == spec.label()]
             assert found.gain == pytest.approx(stock_ns(shape) / library_ns(spec))
             assert found.gain_low < found.gain < found.gain_high
-            assert (found.dense_source, found.int8_gain) == ("measured", None)
+            assert (found.dense_source, found.int8_source) == ("measured", "")
+            assert found.int8_gain is None
             assert (found.compact_gain is None) == (density == 1.0)
     (quarter,) = [g for g in report.gains if g.operator == sparse(SHAPES[5], 0.25).label()]
     assert (quarter.compact, quarter.compact_source) == (SHAPES[3].label(), "measured")
@@ -37,6 +38,22 @@ def test_gains_are_the_ratios_of_the_rows() -> None:
     sparse_gains = [gain for gain in report.gains if gain.pattern != "dense"]
     faster = sum(gain.gain_low > 1 for gain in sparse_gains)
     assert report.verdict.startswith(f"yes: {faster} of {len(sparse_gains)} sparse operators")
+
+
+def test_int8_is_a_rival_where_a_row_tells_of_it() -> None:
+    first, second = SHAPES[0], SHAPES[1]
+    int8 = [row(replace(spec, dtype="int8"), stock_ns(spec) / 2, 1.0) for spec in (first,)]
+    rows = [row(spec, stock_ns(spec), 1.0) for spec in (first, second)]
+    rows += [row(sparse(spec, 0.25), stock_ns(spec) / 4, 1.0) for spec in (first, second)]
+    report = sparsity_report(TableEstimator(table(*rows, *int8)))
+    gains = {gain.shape: gain for gain in report.gains}
+    assert gains[first.label()].int8_gain == pytest.approx(2.0)
+    assert gains[first.label()].int8_source == "measured"
+    assert gains[second.label()].int8_gain is None  # one row says nothing of another shape
+    assert len(report.gains) == 2  # int8 rows are rivals, not sparse operators
+    assert [summary.int8_gain for summary in report.summaries if summary.operators == 2] == [
+        pytest.approx(2.0)
+    ]
 
 
 def test_a_board_where_zeros_are_worth_nothing() -> None:

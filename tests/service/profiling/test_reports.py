@@ -22,6 +22,7 @@ from latency.measurement import Conditions, NetworkMeasurement, OperatorMeasurem
 from latency.messages import CALIBRATION, HELD_OUT, NamedGraph, ProfileWork
 from latency.operator import SparsityPattern
 from latency.report.values import TableDifference, TableReport
+from latency.table import TRANSFERRED
 from latency.target import Target
 from search.space.planned_space import PlannedSpace
 from search.space.sparsity import Sparsity
@@ -265,12 +266,15 @@ class TestTableFiles:
         content = json.loads(body)["content"]
         forged = json.dumps(json.loads(body) | {"content": content | {"table": faster}}).encode()
         strange = replace(file.evidence[0], target=target(threads=2))
+        foreign = replace(file.table.rows[0], method=TRANSFERRED)
+        moved = replace(file, table=replace(file.table, rows=(foreign, *file.table.rows[1:])))
         for bad, code in (
             (body[:-100], "file-refused"),
             (forged, "file-refused"),
             (to_document(file.evidence[0], PROFILE), "file-refused"),
             (to_document(TableFile(table=file.table), TABLE), "invalid-value"),
             (to_document(TableFile(table=file.table, evidence=(strange,)), TABLE), "invalid-value"),
+            (to_document(moved, TABLE), "invalid-value"),
         ):
             answer = there.post("/v1/tables/import", content=bad)
             assert (answer.status_code, answer.json()["code"]) == (422, code)
