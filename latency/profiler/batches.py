@@ -3,8 +3,9 @@
 Every operator carries the reference model through its own rounds, so a batch is judged by the
 reference at its beginning, at its end and everywhere in between, operator by operator. What the
 reference cannot tell, a clock or a governor that changed, is read around the batch and speaks
-against all of it. Disturbances last for seconds to minutes, so operators that were disturbed wait
-until all others are done, and are then tried again for as long as those took.
+against all of it. Disturbances last from a tenth of a second to minutes. So operators that were
+disturbed wait until all others are done, and are then tried again for as long as those took, with
+more and more patience for a quiet moment within each try.
 """
 
 import time
@@ -19,12 +20,14 @@ from latency.profiler.stability import QuietRule, changed_speed
 from latency.target import Target
 
 OnOperator = Callable[[OperatorMeasurement], None]
-Ask = Callable[[OperatorSpec | None, int, float | None], ChildAnswer]
+Ask = Callable[[OperatorSpec | None, int, float | None, int], ChildAnswer]
 
 _LOOKS_AT_THE_MACHINE = 8  # before the first operator: how fast is the reference at its best
 _LOOK_ROUNDS = 100
-_TRIES = 3  # at least; the quietest one is reported, as unstable, when patience is at its end
-_LEAST_PATIENCE_S = 20.0  # of trying again
+_LEAST_AGAIN_S = 20.0  # of trying again; then the quietest try is reported, as unstable
+_PATIENCE = 4  # rounds for each one that is kept, in the first try
+_MORE_PATIENCE = 3  # times as much from try to try
+_MOST_PATIENCE = 36
 _BATCH = 8  # operators; what a power cut may cost
 _BATCH_S = 10.0  # results of a batch are reported at its end, so large operators make it shorter
 _NOTHING = ChildAnswer()
@@ -40,9 +43,15 @@ class Questions:
     should_stop: ShouldStop
 
     def __call__(
-        self, spec: OperatorSpec | None, looks: int, fastest_ns: float | None
+        self, spec: OperatorSpec | None, looks: int, fastest_ns: float | None, patience: int
     ) -> ChildAnswer:
         """Return the samples of an operator, or `looks` rounds of the reference model alone.
+
+        Args:
+            spec: None for the reference model.
+            looks: rounds of the reference model.
+            fastest_ns: of the reference model, as far as known.
+            patience: rounds that may be taken for each one that is kept.
 
         Raises:
             StoppedError: `should_stop` became true.
@@ -51,6 +60,7 @@ class Questions:
             target=self.target,
             rounds=looks or self.rounds,
             fastest_reference_ns=fastest_ns,
+            patience=patience,
             operator=spec,
         )
         try:
@@ -82,6 +92,7 @@ class OperatorRun:
     ask: Ask
     quiet: QuietRule = field(default_factory=QuietRule)
     monotonic: Callable[[], float] = time.monotonic  # seconds
+    _patience: int = field(init=False, default=_PATIENCE)
     _conditions: list[Conditions] = field(init=False, default_factory=list)  # from before the batch
 
     def run(self, operators: Sequence[OperatorSpec], on_result: OnOperator) -> None:
@@ -96,11 +107,10 @@ class OperatorRun:
         start = self.monotonic()
         waiting = self._try_all(waiting, on_result)
         first_end = self.monotonic()
-        end = first_end + max(_LEAST_PATIENCE_S, first_end - start)
-        tries = 1
-        while waiting and (tries < _TRIES or self.monotonic() < end):
+        end = first_end + max(_LEAST_AGAIN_S, first_end - start)
+        while waiting and self.monotonic() < end:
+            self._patience = min(self._patience * _MORE_PATIENCE, _MOST_PATIENCE)
             waiting = self._try_all(waiting, on_result)
-            tries += 1
         for item in waiting:
             on_result(self._as_measurement(item.spec, item.best))
 
@@ -146,7 +156,7 @@ class OperatorRun:
         return best.changed or self.quiet.disturbed(best.answer.beside_ns)
 
     def _ask(self, spec: OperatorSpec | None, looks: int = 0) -> ChildAnswer:
-        answer = self.ask(spec, looks, self.quiet.fastest_ns)
+        answer = self.ask(spec, looks, self.quiet.fastest_ns, self._patience)
         self.quiet.observe(answer.beside_ns)
         if answer.conditions is not None:
             self._conditions.append(answer.conditions)

@@ -54,6 +54,7 @@ class MeasuringChild:
             rounds=request.rounds,
             most_rounds=_MOST_ROUNDS * request.rounds,
             fastest_ns=_fastest(request),
+            patience=request.patience,
         )
         if request.operator is None:
             reference_ns = profiler.measure_reference(settings)
@@ -79,6 +80,7 @@ def _network(request: ChildRequest) -> ChildAnswer:
         sample_ns=1,
         warmup_ns=_NETWORK_WARMUP_NS,
         fastest_ns=_fastest(request),
+        patience=request.patience,
     )
     with measuring():
         timed, beside = time_in_turns(list(networks.values()), reference, settings)

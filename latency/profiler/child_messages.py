@@ -18,6 +18,7 @@ class ChildRequest:
     target: Target
     rounds: int  # at least; an operator that is not settled gets more
     fastest_reference_ns: float | None = None  # of the reference model, as far as known
+    patience: int = 4  # rounds that may be taken for each one that is kept, waiting for quiet ones
     operator: OperatorSpec | None = None
     graph: NetworkGraph | None = None
     model_path: str = ""

@@ -26,11 +26,13 @@ class Machine:
     broken: tuple[OperatorSpec, ...] = ()
     asked: list[OperatorSpec] = field(default_factory=list)
     fastest: list[float | None] = field(default_factory=list)
+    patience: list[int] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=count)
 
     def __call__(
-        self, spec: OperatorSpec | None, looks: int, fastest_ns: float | None
+        self, spec: OperatorSpec | None, looks: int, fastest_ns: float | None, patience: int
     ) -> ChildAnswer:
+        self.patience.append(patience)
         number = next(self.numbers)
         reference = (round(1_000 * self.slow(number)),) * 5
         self.fastest.append(fastest_ns)
@@ -83,7 +85,7 @@ def test_a_machine_that_is_never_quiet_gives_unstable_results_of_the_quietest_tr
     start = LOOKS + len(SPECS)
     machine = Machine(slow=lambda n: 1.0 if n < LOOKS else 1.2 if start <= n < start + 40 else 1.5)
     results = run(machine)
-    assert len(machine.asked) == 3 * len(SPECS)
+    assert len(machine.asked) == 2 * len(SPECS)  # trying again took as long as the first tries
     for found in results:
         assert found.unstable == "disturbed: the reference model took 1.20 times its best"
         assert found.samples is not None
@@ -95,6 +97,8 @@ def test_a_disturbance_is_waited_out_for_as_long_as_the_others_took() -> None:
     machine = Machine(slow=lambda n: 1.5 if LOOKS + len(SPECS) - 3 <= n < end else 1.0)
     results = run(machine)
     assert machine.asked[len(SPECS) :] == list(SPECS[-3:]) * 7
+    assert machine.patience[-21::3] == [12, 36, 36, 36, 36, 36, 36]
+    assert set(machine.patience[:-21]) == {4}
     assert all(found.unstable == "" for found in results)
 
 
