@@ -1,12 +1,10 @@
 """The model files that are compared: one network in dense, sparse and int8 form."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
 from benchmarks.dense_form import split_reduces

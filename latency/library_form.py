@@ -60,9 +60,7 @@ def row_spec(spec: OperatorSpec) -> OperatorSpec:
 
 def stock_rival(spec: OperatorSpec) -> OperatorSpec:
     """Return the same operator dense by stock kernels, without what only the library fuses."""
-    return replace(
-        spec.dense(), regime=Regime.STOCK, relu_input=False, residual=False, cut=UNCUT
-    )
+    return replace(spec.dense(), regime=Regime.STOCK, relu_input=False, residual=False, cut=UNCUT)
 
 
 def _library_spec(spec: OperatorSpec) -> OperatorSpec:

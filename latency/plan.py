@@ -142,9 +142,9 @@ def plan_rows(
     )
     priced = len({row.spec for row in rows} & knowledge.points)
     chosen = [knowledge.specs[index] for index in design.chosen]
-    others = (*missing_probes(usage, rows), *missing_rivals(usage, rows))
+    probes = missing_probes(usage, rows)
     return RowPlan(
-        operators=tuple(dict.fromkeys((*chosen, *others)))[:limit],
+        operators=tuple(dict.fromkeys((*chosen, *probes)))[:limit],
         known=known_points(usage, rows),
         covered=len(knowledge.points) - priced - len(chosen),
         error_now=design.errors[0],

@@ -35,10 +35,11 @@ def quantized(model: onnx.ModelProto) -> onnx.ModelProto:
         ValueError: ONNX Runtime cannot quantize it.
     """
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        path = Path(folder) / "int8.onnx"
+        source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, source)  # the quantizer would move the weights out of a model in memory
         try:
             quantize_static(
-                model,
+                source,
                 path,
                 _Noise(model),
                 quant_format=QuantFormat.QDQ,

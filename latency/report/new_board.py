@@ -5,7 +5,6 @@ that table measured beside them, the new one is calibrated and judged on the new
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from latency.estimate.made_table import make_table
 from latency.estimate.transfer import FamilyScale, choose_probes, family_scales, transfer

@@ -117,9 +117,7 @@ def _int8_price(estimator: TableEstimator, dense: OperatorSpec) -> Price | None:
     return None if price.source is PriceSource.ASSUMED or price.ns <= 0 else price
 
 
-def _best_known(
-    estimator: TableEstimator, spec: OperatorSpec
-) -> tuple[OperatorSpec, Price]:
+def _best_known(estimator: TableEstimator, spec: OperatorSpec) -> tuple[OperatorSpec, Price]:
     """Return the operator with the activation in which it is best known, and its price."""
     same = _SAME_COST if spec.activation in _SAME_COST else (spec.activation,)
     forms = [replace(spec, activation=activation) for activation in (spec.activation, *same)]

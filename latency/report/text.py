@@ -83,10 +83,12 @@ def drift_lines(scales: Sequence[FamilyScale]) -> Iterator[str]:
     yield f"{'family':28}{'probes':>8}{'now/table':>11}{'90 %':>18}"
     for found in scales:
         interval = f"{found.low:.3f} to {found.high:.3f}"
-        changed = "  changed" if found.drifted else ""
-        yield f"{found.family:28}{found.probes:>8}{found.scale:>11.3f}{interval:>18}{changed}"
+        word = "  changed" if found.drifted else ""
+        yield f"{found.family:28}{found.probes:>8}{found.scale:>11.3f}{interval:>18}{word}"
     changed = [found.family for found in scales if found.drifted]
-    yield f"changed: {', '.join(changed)}" if changed else "no family has surely changed by over 5 %"
+    yield (
+        f"changed: {', '.join(changed)}" if changed else "no family has surely changed by over 5 %"
+    )
 
 
 def _accuracy_lines(found: RegimeAccuracy) -> Iterator[str]:

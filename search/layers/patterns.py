@@ -29,7 +29,7 @@ def group_scores(scores: Tensor, pattern: SparsityPattern) -> Tensor:
     if rows == 1:
         return magnitude
     full = len(magnitude) // rows
-    blocks = magnitude[: full * rows].unflatten(0, (full, rows)).mean(dim=1)
+    blocks = magnitude[: full * rows].view(full, rows, *scores.shape[1:]).mean(dim=1)
     if full * rows == len(magnitude):
         return blocks
     return torch.cat([blocks, magnitude[full * rows :].mean(dim=0, keepdim=True)])

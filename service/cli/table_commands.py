@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from service.jobs.schemas import ImportRead
 
 app = typer.Typer()
-tables_app = typer.Typer(help="Latency tables: list, report, diff, export, import, transfer to a new board.")
+tables_app = typer.Typer(
+    help="Latency tables: list, report, diff, export, import, transfer to a new board."
+)
 app.add_typer(tables_app, name="tables")
 profiles_app = typer.Typer(help="What boards measured without a server.", no_args_is_help=True)
 app.add_typer(profiles_app, name="profiles")
@@ -45,22 +47,14 @@ OfDevice = Annotated[str | None, typer.Option("--device", help="Id or name.")]
 
 
 @tables_app.callback(invoke_without_command=True)
-def tables(context: typer.Context, device: Profiles = Annotated[
-    list[Path], typer.Argument(help="Files of `edgewright-agent measure`, of boards of one target.")
-]
-TableOut = Annotated[Path, typer.Option("-o", "--out", help="Table file to write.")]
-OfDevice = None) -> None:
+def tables(context: typer.Context, device: OfDevice = None) -> None:
     """Latency tables: list, report, diff, export, import; without a word, list."""
     if context.invoked_subcommand is None:
         tables_list(device)
 
 
 @tables_app.command("list")
-def tables_list(device: Profiles = Annotated[
-    list[Path], typer.Argument(help="Files of `edgewright-agent measure`, of boards of one target.")
-]
-TableOut = Annotated[Path, typer.Option("-o", "--out", help="Table file to write.")]
-OfDevice = None) -> None:
+def tables_list(device: OfDevice = None) -> None:
     """List the latency tables with their published errors."""
     from service.cli.tables import table_lines
 
@@ -146,9 +140,7 @@ def tables_probes(
 
 
 @tables_app.command("transfer")
-def tables_transfer(
-    table: Table, profiles: Profiles, out: TableOut = _TABLE_FILE
-) -> None:
+def tables_transfer(table: Table, profiles: Profiles, out: TableOut = _TABLE_FILE) -> None:
     """Make the table of a board that was only probed from the table of a similar one."""
     from latency.exchange.profile_file import read_profile
     from latency.exchange.table_file import write_table

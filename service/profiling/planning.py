@@ -1,13 +1,22 @@
 """What a job plans: its space, and the networks that a table of that space is judged on."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from latency.graph import NetworkGraph
 from latency.library_form import library_form
 from latency.messages import CALIBRATION, HELD_OUT, NamedGraph, ProfileWork
 from latency.operator import Regime, SparsityPattern
-from latency.plan import MAX_ROWS, MeasuringCosts, Plan, RowPlan, known_points, plan_rows
+from latency.plan import (
+    MAX_ROWS,
+    MeasuringCosts,
+    Plan,
+    RowPlan,
+    known_points,
+    missing_rivals,
+    plan_rows,
+)
 from latency.table import TableRow
 from latency.target import Target
 from search.requests import table_space
@@ -67,7 +76,13 @@ def next_rows(
     )
     rounds_left = _ROUNDS - len(done)
     limit = min(spent.room, MAX_ROWS - known_points(usage, known)) if rounds_left > 0 else 0
-    return plan_rows(usage, known, target.facts, limit=max(0, limit))
+    limit = max(0, limit)
+    plan = plan_rows(usage, known, target.facts, limit=limit)
+    if plan.operators and rounds_left > 1:
+        return plan
+    # What is left of the limit at the end may tell whether sparsity beats int8 on the target.
+    rivals = missing_rivals(usage, known)[: limit - len(plan.operators)]
+    return replace(plan, operators=plan.operators + rivals)
 
 
 def planned_networks(

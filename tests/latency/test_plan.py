@@ -1,10 +1,13 @@
 """The planner on a real device's rows, replayed: what it leaves out must hardly show."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from latency.estimate.operator_prices import OperatorPrices
-from latency.operator import OperatorSpec, SparsityPattern
+from latency.library_form import stock_rival
+from latency.operator import Activation, OperatorSpec, SparsityPattern
 from latency.plan import (
     MAX_ROWS,
     TOLERANCE,
@@ -12,6 +15,7 @@ from latency.plan import (
     MeasuringCosts,
     Plan,
     SpaceUsage,
+    missing_rivals,
     network_errors,
     plan_rows,
 )
@@ -61,14 +65,14 @@ def test_a_limit_is_kept_and_what_has_a_row_is_not_asked_for_again() -> None:
     assert plan_rows(usage, rows + probed, UNKNOWN_DEVICE).operators == ()
 
 
-def test_the_most_used_sparse_operators_are_measured_in_int8_once() -> None:
-    plan = plan_rows(USAGE, [], UNKNOWN_DEVICE, limit=10_000)
-    int8 = [spec for spec in plan.operators if spec.dtype == "int8"]
-    assert tuple(int8) == USAGE.rivals
-    assert len(set(int8)) == 8
-    known = [row(int8[0], 900.0, 9.0)]
-    again = plan_rows(USAGE, known, UNKNOWN_DEVICE, limit=10_000)
-    assert not any(spec.dtype == "int8" for spec in again.operators)
+def test_the_most_used_sparse_operators_have_int8_rivals_until_one_is_known() -> None:
+    rivals = missing_rivals(USAGE, [])
+    assert rivals == USAGE.rivals
+    assert len(set(rivals)) == 8
+    dense = {replace(spec, dtype="float32", activation=Activation.NONE) for spec in rivals}
+    sparse = [spec for spec in USAGE.operators if spec.pattern is not SparsityPattern.DENSE]
+    assert dense <= {replace(stock_rival(spec), activation=Activation.NONE) for spec in sparse}
+    assert missing_rivals(USAGE, [row(rivals[0], 900.0, 9.0)]) == ()
 
 
 def replay(device: LatencyTable) -> tuple[list[TableRow], int]:

@@ -43,13 +43,13 @@ def test_a_network_becomes_integer_operators_and_hardly_changes(tmp_path: Path) 
     assert "QLinearConv" in executed_types(int8, tmp_path)
     exact, near = outputs_of(model, graph.input_shape), outputs_of(int8, graph.input_shape)
     assert not np.array_equal(exact, near)
-    assert np.linalg.norm(near - exact) < 0.1 * np.linalg.norm(exact)
+    assert np.corrcoef(exact[0], near[0])[0, 1] > 0.95
 
 
 def test_what_cannot_be_quantized_is_an_error() -> None:
     model = build_model(small_network(), random_weights(0))
     model.graph.node[0].op_type = "NoSuchOperator"
-    with pytest.raises(ValueError, match="cannot quantize the model: .*NoSuchOperator"):
+    with pytest.raises(ValueError, match=r"cannot quantize the model: .*NoSuchOperator"):
         quantized(model)
 
 
@@ -72,7 +72,7 @@ def test_int8_is_for_dense_stock_operators_with_weights() -> None:
         {"kind": OperatorKind.RELU},
     ):
         with pytest.raises(ValueError, match="int8 is for dense stock convolutions and linear"):
-            replace(spec, dtype="int8", **change)  # type: ignore[arg-type]
+            replace(spec, dtype="int8", **change)
 
 
 def test_an_int8_operator_is_no_node_of_a_float_model() -> None:

@@ -218,7 +218,10 @@ def test_retry_after(app: FastAPI) -> None:
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        ("operator: dtype must be one of ('float32', 'int8'), got 'evil'", "operator: dtype must be one of ('float32', 'int8')"),
+        (
+            "operator: dtype must be one of ('float32', 'int8'), got 'evil'",
+            "operator: dtype must be one of ('float32', 'int8')",
+        ),
         ("operator: height must be from 1 to 9, got 99", "operator: height must be from 1 to 9"),
         ("genotype: unknown operation 'evil'; allowed: ['a']", None),
     ],
