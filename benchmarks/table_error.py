@@ -108,7 +108,9 @@ def _networks(
     prefix: str, graphs: Sequence[NetworkGraph], target: Target
 ) -> list[NetworkMeasurement]:
     named = named_graphs(prefix, graphs, with_library=target.has_library)
-    return measure(ProfileWork(operators=(), networks=named), target)[1]
+    found = measure(ProfileWork(operators=(), networks=named), target)[1]
+    order = {network.name: position for position, network in enumerate(named)}
+    return sorted(found, key=lambda measured: order[measured.name])  # disturbed ones came last
 
 
 def _print_regime(

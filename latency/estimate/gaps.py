@@ -8,8 +8,8 @@ by how far other rows are from theirs.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -26,6 +26,7 @@ from latency.target import DeviceFacts
 
 MIN_ROWS = 6  # of a family, for a formula of its own: twice its coefficients
 _FLOOR_NS = 50.0  # a cheaper row is within the noise, and must not rule a relative fit
+_NOISY = 0.03  # standard deviation of a row, relative, from which on others say more of it
 _BELIEVED_MISS = 0.15  # of a formula of a family; 0.05 to 0.3 on x86-64
 _Z90 = 1.645
 
@@ -38,10 +39,22 @@ class FamilyModel:
 
     coefficients: Array  # of (1, multiply-adds, traffic)
     field: ResidualField
+    rows: tuple[TableRow, ...]  # that both were fitted on
 
     def formula_ns(self, spec: OperatorSpec) -> float:
         """Return the cost by the formula alone."""
         return max(1.0, float(_features(spec) @ self.coefficients))
+
+    def settled_rows(self) -> Iterator[TableRow]:
+        """Yield the rows, the noisy ones drawn towards what the others say of them."""
+        for row, mean, deviation in zip(self.rows, *self.field.settled(), strict=True):
+            if not is_noisy(row) or row.median_ns < _FLOOR_NS:
+                yield row
+                continue
+            cost = float(_features(row.spec) @ self.coefficients) * math.exp(mean)
+            yield replace(
+                row, median_ns=cost, spread_ns=cost * math.expm1(_Z90 * float(deviation))
+            )
 
 
 class GapModel:
@@ -61,11 +74,13 @@ class GapModel:
     ) -> None:
         self._facts = facts
         self._staircases = staircases
-        groups: dict[tuple[str, bool], list[TableRow]] = {}
+        self._groups: dict[tuple[str, bool], list[TableRow]] = {}
         for row in rows:
-            groups.setdefault(self._group_of(row.spec), []).append(row)
+            self._groups.setdefault(self._group_of(row.spec), []).append(row)
         self.families = {
-            group: _fit(members) for group, members in groups.items() if len(members) >= MIN_ROWS
+            group: _fit(members)
+            for group, members in self._groups.items()
+            if len(members) >= MIN_ROWS
         }
         self._assumed = {
             filled: _over_roofline([row for row in rows if self._fills(row.spec) == filled], facts)
@@ -85,11 +100,26 @@ class GapModel:
         cost = formula * math.exp(mean)
         return Price(ns=cost, spread_ns=cost * math.expm1(_Z90 * deviation), source=source)
 
+    def settled_rows(self) -> tuple[TableRow, ...]:
+        """Return all rows; noisy ones of families with a formula as the others suggest."""
+        return tuple(
+            row
+            for group, members in self._groups.items()
+            for row in (
+                self.families[group].settled_rows() if group in self.families else members
+            )
+        )
+
     def _group_of(self, spec: OperatorSpec) -> tuple[str, bool]:
         return family_of(spec), self._fills(spec)
 
     def _fills(self, spec: OperatorSpec) -> bool:
         return fills_blocks(spec, self._staircases)
+
+
+def is_noisy(row: TableRow) -> bool:
+    """Return whether the interval of a row is so wide that other rows say more of it."""
+    return row.deviation >= _NOISY
 
 
 def _over_roofline(rows: Sequence[TableRow], facts: DeviceFacts) -> ResidualField:
@@ -115,7 +145,7 @@ def _fit(rows: Sequence[TableRow]) -> FamilyModel:
         noises=noises,
     )
     field = ResidualField(specs, list(residuals), parts, noises)
-    return FamilyModel(coefficients=coefficients, field=field)
+    return FamilyModel(coefficients=coefficients, field=field, rows=tuple(rows))
 
 
 def _cost(row: TableRow) -> float:

@@ -9,7 +9,7 @@ from latency.estimate.channel_steps import ChannelPrices
 from latency.estimate.density_curves import DensityCurves
 from latency.estimate.estimator import Price, PriceSource
 from latency.estimate.execution import executed_nodes
-from latency.estimate.gaps import GapModel
+from latency.estimate.gaps import GapModel, is_noisy
 from latency.graph import NetworkGraph
 from latency.library_form import row_spec
 from latency.operator import UNCUT, OperatorSpec, Regime, SparsityPattern
@@ -20,7 +20,7 @@ from latency.target import UNKNOWN_DEVICE, DeviceFacts
 class OperatorPrices:
     """Prices operators from rows of one target.
 
-    An operator's price is its row; else it lies on the curve of rows of other densities; else, in
+    An operator's price is its row, drawn towards what others say where it was measured in noise; else it lies on the curve of rows of other densities; else, in
     stock runtimes, zeros are worth nothing and its dense form decides; else it lies between rows
     of other channel counts; else a kernel that is cut costs what the whole one does; else it is
     estimated from the rows of its family, or assumed.
@@ -28,7 +28,7 @@ class OperatorPrices:
 
     def __init__(self, rows: Sequence[TableRow], facts: DeviceFacts = UNKNOWN_DEVICE) -> None:
         self._facts = facts
-        self._rows = {row.spec: row for row in rows}
+        self._measured = tuple(rows)
         self._regimes = {row.spec.regime for row in rows}
         self._prices: dict[OperatorSpec, Price] = {}
 
@@ -82,6 +82,11 @@ class OperatorPrices:
             return self.price(replace(spec, cut=UNCUT))
         return self._gap_model.price(spec)
 
+    @cached_property
+    def _rows(self) -> dict[OperatorSpec, TableRow]:
+        noisy = any(map(is_noisy, self._measured))
+        return {row.spec: row for row in (self._gap_model.settled_rows() if noisy else self._measured)}
+
     # Each is made when first asked: most tables have a row for most of what is priced.
     @cached_property
     def _curves(self) -> DensityCurves:
@@ -89,11 +94,11 @@ class OperatorPrices:
 
     @cached_property
     def _channels(self) -> ChannelPrices:
-        return ChannelPrices(self._rows.values())
+        return ChannelPrices(self._measured)
 
     @cached_property
     def _gap_model(self) -> GapModel:
-        return GapModel(list(self._rows.values()), self._facts, self._channels.staircases)
+        return GapModel(self._measured, self._facts, self._channels.staircases)
 
 
 def _price(ns: float, spread_ns: float, source: PriceSource) -> Price:

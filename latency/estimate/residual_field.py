@@ -78,6 +78,7 @@ class ResidualField:
         self._known = _Places.of(specs)
         self._residuals = np.array(residuals, dtype=float)
         covariance_ = _covariance(self._known, self._known, parts)
+        self._own = np.zeros(len(specs)) if noises is None else np.square(np.array(noises))
         self._inverse = np.linalg.inv(covariance_ + _noise(parts, len(specs), noises))
 
     def at(self, specs: Sequence[OperatorSpec]) -> tuple[Array, Array]:
@@ -97,6 +98,16 @@ class ResidualField:
         prior = share @ _covariance(places, places, self.parts) @ share
         told = cross @ self._inverse
         return float(told @ self._residuals), math.sqrt(max(0.0, float(prior - told @ cross)))
+
+    def settled(self) -> tuple[Array, Array]:
+        """Return mean and standard deviation of each known residual, by its own rows and the others.
+
+        A residual without noise of its own stays what it is; the noisier it is, the more the
+        others decide.
+        """
+        moved = self._own * (self._inverse @ self._residuals)
+        variance = self._own - self._own**2 * np.diag(self._inverse)
+        return self._residuals - moved, np.sqrt(np.maximum(variance, 0.0))
 
     def left_out(self) -> tuple[Array, Array]:
         """Return, for each known operator, what the others say: mean and standard deviation.

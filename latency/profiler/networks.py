@@ -2,10 +2,12 @@
 
 Where a process puts a network in memory changes how fast it is, so every network is timed in
 several. Starting one takes longer than timing a small network, so networks share processes, a group
-at a time. Those that were disturbed get further processes after the others of their group.
+at a time. Those that were disturbed get further processes after all others, for as long as those
+took, with more and more patience for quiet moments.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +19,10 @@ from latency.profiler.stability import QuietRule
 from latency.target import Target
 
 NETWORK_ROUNDS = 200
-_PATIENCE = 2  # at most this times the processes asked for
+_LEAST_AGAIN_S = 5.0  # of timing disturbed networks again
+_PATIENCE = 4  # rounds for each one that is kept, at first
+_MORE_PATIENCE = 3  # times as much from process to process
+_MOST_PATIENCE = 36
 _GROUP = 10  # networks; what a power cut may cost
 
 OnNetwork = Callable[[NetworkMeasurement], None]
@@ -53,6 +58,7 @@ class NetworkRun:
     should_stop: ShouldStop = never_stop
     rounds: int = NETWORK_ROUNDS
     quiet: QuietRule = field(default_factory=QuietRule)
+    monotonic: Callable[[], float] = time.monotonic  # seconds
 
     def run(self, networks: Sequence[Network], processes: int, on_result: OnNetwork) -> None:
         """Report every network once; one that cannot be measured gives a result with `error`.
@@ -60,39 +66,61 @@ class NetworkRun:
         Of all processes of a network those are kept in which the reference model was fastest.
 
         Raises:
-            StoppedError: `should_stop` became true; the group that was being measured is lost.
+            StoppedError: `should_stop` became true; groups that were being measured are lost.
             ValueError: `processes` is below one.
         """
         if processes < 1:
             raise ValueError(f"processes must be at least 1, got {processes}")
-        for start in range(0, len(networks), _GROUP):
-            group = [_Taken(network=network) for network in networks[start : start + _GROUP]]
-            self._measure(group, processes)
-            for taken in group:
-                on_result(self._result(taken, processes))
+        start = self.monotonic()
+        disturbed: list[_Taken] = []
+        for group in _groups([_Taken(network=network) for network in networks]):
+            for _ in range(processes):
+                self._one_process([taken for taken in group if not _error(taken)], _PATIENCE)
+                group.reverse()  # no network always follows the same one
+            disturbed += self._report(group, processes, on_result)
+        first_end = self.monotonic()
+        end = first_end + max(_LEAST_AGAIN_S, first_end - start)
+        patience = _PATIENCE
+        while disturbed and self.monotonic() < end:
+            patience = min(patience * _MORE_PATIENCE, _MOST_PATIENCE)
+            again, disturbed = disturbed, []
+            for group in _groups(again):
+                self._one_process(group, patience)
+                disturbed += self._report(group, processes, on_result)
+        for taken in disturbed:
+            on_result(self._result(taken, processes))
 
-    def _measure(self, group: list[_Taken], processes: int) -> None:
-        for _ in range(processes * _PATIENCE):
-            wanting = [taken for taken in group if self._wants_more(taken, processes)]
-            if not wanting:
-                return
-            with ChildProcess() as child:
-                for taken in wanting:
-                    answer = self._ask(child, taken.network)
-                    self.quiet.observe(answer.reference_ns)
-                    taken.answers.append(answer)
-            group.reverse()  # no network always follows the same one
+    def _one_process(self, group: Sequence[_Taken], patience: int) -> None:
+        """Time each network of a group once, in one process that they share."""
+        with ChildProcess() as child:
+            for taken in group:
+                answer = self._ask(child, taken.network, patience)
+                self.quiet.observe(answer.reference_ns)
+                taken.answers.append(answer)
+
+    def _report(
+        self, group: Sequence[_Taken], processes: int, on_result: OnNetwork
+    ) -> list[_Taken]:
+        """Report what was undisturbed in enough processes; return the others."""
+        again = []
+        for taken in group:
+            if self._wants_more(taken, processes):
+                again.append(taken)
+            else:
+                on_result(self._result(taken, processes))
+        return again
 
     def _wants_more(self, taken: _Taken, processes: int) -> bool:
         quiet = sum(self.quiet.is_quiet(answer.reference_ns) for answer in taken.answers)
         return quiet < processes and not _error(taken)
 
-    def _ask(self, child: ChildProcess, network: Network) -> ChildAnswer:
+    def _ask(self, child: ChildProcess, network: Network, patience: int) -> ChildAnswer:
         model = network.model
         request = ChildRequest(
             target=self.target,
             rounds=self.rounds,
             fastest_reference_ns=self.quiet.fastest_ns,
+            patience=patience,
             graph=model if isinstance(model, NetworkGraph) else None,
             model_path=str(model) if isinstance(model, Path) else "",
             rivals=network.rivals,
@@ -116,6 +144,11 @@ class NetworkRun:
             dense_parent_ns=_given(answers[index].dense_parent_ns for index in kept),
             without_library_ns=_given(answers[index].without_library_ns for index in kept),
         )
+
+
+def _groups(networks: list[_Taken]) -> Iterator[list[_Taken]]:
+    for start in range(0, len(networks), _GROUP):
+        yield networks[start : start + _GROUP]
 
 
 def _error(taken: _Taken) -> str:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from latency.estimate.estimator import PriceSource
 from latency.estimate.families import family_of
 from latency.estimate.gaps import GapModel, _non_negative_least_squares
+from latency.estimate.operator_prices import OperatorPrices
 from latency.estimate.roofline import roofline_ns
 from latency.operator import OperatorKind, OperatorSpec
 from latency.table import TableRow
@@ -100,3 +101,27 @@ def test_intervals_hold_nine_of_ten_recorded_rows_that_are_left_out(setting: str
             cost = fitted.formula_ns(left.spec) * np.exp(mean)
             inside.append(abs(left.median_ns - cost) <= cost * np.expm1(1.645 * deviation))
     assert 0.84 < np.mean(inside) < 0.97
+
+
+@settings(max_examples=30)
+@given(noise=st.floats(0.1, 0.8), wrong=st.floats(1.3, 2.5))
+def test_a_row_measured_in_noise_is_drawn_towards_what_the_others_say(
+    noise: float, wrong: float
+) -> None:
+    specs = [conv(width, width, 16, kernel=3, padding=1) for width in range(8, 136, 8)]
+    true = {spec: 500.0 + 0.02 * spec.macs for spec in specs}
+    noisy = specs[7]
+    rows = [row(spec, true[spec], 0.001 * true[spec]) for spec in specs if spec != noisy]
+    disturbed = row(noisy, wrong * true[noisy], noise * wrong * true[noisy])
+    prices = OperatorPrices([*rows, disturbed])
+    for quiet in rows:
+        assert prices.price(quiet.spec).ns == quiet.median_ns
+    found = prices.price(noisy)
+    assert true[noisy] * 0.9 < found.ns < disturbed.median_ns
+    assert 0.0 < found.spread_ns < disturbed.spread_ns
+    assert found.source is PriceSource.MEASURED
+
+
+def test_a_noisy_row_alone_in_its_family_stays_what_it_is() -> None:
+    alone = row(conv(16, 16), 4000.0, 2000.0)
+    assert OperatorPrices([alone]).price(alone.spec).ns == 4000.0
