@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.recorded import Accuracy, compared
-from latency.estimate.calibrate import usable_networks
+from latency.estimate.calibrate import quiet_networks
 from latency.estimate.lookup_table import TableEstimator
 from latency.measurement import NetworkMeasurement
 from latency.operator import Regime
@@ -35,25 +35,27 @@ def regressor_accuracy(
 
     Args:
         table: calibrated, of the target that measured the networks.
-        genotypes: of the networks of the regime, in their order.
+        genotypes: that networks were made of; the names of networks end in their positions.
         networks: measured whole.
         regime: in which they were executed.
     """
-    known = usable_networks(networks, regime)
+    known = quiet_networks(networks, regime)
     if len(known) < _LEAST_NETWORKS:
         return {}
     estimator = TableEstimator(table)
-    by_table = torch.tensor([estimator.predict_form(graph).latency_ms for graph, _ in known])
-    measured = torch.tensor([ns_to_ms(median) for _, median in known])
-    measured, by_table = measured.double(), by_table.double()
-    edges = torch.from_numpy(encode_edges(genotypes))
+    graphs = [network.graph for network in known if network.graph is not None]
+    predicted = [estimator.predict_form(graph).latency_ms for graph in graphs]
+    by_table = torch.tensor(predicted, dtype=torch.float64)
+    measured = torch.tensor([ns_to_ms(network.median_ns) for network in known]).double()
+    positions = [int(network.name.rpartition("-")[2]) for network in known]
+    edges = torch.from_numpy(encode_edges([genotypes[position] for position in positions]))
     judges = torch.from_numpy(np.arange(len(known)) % _JUDGES == 0)
     alone = measured[~judges].log().mean().exp().expand(len(known))
-    found = {"table": by_table}
+    estimates = {"table": by_table}
     for name, base in (("table, regressor", by_table), ("regressor", alone)):
         regressor = fit_regressor(edges[~judges], base[~judges], measured[~judges])
-        found[name] = base * regressor(edges)
+        estimates[name] = base * regressor(edges)
     return {
-        name: compared(predicted[judges].tolist(), measured[judges].tolist())
-        for name, predicted in found.items()
+        name: compared(estimate[judges].tolist(), measured[judges].tolist())
+        for name, estimate in estimates.items()
     }

@@ -122,7 +122,11 @@ def _print_regime(
 ) -> None:
     measured = [median for _, median in usable_networks(first, regime)]
     medians = dict(usable_networks(first, regime))
-    again = [(median, medians[graph]) for graph, median in usable_networks(second, regime)]
+    again = [
+        (median, medians[graph])
+        for graph, median in usable_networks(second, regime)
+        if graph in medians
+    ]
     print(
         f"{regime}: {len(measured)} held-out networks, {min(measured) / 1e6:.3f} to "
         f"{max(measured) / 1e6:.3f} ms"

@@ -5,6 +5,7 @@ other's caches. A line through 4 to 8 measured networks takes in most of both.
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from latency.estimate.lookup_table import TableEstimator
 from latency.estimate.operator_prices import OperatorPrices
 from latency.graph import NetworkGraph
-from latency.measurement import NetworkMeasurement
+from latency.measurement import DISTURBED, NetworkMeasurement
 from latency.operator import Regime
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
 from latency.target import UNKNOWN_DEVICE, DeviceFacts
@@ -29,6 +30,7 @@ _USUAL_RESIDUAL = 0.02
 _HUBER = 1.345  # residuals beyond this many robust deviations count less
 _ROUNDS = 20
 _MAD_TO_SIGMA = 1.4826
+_QUIET_SHARE = 2 / 3
 _MIN_FOR_SIGMA = 3
 _FEW_SIGMA = 0.06  # with one or two networks there is no telling
 _MIN_SIGMA = 0.012  # two measurements of one network agree no better
@@ -120,9 +122,39 @@ def error_of(predicted: Array, measured: Array) -> PublishedError:
 def usable_networks(
     networks: Sequence[NetworkMeasurement], regime: Regime
 ) -> list[tuple[NetworkGraph, float]]:
-    """Return graph and median latency of the networks of a regime that have both."""
+    """Return graph and median latency of the networks of `quiet_networks`."""
     return [
         (network.graph, network.median_ns)
+        for network in quiet_networks(networks, regime)
+        if network.graph is not None
+    ]
+
+
+def quiet_networks(
+    networks: Sequence[NetworkMeasurement], regime: Regime
+) -> list[NetworkMeasurement]:
+    """Return the networks of a regime that tell how fast a target is.
+
+    Those that were measured on a disturbed machine say nothing of a quiet one. They are left out,
+    unless they are more than a third: then that is how the machine is.
+    """
+    known = measured_networks(networks, regime)
+    references = [_reference_ns(network) for network in known]
+    limit = DISTURBED * min(filter(None, references), default=0.0)
+    quiet = [
+        network
+        for network, reference in zip(known, references, strict=True)
+        if reference <= limit
+    ]
+    return quiet if len(quiet) >= _QUIET_SHARE * len(known) else known
+
+
+def measured_networks(
+    networks: Sequence[NetworkMeasurement], regime: Regime
+) -> list[NetworkMeasurement]:
+    """Return the networks of a regime that have a graph and a latency."""
+    return [
+        network
         for network in networks
         if network.graph is not None
         and network.graph.regime is regime
@@ -141,6 +173,12 @@ def spearman(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) 
     if not norms.all():
         return 0.0
     return float(centred[0] @ centred[1] / (norms[0] * norms[1]))
+
+
+def _reference_ns(network: NetworkMeasurement) -> float:
+    """Return how long the reference model took beside a network; zero where that is unknown."""
+    medians = [statistics.median(times) for times in network.reference_ns if times]
+    return float(statistics.median(medians)) if medians else 0.0
 
 
 def _ranks(values: Array) -> Array:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from latency.estimate.calibrate import error_of
+from latency.estimate.calibrate import error_of, measured_networks, quiet_networks
 from latency.estimate.lookup_table import TableEstimator
 from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
@@ -43,7 +43,7 @@ def _of_regime(
     regime: Regime,
 ) -> RegimeAccuracy:
     calibration = estimator.table.calibration_of(regime)
-    found = [measured for measured in held_out if _is_usable(measured, regime)]
+    found = quiet_networks(held_out, regime)
     judged = [_judged(estimator, measured, again) for measured in found]
     if not judged:
         return RegimeAccuracy(regime=regime, calibration=calibration, error=None)
@@ -60,6 +60,7 @@ def _of_regime(
         inside_interval=statistics.fmean(network.is_inside for network in judged),
         processes_apart=statistics.median(map(_processes_apart, found)),
         host=_host_agreement(judged),
+        disturbed=len(measured_networks(held_out, regime)) - len(found),
         networks=tuple(sorted(judged, key=lambda network: -abs(network.error))),
     )
 
@@ -67,7 +68,7 @@ def _of_regime(
 def _judged(
     estimator: TableEstimator, measured: NetworkMeasurement, again: Mapping[NetworkGraph, float]
 ) -> JudgedNetwork:
-    assert measured.graph is not None  # noqa: S101 - `_is_usable` holds it
+    assert measured.graph is not None  # noqa: S101 - `quiet_networks` holds it
     prediction = estimator.predict_form(measured.graph)
     measured_ms = ns_to_ms(measured.median_ns)
     second = again.get(measured.graph)
@@ -104,10 +105,5 @@ def _processes_apart(measured: NetworkMeasurement) -> float:
     return max(medians) / min(medians) - 1.0
 
 
-def _is_usable(measured: NetworkMeasurement, regime: Regime | None = None) -> bool:
-    return (
-        measured.graph is not None
-        and bool(measured.processes_ns)
-        and not measured.error
-        and regime in (None, measured.graph.regime)
-    )
+def _is_usable(measured: NetworkMeasurement) -> bool:
+    return bool(measured.processes_ns) and not measured.error

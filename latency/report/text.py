@@ -116,7 +116,9 @@ def _accuracy_lines(found: RegimeAccuracy) -> Iterator[str]:
             f"{host.mape:.1%}, within 5 %: {host.within_5:.0%} (less {_HOST_MARGIN:.0%}: "
             f"{max(0.0, host.within_5 - _HOST_MARGIN):.0%}), within 10 %: {host.within_10:.0%}"
         )
-    yield f"  fresh processes of one network are {found.processes_apart:.1%} apart (median)"
+    yield f"  processes of one network are {found.processes_apart:.1%} apart (median)"
+    if found.disturbed:
+        yield f"  {found.disturbed} more were measured on a disturbed machine, and are left out"
     yield from (_network_line(network) for network in found.networks[:WORST])
 
 

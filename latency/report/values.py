@@ -53,6 +53,7 @@ class RegimeAccuracy:
     inside_interval: float | None = None  # share of networks inside of their 90 % interval
     processes_apart: float | None = None  # median over networks of (slowest / fastest process - 1)
     host: HostAgreement | None = None  # None where no network was measured twice
+    disturbed: int = 0  # more networks, left out: something else used the machine meanwhile
     networks: tuple[JudgedNetwork, ...] = ()
 
 

@@ -5,10 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latency.estimate.calibrate import fit_calibration, published_error, spearman, widened
+from latency.estimate.calibrate import (
+    fit_calibration,
+    published_error,
+    quiet_networks,
+    spearman,
+    widened,
+)
 from latency.graph import INPUT, NetworkGraph
 from latency.measurement import NetworkMeasurement
-from latency.operator import OperatorKind
+from latency.operator import OperatorKind, Regime
 from latency.table import Calibration
 from tests.latency import samples
 from tests.latency.samples import conv, row
@@ -47,6 +53,19 @@ def test_a_disturbed_network_does_not_tilt_the_line() -> None:
     calibration = fit_calibration(ROWS, networks)
     assert calibration.slope == pytest.approx(1.1, rel=0.04)
     assert calibration.sigma > 0.1  # and it is not hidden
+
+
+@pytest.mark.parametrize(("disturbed", "used"), [(0, 6), (2, 4), (3, 6), (6, 6)])
+def test_networks_of_a_disturbed_machine_are_left_out_unless_they_are_many(
+    disturbed: int, used: int
+) -> None:
+    networks = [
+        replace(found, reference_ns=((100 if index >= disturbed else 120,) * 5,) * 3)
+        for index, found in enumerate(measured(1.0, 0.0, [3, 5, 8, 12, 16, 20]))
+    ]
+    assert quiet_networks(networks, Regime.STOCK) == networks[6 - used :]
+    unknown = [*networks, network(7, 3e5)]  # without a reference: never left out
+    assert network(7, 3e5) in quiet_networks(unknown, Regime.STOCK)
 
 
 def test_one_network_gives_a_slope_only() -> None:
