@@ -16,7 +16,7 @@ from latency.measurement import Conditions, OperatorMeasurement
 from latency.operator import OperatorSpec
 from latency.profiler.child_messages import ChildAnswer, ChildRequest
 from latency.profiler.process import ChildDiedError, ChildProcess, ShouldStop
-from latency.profiler.stability import QuietRule, changed_speed
+from latency.profiler.stability import PATIENCE, QuietRule, changed_speed, more_patience
 from latency.target import Target
 
 OnOperator = Callable[[OperatorMeasurement], None]
@@ -25,9 +25,6 @@ Ask = Callable[[OperatorSpec | None, int, float | None, int], ChildAnswer]
 _LOOKS_AT_THE_MACHINE = 8  # before the first operator: how fast is the reference at its best
 _LOOK_ROUNDS = 100
 _LEAST_AGAIN_S = 20.0  # of trying again; then the quietest try is reported, as unstable
-_PATIENCE = 4  # rounds for each one that is kept, in the first try
-_MORE_PATIENCE = 3  # times as much from try to try
-_MOST_PATIENCE = 36
 _BATCH = 8  # operators; what a power cut may cost
 _BATCH_S = 10.0  # results of a batch are reported at its end, so large operators make it shorter
 _NOTHING = ChildAnswer()
@@ -92,7 +89,7 @@ class OperatorRun:
     ask: Ask
     quiet: QuietRule = field(default_factory=QuietRule)
     monotonic: Callable[[], float] = time.monotonic  # seconds
-    _patience: int = field(init=False, default=_PATIENCE)
+    _patience: int = field(init=False, default=PATIENCE)
     _conditions: list[Conditions] = field(init=False, default_factory=list)  # from before the batch
 
     def run(self, operators: Sequence[OperatorSpec], on_result: OnOperator) -> None:
@@ -109,7 +106,7 @@ class OperatorRun:
         first_end = self.monotonic()
         end = first_end + max(_LEAST_AGAIN_S, first_end - start)
         while waiting and self.monotonic() < end:
-            self._patience = min(self._patience * _MORE_PATIENCE, _MOST_PATIENCE)
+            self._patience = more_patience(self._patience)
             waiting = self._try_all(waiting, on_result)
         for item in waiting:
             on_result(self._as_measurement(item.spec, item.best))

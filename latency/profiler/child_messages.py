@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from latency.graph import NetworkGraph
 from latency.measurement import NO_RIVALS, Conditions, OperatorMeasurement, Rivals
 from latency.operator import OperatorSpec
+from latency.profiler.stability import PATIENCE
 from latency.target import Target
 
 
@@ -18,7 +19,7 @@ class ChildRequest:
     target: Target
     rounds: int  # at least; an operator that is not settled gets more
     fastest_reference_ns: float | None = None  # of the reference model, as far as known
-    patience: int = 4  # rounds that may be taken for each one that is kept, waiting for quiet ones
+    patience: int = PATIENCE  # rounds that may be taken for each one that is kept
     operator: OperatorSpec | None = None
     graph: NetworkGraph | None = None
     model_path: str = ""

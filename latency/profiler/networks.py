@@ -15,14 +15,11 @@ from latency.graph import NetworkGraph
 from latency.measurement import NO_RIVALS, NetworkMeasurement, Rivals
 from latency.profiler.child_messages import ChildAnswer, ChildRequest
 from latency.profiler.process import ChildDiedError, ChildProcess, ShouldStop
-from latency.profiler.stability import QuietRule
+from latency.profiler.stability import PATIENCE, QuietRule, more_patience
 from latency.target import Target
 
 NETWORK_ROUNDS = 200
 _LEAST_AGAIN_S = 5.0  # of timing disturbed networks again
-_PATIENCE = 4  # rounds for each one that is kept, at first
-_MORE_PATIENCE = 3  # times as much from process to process
-_MOST_PATIENCE = 36
 _GROUP = 10  # networks; what a power cut may cost
 
 OnNetwork = Callable[[NetworkMeasurement], None]
@@ -75,14 +72,14 @@ class NetworkRun:
         disturbed: list[_Taken] = []
         for group in _groups([_Taken(network=network) for network in networks]):
             for _ in range(processes):
-                self._one_process([taken for taken in group if not _error(taken)], _PATIENCE)
+                self._one_process([taken for taken in group if not _error(taken)], PATIENCE)
                 group.reverse()  # no network always follows the same one
             disturbed += self._report(group, processes, on_result)
         first_end = self.monotonic()
         end = first_end + max(_LEAST_AGAIN_S, first_end - start)
-        patience = _PATIENCE
+        patience = PATIENCE
         while disturbed and self.monotonic() < end:
-            patience = min(patience * _MORE_PATIENCE, _MOST_PATIENCE)
+            patience = more_patience(patience)
             again, disturbed = disturbed, []
             for group in _groups(again):
                 self._one_process(group, patience)

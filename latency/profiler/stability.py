@@ -15,6 +15,10 @@ from latency.measurement import DISTURBED, Conditions, MarginalCost, slowdown
 _RELATIVE = 0.03
 _ABSOLUTE_NS = 50.0
 
+PATIENCE = 4  # rounds that are taken at most for each one that is kept, in a first try
+_MORE_PATIENCE = 3  # times as much from try to try
+_MOST_PATIENCE = 36
+
 _SLOWER_CLOCK = 0.8  # boost clocks jitter by less; smaller changes are the reference's to tell
 
 
@@ -48,6 +52,11 @@ def changed_speed(conditions: Sequence[Conditions]) -> str:
     if clocks and min(clocks) < max(clocks) * _SLOWER_CLOCK:
         return f"the clock changed between {min(clocks)} and {max(clocks)} kHz"
     return ""
+
+
+def more_patience(patience: int) -> int:
+    """Return how long to wait for quiet rounds in the next try."""
+    return min(patience * _MORE_PATIENCE, _MOST_PATIENCE)
 
 
 class QuietRule:
