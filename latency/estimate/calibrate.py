@@ -142,9 +142,7 @@ def quiet_networks(
     references = [_reference_ns(network) for network in known]
     limit = DISTURBED * min(filter(None, references), default=0.0)
     quiet = [
-        network
-        for network, reference in zip(known, references, strict=True)
-        if reference <= limit
+        network for network, reference in zip(known, references, strict=True) if reference <= limit
     ]
     return quiet if len(quiet) >= _QUIET_SHARE * len(known) else known
 

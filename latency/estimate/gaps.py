@@ -26,7 +26,7 @@ from latency.target import DeviceFacts
 
 MIN_ROWS = 6  # of a family, for a formula of its own: twice its coefficients
 _FLOOR_NS = 50.0  # a cheaper row is within the noise, and must not rule a relative fit
-_NOISY = 0.03  # standard deviation of a row, relative, from which on others say more of it
+_NOISY = 0.08  # standard deviation of a row, relative, from which on others say more of it
 _BELIEVED_MISS = 0.15  # of a formula of a family; 0.05 to 0.3 on x86-64
 _Z90 = 1.645
 
@@ -52,9 +52,7 @@ class FamilyModel:
                 yield row
                 continue
             cost = float(_features(row.spec) @ self.coefficients) * math.exp(mean)
-            yield replace(
-                row, median_ns=cost, spread_ns=cost * math.expm1(_Z90 * float(deviation))
-            )
+            yield replace(row, median_ns=cost, spread_ns=cost * math.expm1(_Z90 * float(deviation)))
 
 
 class GapModel:
@@ -105,9 +103,7 @@ class GapModel:
         return tuple(
             row
             for group, members in self._groups.items()
-            for row in (
-                self.families[group].settled_rows() if group in self.families else members
-            )
+            for row in (self.families[group].settled_rows() if group in self.families else members)
         )
 
     def _group_of(self, spec: OperatorSpec) -> tuple[str, bool]:

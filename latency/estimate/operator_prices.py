@@ -85,7 +85,9 @@ class OperatorPrices:
     @cached_property
     def _rows(self) -> dict[OperatorSpec, TableRow]:
         noisy = any(map(is_noisy, self._measured))
-        return {row.spec: row for row in (self._gap_model.settled_rows() if noisy else self._measured)}
+        return {
+            row.spec: row for row in (self._gap_model.settled_rows() if noisy else self._measured)
+        }
 
     # Each is made when first asked: most tables have a row for most of what is priced.
     @cached_property

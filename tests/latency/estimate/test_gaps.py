@@ -104,7 +104,7 @@ def test_intervals_hold_nine_of_ten_recorded_rows_that_are_left_out(setting: str
 
 
 @settings(max_examples=30)
-@given(noise=st.floats(0.1, 0.8), wrong=st.floats(1.3, 2.5))
+@given(noise=st.floats(0.2, 0.8), wrong=st.floats(1.3, 2.5))
 def test_a_row_measured_in_noise_is_drawn_towards_what_the_others_say(
     noise: float, wrong: float
 ) -> None:
