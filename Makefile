@@ -47,7 +47,7 @@ serve: $(READY) ## start the server embedded (SQLite, local files) with one work
 
 .PHONY: test
 test: $(READY) ## run the tests (unit, property, PostgreSQL, end to end)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: lint
 lint: $(READY) ## formatter, linter, types, import contracts, locks

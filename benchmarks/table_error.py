@@ -1,9 +1,9 @@
 """How well does a latency table predict networks that it has never seen? `make bench-latency`.
 
-Profiles every point of the space on this machine, calibrates on 6 networks of each regime, and
-compares on held-out ones: the table of all points, the table of those that the plan asks for (in up
-to three rounds, out of the same measurements), both without calibration, and a line through
-multiply-adds fitted on the same 6 networks. Some held-out networks are measured a second time at
+Profiles every point of the space and the plan's probes of channels on this machine, calibrates on 6
+networks of each regime, and compares on held-out ones: the table of all points, the table of those
+that the plan asks for (in up to three rounds, out of the same measurements), both without
+calibration, and a line through multiply-adds fitted on the same 6 networks. Some held-out networks are measured a second time at
 the end, so that the last line tells how well the machine agrees with itself: no prediction can be
 better than that. For cells the multi-layer regressor follows, on one network in three, trained on
 the others. Then what each form of the density curves misses on rows that are left out.
@@ -58,17 +58,19 @@ def main() -> None:
     usage = space.usage(target)
 
     started = time.perf_counter()
-    rows = measured_rows(usage.points, target)
-    row_s = (time.perf_counter() - started) / len(rows)
+    everything = measured_rows(tuple(dict.fromkeys((*usage.points, *usage.probes))), target)
+    row_s = (time.perf_counter() - started) / len(everything)
+    points = set(usage.points)
+    rows = tuple(row for row in everything if row.spec in points)
+    chosen = planned_rows(usage, everything, target)
+    minutes = [count * row_s / 60 for count in (len(rows), len(chosen))]
+    print(f"all points:  {len(rows)} rows, {minutes[0]:.1f} min; plan: {len(chosen)} rows, "
+          f"{minutes[1]:.1f} min", flush=True)  # fmt: skip
     judges = space.held_out_networks(SEED, options.networks)
     apart = max(1, options.networks // max(1, options.again))  # small and large ones alike
     fit = _networks("fit", space.calibration_networks(SEED, CALIBRATION_NETWORKS), target)
     first = _networks("new", judges, target)
     second = _networks("again", judges[::apart], target)
-    chosen = planned_rows(usage, rows, target)
-    minutes = [count * row_s / 60 for count in (len(rows), len(chosen))]
-    print(f"all points:  {len(rows)} rows, {minutes[0]:.1f} min; plan: {len(chosen)} rows, "
-          f"{minutes[1]:.1f} min")  # fmt: skip
     tables = {
         "all points": calibrated(target, rows, fit),
         "plan": calibrated(target, chosen, fit),

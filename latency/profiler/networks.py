@@ -2,8 +2,8 @@
 
 Where a process puts a network in memory changes how fast it is, so every network is timed in
 several. Starting one takes longer than timing a small network, so networks share processes, a group
-at a time. Those that were disturbed get further processes after all others, for as long as those
-took, with more and more patience for quiet moments.
+at a time. Those that were disturbed get further processes after all others, for half as long as
+those took, with more and more patience for quiet moments.
 """
 
 import time
@@ -76,7 +76,7 @@ class NetworkRun:
                 group.reverse()  # no network always follows the same one
             disturbed += self._report(group, processes, on_result)
         first_end = self.monotonic()
-        end = first_end + max(_LEAST_AGAIN_S, first_end - start)
+        end = first_end + max(_LEAST_AGAIN_S, (first_end - start) / 2)
         patience = PATIENCE
         while disturbed and self.monotonic() < end:
             patience = more_patience(patience)

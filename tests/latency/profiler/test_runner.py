@@ -225,10 +225,10 @@ def measured(
     return results
 
 
-def test_disturbed_networks_get_more_processes_for_as_long_as_the_first_took() -> None:
+def test_disturbed_networks_get_more_processes_for_half_as_long_as_the_first_took() -> None:
     rule = CountingRule()
     rule.observe([1])  # no machine is that fast: every process looks disturbed
-    moments = iter([0.0, 10.0, 10.0, 19.0, 20.0])  # start, end of the first, then before each more
+    moments = iter([0.0, 20.0, 20.0, 29.0, 30.0])  # start, end of the first, then before each more
     run = NetworkRun(target=TARGET, rounds=3, quiet=rule, monotonic=lambda: next(moments))
     (result,) = measured(run, [Network(name="x", model=NETWORK)], 1)
     assert rule.observed == 1 + 1 + 2
