@@ -86,7 +86,7 @@ class ProfileWork:
     operators: tuple[OperatorSpec, ...]
     networks: tuple[NamedGraph, ...] = ()
     rounds: int = 15  # interleaved rounds per operator
-    processes: int = 3  # fresh processes per whole network
+    processes: int = 3  # per whole network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ class MeasuringCosts:
     """How long one measurement takes; the defaults stand until a target has a history."""
 
     operator_s: float = 0.1
-    process_s: float = 0.8  # one fresh process of one whole network
+    process_s: float = 0.8  # one whole network in one process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Plan:
 
     operators: tuple[OperatorSpec, ...] = ()  # distinct, the most telling first
     networks: int = 0  # whole networks, for calibration and held out
-    processes: int = 3  # fresh processes per network
+    processes: int = 3  # per network
     costs: MeasuringCosts = MeasuringCosts()
 
     @property
@@ -85,20 +85,20 @@ class SpaceUsage:
     points: tuple[OperatorSpec, ...]  # that a table can have rows of: known densities only
 
     @cached_property
+    def by_use(self) -> tuple[OperatorSpec, ...]:
+        """The operators, the most used first."""
+        order = np.argsort(-self.counts.sum(axis=0), kind="stable")
+        return tuple(self.operators[index] for index in order)
+
+    @cached_property
     def probes(self) -> tuple[OperatorSpec, ...]:
         """Operators that show where the target has steps in channels; no network need have them."""
-        by_use = np.argsort(-self.counts.sum(axis=0), kind="stable")
-        return channel_probes(self.operators[index] for index in by_use)
+        return channel_probes(self.by_use)
 
     @cached_property
     def rivals(self) -> tuple[OperatorSpec, ...]:
         """The most used sparse operators dense in int8: what sparsity has to beat on the target."""
-        by_use = np.argsort(-self.counts.sum(axis=0), kind="stable")
-        sparse = (
-            spec
-            for index in by_use
-            if (spec := self.operators[index]).pattern is not SparsityPattern.DENSE
-        )
+        sparse = (spec for spec in self.by_use if spec.pattern is not SparsityPattern.DENSE)
         rivals = dict.fromkeys(replace(stock_rival(spec), dtype="int8") for spec in sparse)
         return tuple(islice(rivals, _RIVALS))
 

@@ -21,7 +21,7 @@ from latency.estimate.families import family_of
 from latency.estimate.residual_field import PRIOR_PARTS, ResidualField, likeliest_parts
 from latency.estimate.roofline import roofline_ns
 from latency.operator import OperatorSpec
-from latency.table import TableRow
+from latency.table import TRANSFERRED, TableRow
 from latency.target import DeviceFacts
 
 MIN_ROWS = 6  # of a family, for a formula of its own: twice its coefficients
@@ -114,8 +114,11 @@ class GapModel:
 
 
 def is_noisy(row: TableRow) -> bool:
-    """Return whether the interval of a row is so wide that other rows say more of it."""
-    return row.deviation >= _NOISY
+    """Return whether a row was measured so badly that other rows say more of it.
+
+    Rows from another target err together and not one by one: they are what they are.
+    """
+    return row.deviation >= _NOISY and row.method != TRANSFERRED
 
 
 def _over_roofline(rows: Sequence[TableRow], facts: DeviceFacts) -> ResidualField:

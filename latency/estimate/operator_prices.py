@@ -20,10 +20,11 @@ from latency.target import UNKNOWN_DEVICE, DeviceFacts
 class OperatorPrices:
     """Prices operators from rows of one target.
 
-    An operator's price is its row, drawn towards what others say where it was measured in noise; else it lies on the curve of rows of other densities; else, in
-    stock runtimes, zeros are worth nothing and its dense form decides; else it lies between rows
-    of other channel counts; else a kernel that is cut costs what the whole one does; else it is
-    estimated from the rows of its family, or assumed.
+    An operator's price is its row, drawn towards what others say where it was measured in noise;
+    else it lies on the curve of rows of other densities; else, in stock runtimes, zeros are worth
+    nothing and its dense form decides; else it lies between rows of other channel counts; else a
+    kernel that is cut costs what the whole one does; else it is estimated from the rows of its
+    family, or assumed.
     """
 
     def __init__(self, rows: Sequence[TableRow], facts: DeviceFacts = UNKNOWN_DEVICE) -> None:
@@ -85,9 +86,8 @@ class OperatorPrices:
     @cached_property
     def _rows(self) -> dict[OperatorSpec, TableRow]:
         noisy = any(map(is_noisy, self._measured))
-        return {
-            row.spec: row for row in (self._gap_model.settled_rows() if noisy else self._measured)
-        }
+        rows = self._gap_model.settled_rows() if noisy else self._measured
+        return {row.spec: row for row in rows}
 
     # Each is made when first asked: most tables have a row for most of what is priced.
     @cached_property

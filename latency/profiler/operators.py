@@ -5,7 +5,6 @@ from dataclasses import replace
 from latency.graph import NetworkGraph
 from latency.host_lock import measuring
 from latency.lowering.build import build_model
-from latency.lowering.quantize import quantized
 from latency.lowering.weights import random_weights
 from latency.measurement import (
     DISTURBED,
@@ -75,6 +74,9 @@ class OperatorProfiler:
     def _open(self, graph: NetworkGraph, dtype: str) -> Run:
         model = build_model(graph, random_weights(WEIGHT_SEED))
         if dtype == "int8":
+            # Loading the quantizer is a sixth of the start of a process, and most never need it.
+            from latency.lowering.quantize import quantized  # noqa: PLC0415
+
             model = quantized(model)
         return runner(open_session(model.SerializeToString(), self._target, micro_model=True))
 

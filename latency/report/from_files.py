@@ -28,8 +28,8 @@ def table_of_profiles(profiles: Sequence[ProfileFile]) -> TableFile:
         profiles[0].target,
         VERSION,
         rows,
-        measured_networks(profiles, CALIBRATION),
-        measured_networks(profiles, HELD_OUT),
+        networks_for(profiles, CALIBRATION),
+        networks_for(profiles, HELD_OUT),
     )
     return TableFile(table=table, evidence=tuple(profiles))
 
@@ -39,7 +39,7 @@ def report_of_file(file: TableFile, *, now: datetime) -> TableReport:
 
     Networks that several devices have measured tell how well these agree.
     """
-    measured = measured_networks(file.evidence, HELD_OUT)
+    measured = networks_for(file.evidence, HELD_OUT)
     first = {found.graph: found for found in reversed(measured)}
     again = [found for found in measured if first[found.graph] is not found]
     known = {row.spec for row in file.table.rows}
@@ -58,11 +58,11 @@ def report_of_file(file: TableFile, *, now: datetime) -> TableReport:
 
 def graphs_of_file(file: TableFile) -> list[NetworkGraph]:
     """Return the held-out networks of a table in a file."""
-    graphs = [measured.graph for measured in measured_networks(file.evidence, HELD_OUT)]
+    graphs = [measured.graph for measured in networks_for(file.evidence, HELD_OUT)]
     return list(dict.fromkeys(graph for graph in graphs if graph is not None))
 
 
-def measured_networks(profiles: Sequence[ProfileFile], kind: str) -> list[NetworkMeasurement]:
+def networks_for(profiles: Sequence[ProfileFile], kind: str) -> list[NetworkMeasurement]:
     """Return the measured networks whose name says that they are for this."""
     return [
         measured

@@ -11,7 +11,7 @@ from latency.estimate.transfer import FamilyScale, choose_probes, family_scales,
 from latency.exchange.profile_file import ProfileFile
 from latency.exchange.table_file import TableFile, rows_of_profiles
 from latency.messages import CALIBRATION, HELD_OUT, NamedGraph, ProfileWork
-from latency.report.from_files import VERSION, measured_networks
+from latency.report.from_files import VERSION, networks_for
 from latency.table import TableRow
 
 
@@ -24,7 +24,7 @@ def probe_plan(known: TableFile, count: int) -> ProfileWork:
     networks = {
         measured.name: NamedGraph(name=measured.name, graph=measured.graph)
         for kind in (CALIBRATION, HELD_OUT)
-        for measured in measured_networks(known.evidence, kind)
+        for measured in networks_for(known.evidence, kind)
         if measured.graph is not None
     }
     return ProfileWork(
@@ -43,9 +43,9 @@ def table_of_probes(known: TableFile, profiles: Sequence[ProfileFile]) -> TableF
     """
     rows = _probes(known, profiles)
     table = transfer(known.table, rows, profiles[0].target, version=VERSION)
-    calibration = measured_networks(profiles, CALIBRATION)
+    calibration = networks_for(profiles, CALIBRATION)
     if calibration:
-        held_out = measured_networks(profiles, HELD_OUT)
+        held_out = networks_for(profiles, HELD_OUT)
         table = make_table(table.target, VERSION, table.rows, calibration, held_out)
     return TableFile(table=table, evidence=tuple(profiles))
 

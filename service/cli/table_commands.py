@@ -48,7 +48,7 @@ OfDevice = Annotated[str | None, typer.Option("--device", help="Id or name.")]
 
 @tables_app.callback(invoke_without_command=True)
 def tables(context: typer.Context, device: OfDevice = None) -> None:
-    """Latency tables: list, report, diff, export, import; without a word, list."""
+    """Latency tables: list, report, diff, export, import, transfer; without a word, list."""
     if context.invoked_subcommand is None:
         tables_list(device)
 

@@ -81,8 +81,9 @@ def next_rows(
     if plan.operators and rounds_left > 1:
         return plan
     # What is left of the limit at the end may tell whether sparsity beats int8 on the target.
-    rivals = missing_rivals(usage, known)[: limit - len(plan.operators)]
-    return replace(plan, operators=plan.operators + rivals)
+    asked = set(spent.operators)  # a rival that cannot be measured is not asked for again
+    rivals = tuple(spec for spec in missing_rivals(usage, known) if spec not in asked)
+    return replace(plan, operators=plan.operators + rivals[: limit - len(plan.operators)])
 
 
 def planned_networks(

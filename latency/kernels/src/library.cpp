@@ -25,6 +25,7 @@ constexpr const char* kNoSet = "";
 
 const InstructionSet* supported_set(const std::string& wanted) {
 #if defined(EDGEWRIGHT_X86)
+  __builtin_cpu_init();  // GCC's runtime has done it by now, Clang's in a shared library has not
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f");
   if (avx512 && (wanted.empty() || wanted == kAvx512.name)) return &kAvx512;
