@@ -9,6 +9,7 @@
 #include "operator.h"
 #include "ort_api.h"
 #include "pool.h"
+#include "processor.h"
 
 namespace edgewright {
 
@@ -25,11 +26,9 @@ constexpr const char* kNoSet = "";
 
 const InstructionSet* supported_set(const std::string& wanted) {
 #if defined(EDGEWRIGHT_X86)
-  __builtin_cpu_init();  // GCC's runtime has done it by now, Clang's in a shared library has not
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f");
-  if (avx512 && (wanted.empty() || wanted == kAvx512.name)) return &kAvx512;
-  if (avx2 && (wanted.empty() || wanted == kAvx2.name)) return &kAvx2;
+  const Processor processor = this_processor();
+  if (processor.avx512 && (wanted.empty() || wanted == kAvx512.name)) return &kAvx512;
+  if (processor.avx2 && (wanted.empty() || wanted == kAvx2.name)) return &kAvx2;
 #endif
   return wanted.empty() || wanted == kPortable.name ? &kPortable : nullptr;
 }
