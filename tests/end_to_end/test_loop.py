@@ -149,7 +149,9 @@ def test_the_second_search_measures_no_operator_again(
 ) -> None:
     plan = client.plan(DEVICE, **SPACE)
     assert 0 < plan.known <= 300
-    assert plan.expected_error < 0.02
+    rounds = [event.payload for event in client.events(finished[0].id) if event.kind == "note"]
+    before = next(note["expected_error"] for note in rounds if "expected_error" in note)
+    assert plan.expected_error < before / 4  # how near zero it comes, the noise of the host decides
     job = client.profile(DEVICE, **SPACE)
     assert client.wait(job.id, timeout_s=60).result == client.job(job.id).result
     assert client.job(job.id).table_id == finished[0].table_id
