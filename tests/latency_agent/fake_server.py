@@ -232,6 +232,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         size = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(size)
+        if len(body) < size:
+            raise ConnectionAbortedError("the client went away in the middle of its request")
         with self.state.changed:
             fault, reply = self._decide(body)
             self.state.changed.notify_all()
@@ -300,4 +302,4 @@ def serving(state: FakeServer) -> Iterator[FakeServer]:
         http.shutdown()
         thread.join()
         http.server_close()
-        assert http.crashes == []
+        assert http.crashes == [], [repr(crash) for crash in http.crashes]
