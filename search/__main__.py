@@ -81,6 +81,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="leave when standard input closes or is silent for so long",
     )
     parser.add_argument("--threads", type=int, help=f"of the tensor library (default: {_THREADS})")
+    parser.add_argument(
+        "--device", default="auto", help="cpu or cuda (default: a GPU where there is one)"
+    )
     return parser.parse_args(arguments)
 
 
@@ -93,6 +96,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
     from latency.codec import decode
     from latency.table import LatencyTable
     from search.data.datasets import load_dataset
+    from search.engine.device import training_device
     from search.requests import SearchRequest
 
     threads = options.threads or _THREADS
@@ -106,6 +110,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
         _check_task(request, dataset)
+        dataset = dataset.to(training_device(options.device))
     if table is not None and options.stage == "search":
         _refuse_infeasible(request, table, dataset)
     _stage_function(options.stage)(request, options.work, dataset, table, progress)

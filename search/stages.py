@@ -106,7 +106,7 @@ def run_train(
     genotype = Genotype.from_dict(_read(work / "derive.json")["genotype"])
     goal = _goal(request)
     schedule = schedule_for(request.recipe)
-    network = make_network(genotype, dataset.task, goal)
+    network = make_network(genotype, dataset.task, goal, dataset.train_images.device)
     outcome = train_final(
         network,
         _split(dataset, request.seed, schedule.valid_fraction),
@@ -150,7 +150,7 @@ def run_export(
     network = make_network(genotype, dataset.task, _goal(request))
     network.load_state_dict(load_checkpoint(work / "network.pt")["network"])
     estimator = None if table is None else TableEstimator(table)
-    images = dataset.train_images[:PARITY_IMAGES]
+    images = dataset.train_images[:PARITY_IMAGES].cpu()
     exported = export_network(
         network,
         images,

@@ -74,7 +74,7 @@ def batches(
 
     The last images that fill no batch are left out: they are others in every epoch.
     """
-    order = torch.randperm(len(examples), generator=generator)
+    order = torch.randperm(len(examples), generator=generator).to(examples.labels.device)
     size = min(size, len(examples))
     for start in range(0, len(examples) - size + 1, size):
         chosen = order[start : start + size]
@@ -86,18 +86,18 @@ def batches(
 
 def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
     """Return the images shifted and mirrored at random, each on its own."""
-    count = len(images)
+    count, device = len(images), images.device
     if augmentation.flip:
-        mirrored = torch.rand(count, generator=generator) < 0.5
-        images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+        mirrored = (torch.rand(count, generator=generator) < 0.5).view(-1, 1, 1, 1).to(device)
+        images = torch.where(mirrored, images.flip(3), images)
     if augmentation.shift:
         reach = augmentation.shift
         height, width = images.shape[2:]
         padded = F.pad(images, (reach, reach, reach, reach))
-        offsets = torch.randint(0, 2 * reach + 1, (count, 2), generator=generator)
-        rows = offsets[:, :1] + torch.arange(height)
-        columns = offsets[:, 1:] + torch.arange(width)
-        index = torch.arange(count).view(-1, 1, 1)
+        offsets = torch.randint(0, 2 * reach + 1, (count, 2), generator=generator).to(device)
+        rows = offsets[:, :1] + torch.arange(height, device=device)
+        columns = offsets[:, 1:] + torch.arange(width, device=device)
+        index = torch.arange(count, device=device).view(-1, 1, 1)
         shifted = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
         images = shifted.permute(0, 3, 1, 2)
     return images

@@ -1,7 +1,7 @@
 """Dataset: the images and labels of a classification task, normalised, in memory."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,11 +32,21 @@ class Dataset:
         _, channels, size, _ = self.train_images.shape
         return TaskShape(image_channels=channels, image_size=size, classes=len(self.class_names))
 
+    def to(self, device: torch.device) -> "Dataset":
+        """Return the data set with its images and labels on a device: there a training computes."""
+        return replace(
+            self,
+            train_images=self.train_images.to(device),
+            train_labels=self.train_labels.to(device),
+            test_images=self.test_images.to(device),
+            test_labels=self.test_labels.to(device),
+        )
+
     def sha256(self) -> str:
         """Return the digest of all images, as normalised, and labels: training first, then test."""
         digest = hashlib.sha256()
         for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            digest.update(np.ascontiguousarray(tensor.numpy()).data)
+            digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
         return digest.hexdigest()
 
 

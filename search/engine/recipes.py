@@ -81,6 +81,22 @@ RECIPES = {
         shift=4,
         flip=True,
     ),
+    # Tens of thousands of images on one GPU: a step is thousands of small kernels, whose time hardly
+    # grows with the batch. Batch and weight rate are those of PC-DARTS (Xu et al., arXiv 1907.05737).
+    "gpu": SearchRecipe(
+        supernet_channels=16,
+        supernet_cells=8,
+        batch_size=256,
+        dense_epochs=13,
+        scores_epochs=6,
+        masked_epochs=11,
+        warmup_epochs=5,
+        weight_lr=0.1,
+        score_lr=0.1,
+        alpha_lr=1e-3,
+        shift=4,
+        flip=True,
+    ),
 }
 
 

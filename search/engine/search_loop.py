@@ -8,7 +8,7 @@ allocated over the whole network, and the latency of the exported network is a c
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from torch.nn import functional as F
 from latency.host_lock import training_step
 from search.data.batches import Augmentation, Examples, batches, seeded_generator
 from search.engine.checkpoint import resume_point, save_checkpoint
+from search.engine.device import mixed_precision
+from search.engine.gradients import GradientSource
 from search.engine.progress import Progress
 from search.engine.recipes import SearchRecipe
 from search.engine.schedule import (
@@ -88,6 +90,7 @@ class SearchLoop:
         self.latency = latency
         self.augmentation = Augmentation(shift=recipe.shift, flip=recipe.flip)
         self.budget_ms = run.request.budget_ms * run.request.tighten
+        self._gradients = GradientSource(data.weights.images.device)
 
     def train(self, checkpoint: Path, progress: Progress) -> None:
         """Run all epochs that are left, with a checkpoint after each.
@@ -147,33 +150,49 @@ class SearchLoop:
         optimizer = self.run.score_optimizer if scores else self.run.weight_optimizer
         peak = self.recipe.score_lr if scores else self.recipe.weight_lr
         optimizer.param_groups[0]["lr"] = cosine(peak, done)
-        with torch.no_grad():
-            mixture = [torch.softmax(table, dim=1) for table in self.run.alphas.parameters()]
-        loss = F.cross_entropy(self.run.supernet(images, *mixture), labels)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
         parameters = optimizer.param_groups[0]["params"]
+        inputs = [images, labels, *self._mixture()]
+        step = self._gradients("weights", self._state(stage), self._task_loss, inputs, parameters)
+        for parameter, gradient in zip(parameters, step.gradients, strict=True):
+            parameter.grad = gradient
         torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
         optimizer.step()
-        return self._finite(loss)
+        return self._finite(step.loss)
 
     def _alpha_step(self, images: Tensor, labels: Tensor, position: float) -> None:
         """Step the architecture on its own half: task, regulariser, latency constraint."""
         run, done = self.run, position / self.recipe.epochs
         tables: list[Tensor] = list(run.alphas.parameters())
-        mixture = [torch.softmax(table, dim=1) for table in tables]
-        loss = F.cross_entropy(run.supernet(images, *mixture), labels)
-        loss = loss + self.recipe.beta_weight * done * beta_regulariser(tables)
+        inputs = [images, labels, *(part.requires_grad_() for part in self._mixture())]
+        stage, _, _ = stage_of(self.recipe, run.epoch)
+        task = self._gradients("alphas", self._state(stage), self._task_loss, inputs, ())
+        terms = self.recipe.beta_weight * done * beta_regulariser(tables)
         if self.latency is not None:
             violation = self._violation(tables, done)
-            loss = loss + run.dual.term(violation)
+            terms = terms + run.dual.term(violation)
             run.dual.ascend(float(violation.detach()))
-        run.alpha_optimizer.zero_grad()
-        gradients = torch.autograd.grad(loss, run.alphas.parameters())
-        for table, gradient in zip(run.alphas.parameters(), gradients, strict=True):
+        mixture = [torch.softmax(table, dim=1) for table in tables]
+        felt = [gradient.to(tables[0].device) for gradient in task.gradients]
+        gradients = torch.autograd.grad([*mixture, terms], tables, [*felt, torch.ones_like(terms)])
+        for table, gradient in zip(tables, gradients, strict=True):
             table.grad = gradient
         run.alpha_optimizer.step()
-        self._finite(loss)
+        self._finite(task.loss + float(terms.detach()))
+
+    def _task_loss(self, images: Tensor, labels: Tensor, *mixture: Tensor) -> Tensor:
+        with mixed_precision(images.device):
+            logits = self.run.supernet(images, *mixture)
+        return F.cross_entropy(logits.float(), labels)
+
+    def _mixture(self) -> list[Tensor]:
+        """Return how the supernet mixes operations now, on its device, cut off from the alphas."""
+        device = self.data.weights.images.device
+        tables = [table.detach() for table in self.run.alphas.parameters()]
+        return [torch.softmax(table, dim=1).to(device) for table in tables]
+
+    def _state(self, stage: Stage) -> Hashable:
+        """Return what a pass depends on beside values: in the scores stage how much is kept."""
+        return stage, self.run.epoch if stage is Stage.SCORES else None
 
     def _violation(self, tables: list[Tensor], done: float) -> Tensor:
         """Return how far the derived network is over the budget, with a smooth gradient.
@@ -206,7 +225,7 @@ class SearchLoop:
     @torch.no_grad()
     def accuracy(self) -> float:
         """Return the share of right answers of the supernet on images of the alpha half."""
-        mixture = [torch.softmax(table, dim=1) for table in self.run.alphas.parameters()]
+        mixture = self._mixture()
         size = self.recipe.batch_size
         seen = torch.split(self.data.weights.images[:_EVALUATED], size)
         images = torch.split(self.data.alphas.images[:_EVALUATED], size)

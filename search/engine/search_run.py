@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from search.data.batches import seeded_generator
+from search.engine.device import CPU
 from search.engine.recipes import SearchRecipe
 from search.layers.memory import memory_format
 from search.layers.sparse import set_pattern
@@ -24,16 +25,23 @@ class SearchRun:
         request: what is searched; its seed decides all weights and alphas.
         recipe: how.
         task: shape of the data.
+        device: where the supernet computes; the alphas, a few numbers, stay on the processor.
     """
 
-    def __init__(self, request: SearchRequest, recipe: SearchRecipe, task: TaskShape) -> None:
+    def __init__(
+        self,
+        request: SearchRequest,
+        recipe: SearchRecipe,
+        task: TaskShape,
+        device: torch.device = CPU,
+    ) -> None:
         self.request = request
         self.epoch = 0  # finished epochs
         self.history: list[dict[str, Any]] = []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(request.seed)
             supernet: nn.Module = Supernet(recipe.supernet_channels, recipe.supernet_cells, task)
-        self.supernet = supernet.to(memory_format=memory_format())  # type: ignore[call-overload]
+        self.supernet = supernet.to(device, memory_format=memory_format())  # type: ignore[call-overload]
         set_pattern(self.supernet, request.pattern)
         self.alphas = ArchitectureParameters(seeded_generator(request.seed, "alphas"))
         self.dual = DualAscent(penalty=recipe.penalty)

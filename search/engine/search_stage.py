@@ -47,7 +47,7 @@ def run_search(
         ValueError: too few images for two halves, or a loss that is not finite.
     """
     recipe = recipe_named(request.recipe)
-    run = SearchRun(request, recipe, dataset.task)
+    run = SearchRun(request, recipe, dataset.task, dataset.train_images.device)
     latency = None if table is None else expected_latency(request, table, dataset.task)
     loop = SearchLoop(run, recipe, _halves(dataset, request.seed), latency)
     loop.train(work / CHECKPOINT, progress)

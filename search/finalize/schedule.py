@@ -62,6 +62,16 @@ TRAIN_SCHEDULES = {
         shift=4,
         flip=True,
     ),
+    "gpu": TrainSchedule(
+        dense_epochs=60,
+        prune_epochs=20,
+        tune_epochs=40,
+        batch_size=256,
+        learning_rate=0.1,
+        weight_decay=3e-4,
+        shift=4,
+        flip=True,
+    ),
 }
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from latency.host_lock import training_step
 from search.data.batches import Augmentation, Examples, batches, seeded_generator
 from search.engine.checkpoint import resume_point, save_checkpoint
+from search.engine.device import CPU, mixed_precision
 from search.finalize.final_network import FinalNetwork
 from search.finalize.run import Goal, TrainingRun, TrainOutcome
 from search.finalize.schedule import TrainSchedule
@@ -39,13 +40,15 @@ class Split:
     valid: Examples  # chooses the epoch, never trained on
 
 
-def make_network(genotype: Genotype, task: TaskShape, goal: Goal) -> FinalNetwork:
+def make_network(
+    genotype: Genotype, task: TaskShape, goal: Goal, device: torch.device = CPU
+) -> FinalNetwork:
     """Return the untrained network; the seed decides every weight."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(goal.seed)
         network = FinalNetwork(genotype, task)
     set_pattern(network, goal.pattern)
-    return network.to(memory_format=memory_format())  # type: ignore[call-overload, no-any-return]
+    return network.to(device, memory_format=memory_format())  # type: ignore[call-overload, no-any-return]
 
 
 def train_final(
@@ -112,7 +115,8 @@ def _train_epoch(run: TrainingRun, train: Examples) -> float:
     for step, (images, labels) in enumerate(shuffled):
         with training_step():
             run.prepare_step(step)
-            logits = run.network(_in_order(images))
+            with mixed_precision(images.device):
+                logits = run.network(_in_order(images)).float()
             loss = F.cross_entropy(logits, labels, label_smoothing=schedule.label_smoothing)
             run.finish_step(loss)
         total += loss.item()

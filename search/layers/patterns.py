@@ -42,7 +42,7 @@ def expand_groups(groups: Tensor, shape: torch.Size, pattern: SparsityPattern) -
     rows = rows_per_group(pattern)
     if rows == 1:
         return groups
-    return groups.repeat_interleave(rows, dim=0)[: shape[0]]
+    return groups.unsqueeze(1).expand(-1, rows, *groups.shape[1:]).flatten(0, 1)[: shape[0]]
 
 
 def group_sizes(shape: torch.Size, pattern: SparsityPattern) -> Tensor:
@@ -65,8 +65,7 @@ def top_k_groups(groups: Tensor, density: float) -> Tensor:
     flat = groups.detach().flatten()
     best = torch.topk(flat, kept_groups(flat.numel(), density), sorted=False).indices
     mask = torch.zeros(flat.numel(), dtype=torch.bool, device=flat.device)
-    mask[best] = True
-    return mask.view(groups.shape)
+    return mask.index_fill_(0, best, True).view(groups.shape)
 
 
 def top_k_mask(scores: Tensor, pattern: SparsityPattern, density: float) -> Tensor:

@@ -39,8 +39,8 @@ class SupernetCell(nn.Module):
         incoming: list[list[Tensor]] = [[] for _ in range(NODES)]
         for source, edges in enumerate(self.sources):
             targets = _targets(source)
-            rows = [edge_index(node, source) for node in targets]
-            for node, part in zip(targets, edges(states[source], weight_EO[rows]), strict=True):
+            weights = torch.stack([weight_EO[edge_index(node, source)] for node in targets])
+            for node, part in zip(targets, edges(states[source], weights), strict=True):
                 incoming[node].append(part)
             if source > 0:  # node `source - 1` has now all its edges
                 states.append(_total(incoming[source - 1]))
