@@ -1,28 +1,31 @@
 """How well does a latency table predict networks that it has never seen? `make bench-latency`.
 
-Profiles every point of the space and the plan's probes of channels on this machine, calibrates on 6
-networks of each regime, and compares on held-out ones: the table of all points, the table of those
-that the plan asks for (in up to three rounds, out of the same measurements), both without
-calibration, and a line through multiply-adds fitted on the same 6 networks. Some held-out networks are measured a second time at
-the end, so that the last line tells how well the machine agrees with itself: no prediction can be
-better than that. For cells the multi-layer regressor follows, on one network in three, trained on
-the others. Then what each form of the density curves misses on rows that are left out.
+Measures on this machine what a job would have measured, in up to three rounds, calibrates on 6
+networks of each regime, and compares on held-out ones: the table, the table without calibration, and
+a line through multiply-adds fitted on the same 6 networks. With `--every-point` every point of the
+space is measured, and the table of all of them is compared too. Some held-out networks are measured
+a second time at the end, so that the last line tells how well the machine agrees with itself: no
+prediction can be better than that. For cells the multi-layer regressor follows, on one network in
+three, trained on the others. Then what each form of the density curves misses on rows that are left
+out. The table is written, for `transfer_error` to start from.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks.recorded import accuracy, calibrated, compared, measure, measured_rows, named_graphs
 from benchmarks.regressors import regressor_accuracy
+from latency.codec import encode
 from latency.estimate.calibrate import published_error, usable_networks
 from latency.estimate.density_curves import form_errors
 from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
 from latency.messages import ProfileWork
-from latency.operator import Regime, SparsityPattern
+from latency.operator import OperatorSpec, Regime, SparsityPattern
 from latency.plan import MAX_ROWS, SpaceUsage, known_points, plan_rows
 from latency.profiler.device import current_target
 from latency.table import Calibration, LatencyTable, TableRow
@@ -35,6 +38,8 @@ from search.space.task import TaskShape
 SEED = 1
 CALIBRATION_NETWORKS = 6  # of each regime
 ROUNDS = 3  # of the plan, as in a job
+PLAN = "plan"
+OUTPUT = Path("local")
 _NO_MORE = Calibration()
 
 
@@ -49,6 +54,8 @@ def main() -> None:
     parser.add_argument("--again", type=int, default=24, help="of them, measured a second time")
     parser.add_argument("--pattern", type=SparsityPattern, default=SparsityPattern.BLOCK)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--every-point", action="store_true", help="measure all of them")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the table's file")
     options = parser.parse_args()
     task = TaskShape(image_channels=1, image_size=options.image_size, classes=10)
     target = current_target(options.threads)
@@ -57,32 +64,37 @@ def main() -> None:
     space = table_space(options.space, options.channels, options.cells, task, sparsity)
     usage = space.usage(target)
 
+    recorded: dict[OperatorSpec, TableRow] = {}
+    if options.every_point:
+        everything = tuple(dict.fromkeys((*usage.points, *usage.probes)))
+        recorded = {row.spec: row for row in measured_rows(everything, target)}
     started = time.perf_counter()
-    everything = measured_rows(tuple(dict.fromkeys((*usage.points, *usage.probes))), target)
-    row_s = (time.perf_counter() - started) / len(everything)
-    points = set(usage.points)
-    rows = tuple(row for row in everything if row.spec in points)
-    chosen = planned_rows(usage, everything, target)
-    minutes = [count * row_s / 60 for count in (len(rows), len(chosen))]
-    print(f"all points:  {len(rows)} rows, {minutes[0]:.1f} min; plan: {len(chosen)} rows, "
-          f"{minutes[1]:.1f} min", flush=True)  # fmt: skip
+    chosen = planned_rows(usage, target, _rows_of(recorded, target))
+    print(f"{len(chosen)} rows, {_minutes_since(started)}", flush=True)
+    started = time.perf_counter()
     judges = space.held_out_networks(SEED, options.networks)
     apart = max(1, options.networks // max(1, options.again))  # small and large ones alike
     fit = _networks("fit", space.calibration_networks(SEED, CALIBRATION_NETWORKS), target)
     first = _networks("new", judges, target)
     second = _networks("again", judges[::apart], target)
-    tables = {
-        "all points": calibrated(target, rows, fit),
-        "plan": calibrated(target, chosen, fit),
-    }
+    print(f"{len(fit + first + second)} networks, {_minutes_since(started)}")
+    tables = {PLAN: calibrated(target, chosen, fit)}
+    if recorded:
+        points = set(usage.points)
+        rows = tuple(row for row in recorded.values() if row.spec in points)
+        tables[f"all {len(rows)} points"] = calibrated(target, rows, fit)
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / f"table-{options.space}.json").write_bytes(encode(tables[PLAN]))
     for regime in Regime if target.has_library else (Regime.STOCK,):
         _print_regime(regime, tables, fit, first, second)
         if options.space == SPACE_NAMES[0]:
             drawn = held_out_genotypes(options.channels, options.cells, SEED, options.networks)
-            for name, found in regressor_accuracy(tables["plan"], drawn, first, regime).items():
+            for name, found in regressor_accuracy(tables[PLAN], drawn, first, regime).items():
                 print(f"  one in three, {name:17} {found}")
     print("density curves, left-out rows:")
-    for error in sorted(form_errors(rows), key=lambda error: (error.family, error.form)):
+    for error in sorted(
+        form_errors(recorded.values() or chosen), key=lambda error: (error.family, error.form)
+    ):
         print(
             f"  {error.family:18} {error.form:17} {len(error.misses):4} rows, mean "
             f"{error.mean:5.1%}, 90 % within {error.high:5.1%}"
@@ -90,20 +102,35 @@ def main() -> None:
 
 
 def planned_rows(
-    usage: SpaceUsage, rows: Sequence[TableRow], target: Target
+    usage: SpaceUsage,
+    target: Target,
+    rows_of: Callable[[Sequence[OperatorSpec]], Sequence[TableRow]],
 ) -> tuple[TableRow, ...]:
-    """Return the rows that a job would have had measured, out of those of all points."""
-    measured = {row.spec: row for row in rows}
+    """Return the rows that a job would have had measured."""
     known: list[TableRow] = []
     for number in range(ROUNDS):
         limit = MAX_ROWS - known_points(usage, known)
         plan = plan_rows(usage, known, target.facts, limit=limit)
         print(
             f"round {number + 1}: {len(plan.operators)} rows, expected error of a network from "
-            f"operators without one {plan.error_now:.1%}, then {plan.error_after:.1%}"
+            f"operators without one {plan.error_now:.1%}, then {plan.error_after:.1%}",
+            flush=True,
         )
-        known += [measured[spec] for spec in plan.operators]
+        known += rows_of(plan.operators)
     return tuple(known)
+
+
+def _rows_of(
+    recorded: dict[OperatorSpec, TableRow], target: Target
+) -> Callable[[Sequence[OperatorSpec]], Sequence[TableRow]]:
+    """Return where rows come from: a recording of all of them, or this machine."""
+    if recorded:
+        return lambda operators: [recorded[spec] for spec in operators]
+    return lambda operators: measured_rows(operators, target)
+
+
+def _minutes_since(started: float) -> str:
+    return f"{(time.perf_counter() - started) / 60:.1f} min"
 
 
 def _networks(
@@ -139,7 +166,7 @@ def _print_regime(
         print(f"  {'not calibrated':15} {accuracy(plain, first, regime)}")
     print(f"  {'multiply-adds':15} {compared(_by_macs(fit, first, regime), measured)}")
     print(f"  {'measured again':15} {compared(*zip(*again, strict=True))}")
-    error = published_error(tables["plan"], first, regime)
+    error = published_error(tables[PLAN], first, regime)
     if error is not None:
         print(f"  rank correlation of the plan's table: {error.spearman:.3f}")
 

@@ -1,26 +1,30 @@
 """How many probes does a new device need? `python -m benchmarks.transfer_error`.
 
-Measures every point of the space in several settings of this machine, which stand for similar
-devices: one thread, two threads, and the operator library with narrower instruction sets. Then
-each table is made from that of one thread and 10 to 100 probes of the other setting, and compared
-with the other setting's own rows: per network of the space, and per row. At last one family of
-operators is made a fifth slower, and found again with a twentieth of the rows.
+Starts from the table that `table_error` has written, and measures its rows again: as they were, and
+in other settings of this machine, which stand for similar devices: two threads, and, where asked
+for, the operator library with narrower instruction sets. Then each table is made from the first one
+and 10 to 100 probes of the other setting, and compared with the other setting's own rows: per
+network of the space, and per row. At last one family of operators is made a fifth slower, and found
+again with a twentieth of the rows.
 """
 
 import argparse
 import os
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.recorded import measured_rows
+from benchmarks.table_error import OUTPUT
+from latency.codec import decode
 from latency.estimate.families import family_of
 from latency.estimate.operator_prices import OperatorPrices
 from latency.estimate.transfer import choose_probes, family_scales, transfer
-from latency.operator import SparsityPattern
+from latency.operator import OperatorSpec, SparsityPattern
 from latency.plan import SpaceUsage
 from latency.profiler.device import current_target
 from latency.table import TRANSFERRED, LatencyTable, TableRow
@@ -41,6 +45,8 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--cells", type=int, default=5)
     parser.add_argument("--image-size", type=int, default=16)
+    parser.add_argument("--table", type=Path, default=OUTPUT / "table-dass-cells.json")
+    parser.add_argument("--instruction-sets", action="store_true", help="narrower ones too")
     options = parser.parse_args()
     task = TaskShape(image_channels=1, image_size=options.image_size, classes=10)
     space = PlannedSpace(
@@ -50,13 +56,14 @@ def main() -> None:
         sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=1.0),
     )
     usage = space.usage(current_target())
-    source = _table(usage)
-    others = {"two threads": _table(usage, threads=2)}
-    for name in INSTRUCTION_SETS if source.target.has_library else ():
+    source = _written(options.table)
+    operators = tuple(row.spec for row in source.rows)
+    print(f"from {source.target.label()}, {len(source.rows)} rows", flush=True)
+    others = {"two threads": _table(operators, threads=2)}
+    for name in INSTRUCTION_SETS if options.instruction_sets and source.target.has_library else ():
         with _instruction_set(name):
-            others[f"library with {name}"] = _table(usage)
-    with_noise = {"measured again": _table(usage)}
-    print(f"from {source.target.label()}, {len(source.rows)} rows")
+            others[f"library with {name}"] = _table(operators)
+    with_noise = {"measured again": _table(operators)}
     for name, device in (with_noise | others).items():
         for count in PROBES:
             print(f"  {name:22} {count:4} probes: {judged(source, device, count, usage)}")
@@ -110,9 +117,23 @@ def _probes(source: LatencyTable, device: LatencyTable, count: int) -> list[Tabl
     return [row for row in device.rows if row.spec in wanted]
 
 
-def _table(usage: SpaceUsage, threads: int = 1) -> LatencyTable:
+def _written(path: Path) -> LatencyTable:
+    """Return the table in a file.
+
+    Raises:
+        SystemExit: there is none, or it is of another target than this machine with one thread.
+    """
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: python -m benchmarks.table_error writes it")
+    table = decode(path.read_bytes(), LatencyTable)
+    if table.target != current_target():
+        raise SystemExit(f"{path} is of another target: {table.target.label()}")
+    return table
+
+
+def _table(operators: Sequence[OperatorSpec], threads: int = 1) -> LatencyTable:
     target = current_target(threads)
-    return LatencyTable(target=target, version=1, rows=measured_rows(usage.points, target))
+    return LatencyTable(target=target, version=1, rows=measured_rows(operators, target))
 
 
 @contextmanager
