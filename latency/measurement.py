@@ -14,6 +14,9 @@ SAMPLE_NS = 250 * NS_PER_US  # an operator's sample has as many runs as fill thi
 _COVERAGE = 0.9
 _EXACT_COUNT = 500  # more samples than that take the normal approximation of the binomial
 DISTURBED = 1.08  # a slower reference than this times its best: something else used the machine
+# Processes of one network on a quiet machine differ by 1 to 3 % (nine of ten networks; 2026-11-27).
+# Further apart one of them met something that the reference model beside it did not feel.
+AGREEMENT = 1.1
 LEAST_SAMPLES = 5  # fewer have no 90 % interval: two of four may lie on one side, once in eight
 
 
@@ -89,8 +92,16 @@ class NetworkMeasurement:
     @property
     def median_ns(self) -> float:
         """Median over the processes of each process's median."""
-        medians = [float(statistics.median(samples)) for samples in self.processes_ns]
-        return float(statistics.median(medians))
+        return float(statistics.median(self._medians_ns))
+
+    @property
+    def apart(self) -> float:
+        """How many times as long as the fastest process the slowest took; 1.0 with one process."""
+        return max(self._medians_ns) / max(min(self._medians_ns), 1.0)
+
+    @property
+    def _medians_ns(self) -> list[float]:
+        return [float(statistics.median(samples)) for samples in self.processes_ns]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from latency.estimate.lookup_table import TableEstimator
 from latency.estimate.operator_prices import OperatorPrices
 from latency.graph import NetworkGraph
-from latency.measurement import DISTURBED, NetworkMeasurement
+from latency.measurement import AGREEMENT, DISTURBED, NetworkMeasurement
 from latency.operator import Regime
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
 from latency.target import UNKNOWN_DEVICE, DeviceFacts
@@ -135,14 +135,16 @@ def quiet_networks(
 ) -> list[NetworkMeasurement]:
     """Return the networks of a regime that tell how fast a target is.
 
-    Those that were measured on a disturbed machine say nothing of a quiet one. They are left out,
-    unless they are more than a third: then that is how the machine is.
+    Those that were measured on a disturbed machine, or in processes that disagree, say nothing of a
+    quiet one. They are left out, unless they are more than a third: then that is how the machine is.
     """
     known = measured_networks(networks, regime)
     references = [_reference_ns(network) for network in known]
     limit = DISTURBED * min(filter(None, references), default=0.0)
     quiet = [
-        network for network, reference in zip(known, references, strict=True) if reference <= limit
+        network
+        for network, reference in zip(known, references, strict=True)
+        if reference <= limit and network.apart <= AGREEMENT
     ]
     return quiet if len(quiet) >= _QUIET_SHARE * len(known) else known
 

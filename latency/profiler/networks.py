@@ -2,17 +2,18 @@
 
 Where a process puts a network in memory changes how fast it is, so every network is timed in
 several. Starting one takes longer than timing a small network, so networks share processes, a group
-at a time. Those that were disturbed get further processes after all others, for half as long as
-those took, with more and more patience for quiet moments.
+at a time. Those that were disturbed, or whose processes disagree, get further ones after all
+others, for half as long as those took, with more and more patience for quiet moments.
 """
 
+import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from latency.graph import NetworkGraph
-from latency.measurement import NO_RIVALS, NetworkMeasurement, Rivals
+from latency.measurement import AGREEMENT, NO_RIVALS, NetworkMeasurement, Rivals
 from latency.profiler.child_messages import ChildAnswer, ChildRequest
 from latency.profiler.process import ChildDiedError, ChildProcess, ShouldStop
 from latency.profiler.stability import PATIENCE, QuietRule, more_patience
@@ -55,12 +56,14 @@ class NetworkRun:
     should_stop: ShouldStop = never_stop
     rounds: int = NETWORK_ROUNDS
     quiet: QuietRule = field(default_factory=QuietRule)
+    agreement: float = AGREEMENT
     monotonic: Callable[[], float] = time.monotonic  # seconds
 
     def run(self, networks: Sequence[Network], processes: int, on_result: OnNetwork) -> None:
         """Report every network once; one that cannot be measured gives a result with `error`.
 
-        Of all processes of a network those are kept in which the reference model was fastest.
+        Of all processes of a network the undisturbed ones are kept that agree with most others; with
+        too few of them, those in which the reference model was fastest.
 
         Raises:
             StoppedError: `should_stop` became true; groups that were being measured are lost.
@@ -108,8 +111,10 @@ class NetworkRun:
         return again
 
     def _wants_more(self, taken: _Taken, processes: int) -> bool:
+        if _error(taken):
+            return False
         quiet = sum(self.quiet.is_quiet(answer.reference_ns) for answer in taken.answers)
-        return quiet < processes and not _error(taken)
+        return quiet < processes or self._result(taken, processes).apart > self.agreement
 
     def _ask(self, child: ChildProcess, network: Network, patience: int) -> ChildAnswer:
         model = network.model
@@ -133,7 +138,7 @@ class NetworkRun:
         result = NetworkMeasurement(name=taken.network.name, processes_ns=(), graph=graph)
         if error := _error(taken):
             return replace(result, error=error)
-        kept = self.quiet.quietest([answer.reference_ns for answer in answers], processes)
+        kept = self._kept(answers, processes)
         return replace(
             result,
             processes_ns=tuple(answers[index].network_ns for index in kept),
@@ -141,6 +146,16 @@ class NetworkRun:
             dense_parent_ns=_given(answers[index].dense_parent_ns for index in kept),
             without_library_ns=_given(answers[index].without_library_ns for index in kept),
         )
+
+    def _kept(self, answers: Sequence[ChildAnswer], processes: int) -> list[int]:
+        """Return which processes count, in order."""
+        references = [answer.reference_ns for answer in answers]
+        quiet = [i for i, times in enumerate(references) if self.quiet.is_quiet(times)]
+        if len(quiet) < processes:
+            return self.quiet.quietest(references, processes)
+        medians = {index: statistics.median(answers[index].network_ns) for index in quiet}
+        middle = statistics.median(medians.values())
+        return sorted(sorted(quiet, key=lambda index: abs(medians[index] - middle))[:processes])
 
 
 def _groups(networks: list[_Taken]) -> Iterator[list[_Taken]]:

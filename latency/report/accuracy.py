@@ -101,8 +101,7 @@ def _host_agreement(judged: Sequence[JudgedNetwork]) -> HostAgreement | None:
 
 
 def _processes_apart(measured: NetworkMeasurement) -> float:
-    medians = [statistics.median(samples) for samples in measured.processes_ns]
-    return max(medians) / min(medians) - 1.0
+    return measured.apart - 1.0
 
 
 def _is_usable(measured: NetworkMeasurement) -> bool:

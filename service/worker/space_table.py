@@ -3,6 +3,7 @@
 from typing import Any
 
 from latency.messages import ProfileWork
+from latency.operator import Regime
 from latency.plan import RowPlan, network_errors
 from latency.table import LatencyTable
 from search.space.search_space import SearchSpace
@@ -130,10 +131,13 @@ def publish_table(flow: Flow) -> str:
         )
         job.table_id = table.id
         message = f"table version {table.version}: {table.operators} operators"
-        if table.error is not None:
-            error, judges = table.error["mape"], table.error["networks"]
-            message += f", mean error {error:.1%} on {judges} held-out networks"
-        note = {"message": message, "error": table.error}
+        errors = {"error": table.error, "library_error": table.library_error}
+        for name, error in errors.items():
+            if error is not None:
+                regime = Regime.LIBRARY if name == "library_error" else Regime.STOCK
+                message += f"; {regime}: mean error {error['mape']:.1%} on {error['networks']} "
+                message += "held-out networks"
+        note = {"message": message, **errors}
         record(session, job, NOTE_EVENT, note, flow.context.clock())
         return table.id
 

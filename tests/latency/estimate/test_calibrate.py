@@ -64,6 +64,12 @@ def test_networks_of_a_disturbed_machine_are_left_out_unless_they_are_many(
         for index, found in enumerate(measured(1.0, 0.0, [3, 5, 8, 12, 16, 20]))
     ]
     assert quiet_networks(networks, Regime.STOCK) == networks[6 - used :]
+    torn = [
+        replace(found, processes_ns=((950,), (1000,), (1100 if index < disturbed else 980,)))
+        for index, found in enumerate(networks[3:] + networks[3:])
+    ]
+    torn = [replace(found, reference_ns=()) for found in torn]
+    assert quiet_networks(torn, Regime.STOCK) == torn[6 - used :]
     unknown = [*networks, network(7, 3e5)]  # without a reference: never left out
     assert network(7, 3e5) in quiet_networks(unknown, Regime.STOCK)
 

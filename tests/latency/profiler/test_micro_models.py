@@ -1,3 +1,5 @@
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from latency.kernels import register
 from latency.lowering.build import build_model
 from latency.lowering.weights import random_weights
 from latency.operator import OperatorKind, OperatorSpec, Regime
@@ -23,6 +26,7 @@ RUNTIME_NAMES = {
     OperatorKind.ADD: {"Add", "Sum"},
     OperatorKind.CONCAT: {"Concat"},
 }
+EXECUTED = re.compile(r"((?:source|operator)\d+)(?:_nchwc)?_kernel_time$")
 COPIES = 3
 STOCK = samples.one_of_each() + samples.stock_forms()
 EVERY_ONE = STOCK + samples.library_operators()
@@ -35,6 +39,27 @@ def test_the_models_differ_by_the_copies_and_nothing_else(spec: OperatorSpec) ->
     assert long.count(spec) - short.count(spec) == COPIES == models.copies
     long_frame = sorted(other.key for other in long if other != spec)
     assert long_frame == sorted(other.key for other in short if other != spec)
+
+
+@pytest.mark.parametrize("spec", EVERY_ONE, ids=OperatorSpec.label)
+def test_what_an_operator_reads_is_computed_right_before_it(
+    spec: OperatorSpec, tmp_path: Path
+) -> None:
+    options = session_options(samples.target())
+    if spec.regime is Regime.LIBRARY and not register(options):
+        pytest.skip("the operator library was not built")
+    options.enable_profiling = True
+    options.profile_file_prefix = str(tmp_path / "run")
+    model = build_model(micro_models(spec).long, random_weights(0)).SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session.run(None, random_feed(session))
+    events = json.loads(Path(session.end_profiling()).read_text())
+    order = [found[1] for event in events if (found := EXECUTED.match(event["name"]))]
+    assert {f"operator{index}" for index in range(9)} <= set(order)
+    for index in range(9):
+        if f"source{index}" in order:
+            between = order[order.index(f"source{index}") + 1 : order.index(f"operator{index}")]
+            assert sum(name.startswith("operator") for name in between) <= 1
 
 
 @pytest.mark.parametrize("spec", STOCK, ids=OperatorSpec.label)

@@ -29,6 +29,7 @@ from tests.latency import samples
 TARGET = current_target()
 SMALL, LARGE = samples.conv(16, 16), samples.conv(64, 64, 16, kernel=3, padding=1)
 NETWORK = samples.small_network()
+INF = float("inf")
 
 
 @pytest.fixture(autouse=True)
@@ -236,6 +237,25 @@ def test_disturbed_networks_get_more_processes_for_half_as_long_as_the_first_too
     assert result.error == ""
 
 
+def test_a_network_whose_processes_disagree_is_timed_again_and_most_of_them_win(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = iter([100, 40, 100, 41, 42])
+    asked: list[int] = []
+
+    def answering(
+        self: ChildProcess, request: ChildRequest, should_stop: ShouldStop
+    ) -> ChildAnswer:
+        asked.append(next(times))
+        return ChildAnswer(network_ns=(asked[-1],) * 3, reference_ns=(10, 10, 10))
+
+    monkeypatch.setattr(ChildProcess, "ask", answering)
+    (result,) = measured(NetworkRun(target=TARGET), [Network(name="x", model=NETWORK)], 3)
+    assert asked == [100, 40, 100, 41, 42]
+    assert result.processes_ns == ((40,) * 3, (41,) * 3, (42,) * 3)
+    assert result.apart == 42 / 40
+
+
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[ChildProcess]:
     """Every measuring process that is started in a test."""
@@ -252,7 +272,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[ChildProcess]:
 
 def test_networks_share_their_processes(started: list[ChildProcess]) -> None:
     networks = [Network(name=f"n{index}", model=NETWORK) for index in range(11)]
-    run = NetworkRun(target=TARGET, rounds=3, quiet=QuietRule(tolerance=float("inf")))
+    run = NetworkRun(target=TARGET, rounds=3, quiet=QuietRule(tolerance=INF), agreement=INF)
     results = measured(run, networks, 2)
     assert [result.name for result in results] == [network.name for network in networks]
     assert [len(result.processes_ns) for result in results] == [2] * 11
@@ -278,7 +298,7 @@ def test_a_network_that_cannot_be_measured_spoils_no_other(
         Network(name="deadly", model=tmp_path / "deadly.onnx"),
         Network(name="also good", model=NETWORK),
     ]
-    run = NetworkRun(target=TARGET, rounds=3, quiet=QuietRule(tolerance=float("inf")))
+    run = NetworkRun(target=TARGET, rounds=3, quiet=QuietRule(tolerance=INF))
     good, deadly, also = measured(run, networks, 1)
     assert (good.error, also.error) == ("", "")
     assert len(good.processes_ns) == len(also.processes_ns) == 1
