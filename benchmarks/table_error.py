@@ -20,7 +20,11 @@ from pathlib import Path
 from benchmarks.recorded import accuracy, calibrated, compared, measure, measured_rows, named_graphs
 from benchmarks.regressors import regressor_accuracy
 from latency.codec import encode
-from latency.estimate.calibrate import published_error, usable_networks
+from latency.estimate.calibrate import (
+    published_error,
+    undisturbed_networks,
+    usable_networks,
+)
 from latency.estimate.density_curves import form_errors
 from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
@@ -149,6 +153,7 @@ def _print_regime(
     first: Sequence[NetworkMeasurement],
     second: Sequence[NetworkMeasurement],
 ) -> None:
+    clean = undisturbed_networks(first, regime)
     measured = [median for _, median in usable_networks(first, regime)]
     medians = dict(usable_networks(first, regime))
     again = [
@@ -162,6 +167,9 @@ def _print_regime(
     )
     for name, table in tables.items():
         print(f"  {name:15} {accuracy(table, first, regime)}")
+        if clean:
+            label = f"{len(clean)} undisturbed"
+            print(f"  {label:15} {accuracy(table, clean, regime)}")
         plain = replace(table, calibration=_NO_MORE, library=_NO_MORE)
         print(f"  {'not calibrated':15} {accuracy(plain, first, regime)}")
     print(f"  {'multiply-adds':15} {compared(_by_macs(fit, first, regime), measured)}")

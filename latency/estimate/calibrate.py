@@ -135,18 +135,30 @@ def quiet_networks(
 ) -> list[NetworkMeasurement]:
     """Return the networks of a regime that tell how fast a target is.
 
-    Those that were measured on a disturbed machine, or in processes that disagree, say nothing of a
-    quiet one. They are left out, unless they are more than a third: then that is how the machine is.
+    Those that were not undisturbed are left out, unless they are more than a third: then that is
+    how the machine is.
+    """
+    known = measured_networks(networks, regime)
+    undisturbed = undisturbed_networks(networks, regime)
+    return undisturbed if len(undisturbed) >= _QUIET_SHARE * len(known) else known
+
+
+def undisturbed_networks(
+    networks: Sequence[NetworkMeasurement], regime: Regime
+) -> list[NetworkMeasurement]:
+    """Return the networks of a regime that were measured on a quiet machine.
+
+    Beside the others the reference model was slower than beside the best, or their processes
+    disagree.
     """
     known = measured_networks(networks, regime)
     references = [_reference_ns(network) for network in known]
     limit = DISTURBED * min(filter(None, references), default=0.0)
-    quiet = [
+    return [
         network
         for network, reference in zip(known, references, strict=True)
         if reference <= limit and network.apart <= AGREEMENT
     ]
-    return quiet if len(quiet) >= _QUIET_SHARE * len(known) else known
 
 
 def measured_networks(

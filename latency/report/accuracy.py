@@ -5,12 +5,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from latency.estimate.calibrate import error_of, measured_networks, quiet_networks
+from latency.estimate.calibrate import (
+    error_of,
+    measured_networks,
+    quiet_networks,
+    undisturbed_networks,
+)
 from latency.estimate.lookup_table import TableEstimator
 from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
 from latency.operator import Regime
 from latency.report.values import HostAgreement, JudgedNetwork, RegimeAccuracy
+from latency.table import PublishedError
 from latency.units import ns_to_ms
 
 
@@ -48,20 +54,29 @@ def _of_regime(
     if not judged:
         return RegimeAccuracy(regime=regime, calibration=calibration, error=None)
     errors = [network.error for network in judged]
+    quiet = {measured.name for measured in undisturbed_networks(held_out, regime)}
+    calm = [network for network in judged if network.name in quiet]
     return RegimeAccuracy(
         regime=regime,
         calibration=calibration,
-        error=error_of(
-            np.array([network.predicted_ms for network in judged]),
-            np.array([network.measured_ms for network in judged]),
-        ),
+        error=_error(judged),
         median_error=statistics.median(map(abs, errors)),
         bias=statistics.fmean(errors),
         inside_interval=statistics.fmean(network.is_inside for network in judged),
         processes_apart=statistics.median(map(_processes_apart, found)),
         host=_host_agreement(judged),
         disturbed=len(measured_networks(held_out, regime)) - len(found),
+        undisturbed=_error(calm) if len(calm) < len(judged) else None,
         networks=tuple(sorted(judged, key=lambda network: -abs(network.error))),
+    )
+
+
+def _error(judged: Sequence[JudgedNetwork]) -> PublishedError | None:
+    if not judged:
+        return None
+    return error_of(
+        np.array([network.predicted_ms for network in judged]),
+        np.array([network.measured_ms for network in judged]),
     )
 
 

@@ -107,6 +107,12 @@ def _accuracy_lines(found: RegimeAccuracy) -> Iterator[str]:
         f"rank correlation {error.spearman:.3f}, inside the 90 % interval: "
         f"{found.inside_interval:.0%}"
     )
+    if found.undisturbed is not None:
+        calm = found.undisturbed
+        yield (
+            f"  {calm.networks} of them on an undisturbed machine: mean {calm.mape:.1%}, worst "
+            f"{calm.worst:.1%}, within 5 %: {calm.within_5:.0%}, within 10 %: {calm.within_10:.0%}"
+        )
     if found.host is None:
         yield "  the host against itself: no network was measured twice"
     else:

@@ -54,6 +54,7 @@ class RegimeAccuracy:
     processes_apart: float | None = None  # median over networks of (slowest / fastest process - 1)
     host: HostAgreement | None = None  # None where no network was measured twice
     disturbed: int = 0  # more networks, left out: something else used the machine meanwhile
+    undisturbed: PublishedError | None = None  # of the undisturbed ones, where others count too
     networks: tuple[JudgedNetwork, ...] = ()
 
 

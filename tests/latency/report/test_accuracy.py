@@ -53,6 +53,23 @@ def test_the_host_is_compared_with_itself_network_by_network() -> None:
     assert (stock.host.within_5, stock.host.within_10) == (0.5, 0.75)
 
 
+def test_where_most_of_a_machine_is_disturbed_the_undisturbed_networks_count_apart() -> None:
+    assert all(found.undisturbed is None for found in accuracy(ESTIMATOR, HELD_OUT))
+    torn = [
+        replace(found, processes_ns=(*found.processes_ns[:2], (2 * found.processes_ns[2][0],)))
+        for found in HELD_OUT
+    ]
+    both = [torn[index] if index % 5 > 2 else found for index, found in enumerate(HELD_OUT)]
+    for found in accuracy(ESTIMATOR, both):
+        assert found.error is not None
+        assert found.undisturbed is not None
+        assert (found.error.networks, found.undisturbed.networks, found.disturbed) == (5, 3, 0)
+        assert found.undisturbed.mape == pytest.approx((0 + 2 + 4) / 300, abs=1e-4)
+    for found in accuracy(ESTIMATOR, torn):
+        assert found.undisturbed is None
+        assert found.error is not None
+
+
 def test_without_held_out_networks_nothing_is_claimed() -> None:
     unusable = [replace(HELD_OUT[0], error="crashed"), replace(HELD_OUT[1], graph=None)]
     stock = accuracy(ESTIMATOR, unusable)[0]
