@@ -6,6 +6,8 @@ parametrizations. The module is traced by PyTorch's older exporter, which needs 
 
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -26,22 +28,33 @@ def fastest_module(
     """Return the fastest exact form of a module.
 
     Args:
-        module: from images (N, C, H, W) to a tensor; used as in evaluation.
-        images: (N, C, H, W), on which ONNX Runtime is compared with PyTorch.
+        module: from images (N, C, H, W) to a tensor; used as in evaluation. Afterwards each of its
+            parts is in the mode that it was in.
+        images: (N, C, H, W), at least one, finite; on them ONNX Runtime is compared with PyTorch.
         estimator: of the target; without one the form for the operator library is built.
 
     Raises:
         ValueError: the module has an operator that `read_model` does not know; the message names
-            the node.
+            the node. Or there are no images, or some that are not finite.
         ParityError: the model does not compute what the module does.
     """
-    form = fastest_form(trace_module(module, images[:1]), estimator)
-    was_training = module.training
-    try:
+    if len(images) == 0 or not bool(images.isfinite().all()):
+        raise ValueError(f"images: there must be some, all finite; got {tuple(images.shape)}")
+    with _keeping_modes(module):
+        form = fastest_form(trace_module(module, images[:1]), estimator)
         max_difference(form.model.SerializeToString(), module, images)
-    finally:
-        module.train(was_training)
     return form
+
+
+@contextmanager
+def _keeping_modes(module: nn.Module) -> Iterator[None]:
+    """Give every part its mode back: a frozen batch norm must stay frozen."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def trace_module(module: nn.Module, image: Tensor) -> onnx.ModelProto:

@@ -139,3 +139,23 @@ def test_the_model_has_one_image_and_the_names_of_ours() -> None:
     (image,) = model.graph.input
     assert image.name == "input"
     assert [dim.dim_value for dim in image.type.tensor_type.shape.dim] == [1, 3, 16, 16]
+
+
+def test_every_part_keeps_its_mode_even_where_the_module_is_refused() -> None:
+    parts = [nn.Conv2d(3, 7, 3), nn.BatchNorm2d(7), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+    module = nn.Sequential(*parts, nn.Flatten(1), nn.Linear(7, 3)).train()
+    module[1].eval()
+    modes = [part.training for part in module.modules()]
+    fastest_module(module, torch.randn(2, 3, 9, 9))
+    assert [part.training for part in module.modules()] == modes
+    module.append(nn.Sigmoid())
+    modes = [part.training for part in module.modules()]
+    with pytest.raises(ValueError, match="'logits' must be given by an operator"):
+        fastest_module(module, torch.randn(2, 3, 9, 9))
+    assert [part.training for part in module.modules()] == modes
+
+
+@pytest.mark.parametrize("images", [torch.zeros(0, 3, 9, 9), torch.full((1, 3, 9, 9), torch.nan)])
+def test_images_that_cannot_be_compared_on_are_refused(images: Tensor) -> None:
+    with pytest.raises(ValueError, match="there must be some, all finite"):
+        fastest_module(nn.Conv2d(3, 4, 1), images)
