@@ -54,12 +54,10 @@ class GradientSource:
         """
         if not self._records:
             return _gradients(loss_of, inputs, parameters)
-        known, recording = self._recorded.get(kind, (None, None))
-        if recording is None or known != state:
+        if kind not in self._recorded or self._recorded[kind][0] != state:
             self._recorded.pop(kind, None)  # first of all, so that its memory is free again
-            recording = _Recording(loss_of, inputs, parameters)
-            self._recorded[kind] = (state, recording)
-        return recording.replay(inputs)
+            self._recorded[kind] = (state, _Recording(loss_of, inputs, parameters))
+        return self._recorded[kind][1].replay(inputs)
 
 
 class _Recording:

@@ -1,6 +1,6 @@
 """Schedules of the final training, one per recipe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,17 +62,15 @@ TRAIN_SCHEDULES = {
         shift=4,
         flip=True,
     ),
-    "gpu": TrainSchedule(
-        dense_epochs=60,
-        prune_epochs=20,
-        tune_epochs=40,
-        batch_size=256,
-        learning_rate=0.1,
-        weight_decay=3e-4,
-        shift=4,
-        flip=True,
-    ),
 }
+TRAIN_SCHEDULES["gpu"] = replace(
+    TRAIN_SCHEDULES["standard"],
+    dense_epochs=60,
+    prune_epochs=20,
+    tune_epochs=40,
+    batch_size=256,
+    learning_rate=0.1,
+)
 
 
 def schedule_for(recipe: str) -> TrainSchedule:
