@@ -110,6 +110,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
         _check_task(request, dataset)
+    with _naming("invalid-device"):
         dataset = dataset.to(training_device(options.device))
     if table is not None and options.stage == "search":
         _refuse_infeasible(request, table, dataset)

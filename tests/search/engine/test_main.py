@@ -128,6 +128,14 @@ def test_missing_data_set_is_an_error_of_its_own(work: Path) -> None:
     }
 
 
+def test_a_device_that_is_none_is_not_the_fault_of_the_data(work: Path) -> None:
+    assert main([*arguments("search", work), "--device", "tpu"]) == 1
+    assert error_of(work, "search") == {
+        "code": "invalid-device",
+        "message": "device: must be one of ['auto', 'cpu', 'cuda'], got 'tpu'",
+    }
+
+
 def test_stage_without_its_input_fails(work: Path) -> None:
     assert main(arguments("derive", work)) == 1
     assert error_of(work, "derive")["code"] == "stage-failed"
