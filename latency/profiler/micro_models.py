@@ -12,7 +12,7 @@ The long model has copies + 1 operators. The short one has a single operator at 
 same frame, whose output all the sums read. Weights are distinct everywhere.
 
 x[i] is computed right before operator i, as in a network: an operator that lives on memory and finds
-its input in a slower cache is up to a fifth too dear.
+its input in a slower cache is too dear (64 to 16 channels, 1x1: by 15 %).
 """
 
 from dataclasses import dataclass, replace

@@ -131,13 +131,11 @@ def publish_table(flow: Flow) -> str:
         )
         job.table_id = table.id
         message = f"table version {table.version}: {table.operators} operators"
-        errors = {"error": table.error, "library_error": table.library_error}
-        for name, error in errors.items():
+        for regime, error in ((Regime.STOCK, table.error), (Regime.LIBRARY, table.library_error)):
             if error is not None:
-                regime = Regime.LIBRARY if name == "library_error" else Regime.STOCK
                 message += f"; {regime}: mean error {error['mape']:.1%} on {error['networks']} "
                 message += "held-out networks"
-        note = {"message": message, **errors}
+        note = {"message": message, "error": table.error, "library_error": table.library_error}
         record(session, job, NOTE_EVENT, note, flow.context.clock())
         return table.id
 
