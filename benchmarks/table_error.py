@@ -30,7 +30,7 @@ from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
 from latency.messages import ProfileWork
 from latency.operator import OperatorSpec, Regime, SparsityPattern
-from latency.plan import MAX_ROWS, SpaceUsage, known_points, plan_rows
+from latency.plan import MAX_ROWS, ROUNDS, SpaceUsage, known_points, plan_rows, rows_of_round
 from latency.profiler.device import current_target
 from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import Target
@@ -41,7 +41,6 @@ from search.space.task import TaskShape
 
 SEED = 1
 CALIBRATION_NETWORKS = 6  # of each regime
-ROUNDS = 3  # of the plan, as in a job
 PLAN = "plan"
 OUTPUT = Path("local")
 _NO_MORE = Calibration()
@@ -113,7 +112,7 @@ def planned_rows(
     """Return the rows that a job would have had measured."""
     known: list[TableRow] = []
     for number in range(ROUNDS):
-        limit = MAX_ROWS - known_points(usage, known)
+        limit = rows_of_round(MAX_ROWS - known_points(usage, known), ROUNDS - number)
         plan = plan_rows(usage, known, target.facts, limit=limit)
         print(
             f"round {number + 1}: {len(plan.operators)} rows, expected error of a network from "

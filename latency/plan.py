@@ -6,6 +6,7 @@ from a typical network are measured first, until its expected error is small eno
 prices are less uncertain, and the same choice made again asks for what is still worth a row.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -40,6 +41,9 @@ TOLERANCE = 0.006  # relative standard error of a typical network from operators
 WORST_ERROR = 0.02  # ... of any network of the space
 MAX_ROWS = 300  # of a table that one space needs
 MAX_MINUTES = 12.0
+ROUNDS = 3  # of measuring: a plan, and twice what turned out to be uncertain
+
+_ROUND_SHARE = 2 / 3  # of the rows that are left, which a round before the last may use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +154,17 @@ def plan_rows(
         error_now=design.errors[0],
         error_after=design.errors[-1],
     )
+
+
+def rows_of_round(left: int, rounds_left: int) -> int:
+    """Return how many of the rows that are left for a space its next round may use.
+
+    A large space would spend them all at once, on what prior knowledge alone calls uncertain, and
+    leave none for what the first rows show.
+    """
+    if rounds_left <= 0:
+        return 0
+    return max(0, left if rounds_left == 1 else math.ceil(_ROUND_SHARE * left))
 
 
 def missing_probes(usage: SpaceUsage, rows: Iterable[TableRow]) -> tuple[OperatorSpec, ...]:

@@ -10,12 +10,14 @@ from latency.messages import CALIBRATION, HELD_OUT, NamedGraph, ProfileWork
 from latency.operator import Regime, SparsityPattern
 from latency.plan import (
     MAX_ROWS,
+    ROUNDS,
     MeasuringCosts,
     Plan,
     RowPlan,
     known_points,
     missing_rivals,
     plan_rows,
+    rows_of_round,
 )
 from latency.table import TableRow
 from latency.target import Target
@@ -28,7 +30,6 @@ from service.profiling.schemas import DEFAULT_HELD_OUT
 
 CALIBRATION_NETWORKS = 6  # of each regime
 _NETWORK_SEED = 20_260_101  # any constant: which networks a table is calibrated and judged on
-_ROUNDS = 3  # of measuring for one job: a plan, and twice what turned out to be uncertain
 _PROFILE_DENSITY = 0.25  # of a job that only measures; rows are for every density
 
 
@@ -74,9 +75,9 @@ def next_rows(
         networks=len(planned_networks(space, target, held_out=0)),  # judges cost extra time
         costs=costs,
     )
-    rounds_left = _ROUNDS - len(done)
-    limit = min(spent.room, MAX_ROWS - known_points(usage, known)) if rounds_left > 0 else 0
-    limit = max(0, limit)
+    rounds_left = ROUNDS - len(done)
+    left = min(spent.room, MAX_ROWS - known_points(usage, known))
+    limit = rows_of_round(left, rounds_left)
     plan = plan_rows(usage, known, target.facts, limit=limit)
     if plan.operators and rounds_left > 1:
         return plan
