@@ -76,6 +76,39 @@ class InvertedResidual(nn.Module):
         return x + y if self.adds_input else y
 
 
+class ProjectedResidual(nn.Module):
+    """An inverted residual that has a sum wherever it keeps the image size.
+
+    As `NetworkBuilder.projected_residual`.
+    """
+
+    shortcut: SparseConv2d | None
+
+    def __init__(self, in_channels: int, stage: Stage, stride: int) -> None:
+        super().__init__()
+        middle = stage.expansion * in_channels
+        self.expand = SparseConv2d(in_channels, middle, 1)
+        self.expand_norm = nn.BatchNorm2d(middle)
+        self.depthwise = SparseConv2d(middle, middle, stage.kernel, stride=stride, groups=middle)
+        self.depthwise_norm = nn.BatchNorm2d(middle)
+        self.project = SparseConv2d(middle, stage.width, 1)
+        self.project_norm = nn.BatchNorm2d(stage.width)
+        self.has_sum = stride == 1
+        self.shortcut = None
+        if self.has_sum and in_channels != stage.width:
+            self.shortcut = SparseConv2d(in_channels, stage.width, 1)
+            self.shortcut_norm = nn.BatchNorm2d(stage.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, width, height / stride, width / stride)."""
+        y = F.relu6(self.expand_norm(self.expand(x)))
+        y = F.relu6(self.depthwise_norm(self.depthwise(y)))
+        y = self.project_norm(self.project(y))
+        if not self.has_sum:
+            return y
+        return y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x)))
+
+
 class PlainBlock(nn.Module):
     """One full convolution."""
 
@@ -139,4 +172,6 @@ def _make_block(in_channels: int, stage: Stage, stride: int) -> nn.Module:
         return BasicBlock(in_channels, stage.width, stride)
     if stage.kind is BlockKind.INVERTED:
         return InvertedResidual(in_channels, stage, stride)
+    if stage.kind is BlockKind.PROJECTED:
+        return ProjectedResidual(in_channels, stage, stride)
     return PlainBlock(in_channels, stage, stride)

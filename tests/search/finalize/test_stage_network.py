@@ -33,9 +33,18 @@ MIXED = StageGenotype(
     ),
     head=32,
 )
+PROJECTED = replace(
+    MIXED,
+    stages=(
+        Stage(kind=BlockKind.PROJECTED, width=4, depth=1, expansion=1),
+        Stage(kind=BlockKind.PROJECTED, width=8, depth=2, expansion=4),
+        Stage(kind=BlockKind.PROJECTED, width=8, depth=2, stride=2, expansion=2),
+    ),
+)
 WITHOUT_EXPANSION = replace(
     MIXED, stages=(Stage(kind=BlockKind.INVERTED, width=4, depth=2),) * 3, head=0
 )
+NETWORKS = {"mixed": MIXED, "projected": PROJECTED, "without-expansion": WITHOUT_EXPANSION}
 
 
 def trained(
@@ -60,10 +69,13 @@ def trained(
     return network.eval()
 
 
+def some_stages(seed: int) -> StageGenotype:
+    return StageSpace(width=4, task=SMALL).random_genotype(np.random.default_rng(seed))
+
+
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 100_000))
-def test_network_has_exactly_the_layers_of_the_graph(seed: int) -> None:
-    genotype = StageSpace(width=4, task=SMALL).random_genotype(np.random.default_rng(seed))
+@given(genotype=st.sampled_from([PROJECTED]) | st.builds(some_stages, st.integers(0, 100_000)))
+def test_network_has_exactly_the_layers_of_the_graph(genotype: StageGenotype) -> None:
     network = StageNetwork(genotype, SMALL)
     specs = {n.parameters: n.spec for n in build_stages(genotype, SMALL).nodes if n.parameters}
     shapes = {path: tuple(layer.weight.shape) for path, layer in sparse_layers(network).items()}
@@ -72,7 +84,7 @@ def test_network_has_exactly_the_layers_of_the_graph(seed: int) -> None:
         assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 3)
 
 
-@pytest.mark.parametrize("genotype", [MIXED, WITHOUT_EXPANSION], ids=["mixed", "plain"])
+@pytest.mark.parametrize("genotype", NETWORKS.values(), ids=NETWORKS)
 def test_every_batch_norm_is_found(genotype: StageGenotype) -> None:
     network = StageNetwork(genotype, SMALL)
     layers = sparse_layers(network)
@@ -85,7 +97,7 @@ def test_every_batch_norm_is_found(genotype: StageGenotype) -> None:
 
 @pytest.mark.parametrize("pattern", ["unstructured", "block"])
 @pytest.mark.parametrize("density", [1.0, 0.3, 0.06])
-@pytest.mark.parametrize("genotype", [MIXED, WITHOUT_EXPANSION], ids=["mixed", "plain"])
+@pytest.mark.parametrize("genotype", NETWORKS.values(), ids=NETWORKS)
 def test_exported_graph_computes_the_same(
     genotype: StageGenotype, density: float, pattern: str
 ) -> None:
