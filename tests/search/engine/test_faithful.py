@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from search.engine.ablations import ABLATIONS, REMEDIES, without
-from search.engine.checkpoint import load_checkpoint
 from search.engine.recipes import RECIPES, SearchRecipe
 from search.engine.schedule import Stage, learning_rate
 from search.layers.sparse import LayerMode, sparse_layers
@@ -24,9 +23,9 @@ SHORT = replace(
     supernet_cells=3,
     batch_size=8,
     dense_epochs=1,
-    scores_epochs=2,
+    scores_epochs=1,
     masked_epochs=1,
-    steps_per_epoch=2,
+    steps_per_epoch=1,
     cosine_epochs=2,
     shift=1,
     flip=False,
@@ -93,35 +92,20 @@ def test_alphas_rest_while_scores_are_trained(request_: SearchRequest, tmp_path:
 
     loop.train(tmp_path / "run.pt", Watch())
     moved = [not torch.equal(one, other) for one, other in pairwise(seen)]
-    assert moved == [True, False, False, True]
+    assert moved == [True, False, True]
 
 
-def test_latency_is_reported_and_decides_nothing(request_: SearchRequest, tmp_path: Path) -> None:
+def test_latency_is_reported_and_decides_nothing(request_: SearchRequest) -> None:
     free, priced = small_loop(request_, SHORT), small_loop(request_, SHORT)
     free.latency, priced.budget_ms = None, 1e-6
-    seen = Events()
-    free.train(tmp_path / "free.pt", Events())
-    priced.train(tmp_path / "priced.pt", seen)
+    for loop in (free, priced):
+        stage = loop._enter_epoch()
+        loop._alpha_step(loop.data.alphas.images[:8], loop.data.alphas.labels[:8], 0.0)
     for name, table in free.run.alphas.state_dict().items():
         assert torch.equal(table, priced.run.alphas.state_dict()[name])
-    assert seen.events[-1]["expected_latency_ms"] > priced.budget_ms
-    assert seen.events[-1]["multiplier"] == 0.0
-
-
-def test_second_order_search_is_resumed_with_the_same_bits(
-    request_: SearchRequest, tmp_path: Path
-) -> None:
-    whole, parts = tmp_path / "whole.pt", tmp_path / "parts.pt"
-    small_loop(request_, SHORT).train(whole, Events())
-    with pytest.raises(KeyboardInterrupt):
-        small_loop(request_, SHORT).train(parts, Events(stop_after=1))
-    small_loop(request_, SHORT).train(parts, Events())
-    one, other = load_checkpoint(whole), load_checkpoint(parts)
-    for name, table in one["alphas"].items():
-        assert torch.equal(table, other["alphas"][name])
-    for name, value in one["supernet"].items():
-        same = other["supernet"][name]
-        assert torch.equal(value, same) if torch.is_tensor(value) else value == same
+    event = priced._summary(stage, 0.0)
+    assert event["expected_latency_ms"] > priced.budget_ms
+    assert event["multiplier"] == 0.0
 
 
 def test_order_changes_the_alphas_and_not_the_weights(request_: SearchRequest) -> None:

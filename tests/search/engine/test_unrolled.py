@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,7 +50,9 @@ def optimizer_for(model: TinyModel, rate: float, momentum: float, steps: int) ->
     optimizer = torch.optim.SGD(model.weights, lr=rate, momentum=momentum, weight_decay=DECAY)
     for step in range(steps):
         optimizer.zero_grad()
-        model.loss(model.weights, batch(10 + step), [m.detach() for m in model.mixture]).backward()
+        fixed = [part.detach() for part in model.mixture]
+        loss = model.loss(model.weights, batch(10 + step), fixed)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return optimizer
 
@@ -103,15 +106,16 @@ def test_flat_loss_has_no_second_part() -> None:
     with torch.no_grad():
         model.mixture[1].zero_()  # logits are zero whatever the weights are
     optimizer = optimizer_for(model, rate=0.5, momentum=0.0, steps=0)
+    optimizer.param_groups[0]["weight_decay"] = 0.0  # so that the weights have nowhere to go
     found = unrolled_gradients(model.run_pass, optimizer, batch(1), batch(2), model.mixture)
     first_order = model.run_pass("", [*batch(2), *model.mixture], []).gradients
     torch.testing.assert_close(list(found.gradients), list(first_order))
 
 
-def test_supernet_is_unrolled_too(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Kinks of ReLU and pooling are within the radius, so the two agree less closely."""
-    request = small_request(tmp_path_factory.mktemp("data"))
-    loop = small_loop(request, replace(RECIPE, second_order=True, weight_lr=0.5))
+def test_supernet_is_unrolled_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So little to either side that no ReLU switches: kinks tell in a network of two channels."""
+    monkeypatch.setattr("search.engine.unrolled.RADIUS", 1e-6)
+    loop = small_loop(small_request(tmp_path), replace(RECIPE, second_order=True))
     loop.run.supernet.double()
     stage = loop._enter_epoch()
     data = loop.data
@@ -138,4 +142,4 @@ def test_supernet_is_unrolled_too(tmp_path_factory: pytest.TempPathFactory) -> N
     wanted = torch.autograd.grad(outer, mixture)
     for got, want, first in zip(found, wanted, first_order, strict=True):
         assert (want - first).norm() > 0.02 * want.norm()
-        assert (got - want).norm() < 0.1 * (want - first).norm()
+        assert (got - want).norm() < 0.05 * (want - first).norm()
