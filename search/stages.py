@@ -25,6 +25,7 @@ from search.engine.checkpoint import (
     write_json,
 )
 from search.engine.progress import Progress
+from search.engine.recipes import recipe_named
 from search.export.export import ExportResult, export_network
 from search.finalize.derive import derive_genotype
 from search.finalize.repair import fit_to_budget
@@ -47,6 +48,8 @@ def run_derive(
     progress: Progress,
 ) -> dict[str, Any]:
     """Write derive.json: the discrete network whose predicted interval is within the budget.
+
+    A recipe that repairs nothing keeps the network that the alphas say, whatever its prediction.
 
     Args:
         request: what is searched; `tighten` is applied to the budget.
@@ -73,12 +76,14 @@ def run_derive(
     estimator = None
     if table is not None:
         estimator = request.space(dataset.task).estimator(table)
-        fitted, repaired = fit_to_budget(genotype, alphas, dataset.task, estimator, budget_ms)
-        genotype = fitted.genotype
-        result["repaired"] = repaired
-        result["prediction"] = asdict(fitted.prediction)
-        result["width_distortion"] = fitted.distortion
-        result["width_distortion_bound"] = fitted.lower_bound
+        if recipe_named(request.recipe).repaired:
+            fitted, repaired = fit_to_budget(genotype, alphas, dataset.task, estimator, budget_ms)
+            genotype = fitted.genotype
+            result["repaired"] = repaired
+            result["width_distortion"] = fitted.distortion
+            result["width_distortion_bound"] = fitted.lower_bound
+        prediction = estimator.predict(build_graph(genotype, dataset.task))
+        result["prediction"] = asdict(prediction)
     result["genotype"] = genotype.to_dict()
     graph = build_graph(genotype, dataset.task)
     result["graph"] = (graph if estimator is None else estimator.fastest_form(graph)).to_dict()

@@ -1,4 +1,4 @@
-"""Which batch norm follows which convolutions of a FinalNetwork."""
+"""Which batch norm follows which convolutions of a FinalNetwork or a StageNetwork."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +14,12 @@ NORM_BEHIND = {
     "pointwise": "norm",
     "pointwise1": "norm1",
     "pointwise2": "norm2",
+    "conv1": "norm1",
+    "conv2": "norm2",
+    **{
+        name: f"{name}_norm"
+        for name in ("stem", "shortcut", "expand", "depthwise", "project", "head")
+    },
 }
 
 
@@ -36,4 +42,5 @@ def normed_convs(network: nn.Module) -> Iterator[NormedConv]:
         for name, behind in NORM_BEHIND.items():
             conv, norm = children.get(name), children.get(behind)
             if isinstance(conv, SparseConv2d) and isinstance(norm, nn.BatchNorm2d):
-                yield NormedConv(path=f"{path}.{name}", convs=(conv,), norm=norm)
+                where = f"{path}.{name}" if path else name
+                yield NormedConv(path=where, convs=(conv,), norm=norm)

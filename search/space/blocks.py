@@ -59,6 +59,22 @@ class NetworkBuilder:
             last = self._sum(f"{name}.sum", last, source)
         return last
 
+    def projected_residual(
+        self, name: str, source: str, channels: int, *, expansion: int, stride: int
+    ) -> str:
+        """Add that block in the form which is common on CIFAR: at stride 1 always with a sum.
+
+        Where the widths differ, its shortcut is a 1x1 convolution; an expansion of 1 is one too.
+        """
+        relu6, before = Activation.RELU6, self._shapes[source][0]
+        shortcut = source
+        if stride == 1 and before != channels:
+            shortcut = self.conv(f"{name}.shortcut", source, channels, 1)
+        last = self.conv(f"{name}.expand", source, expansion * before, 1, activation=relu6)
+        last = self.depthwise(f"{name}.depthwise", last, 3, stride, relu6)
+        last = self.conv(f"{name}.project", last, channels, 1)
+        return self._sum(f"{name}.sum", last, shortcut) if stride == 1 else last
+
     def basic_block(self, name: str, source: str, channels: int, stride: int) -> str:
         """Add a block of ResNet-18: two 3x3 convolutions beside a shortcut."""
         shortcut = source

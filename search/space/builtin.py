@@ -10,30 +10,32 @@ from collections.abc import Callable
 
 from latency.graph import INPUT, NetworkGraph
 from latency.operator import Activation
+from search.space import rivals
 from search.space.blocks import NetworkBuilder
+from search.space.rivals import (
+    BLOCKS_PER_STAGE,
+    INVERTED_RESIDUALS,
+    KEEPS_SIZE,
+    MOBILE_HEAD,
+    MOBILE_STEM,
+    RESIDUAL_STAGES,
+)
+from search.space.stage_networks import build_stages
+from search.space.task import TaskShape
 
 IMAGE_CHANNELS = 3
 IMAGENET_SIZE, IMAGENET_CLASSES = 224, 1000
 CIFAR_SIZE, CIFAR_CLASSES = 32, 10
-
-# (expansion, channels, blocks, stride of the first block), as in the paper's table.
-_INVERTED_RESIDUALS = (
-    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)  # fmt: skip
-_MOBILE_STEM, _MOBILE_HEAD = 32, 1280
-_RESIDUAL_STAGES = (64, 128, 256, 512)
-_BLOCKS_PER_STAGE = 2
 
 
 def mobilenet_v2(*, cifar: bool = False) -> NetworkGraph:
     """Return MobileNet-v2 of width 1 for 224 px and 1000 classes, or its CIFAR form."""
     network = NetworkBuilder(IMAGE_CHANNELS, CIFAR_SIZE if cifar else IMAGENET_SIZE)
     relu6 = Activation.RELU6
-    last = network.conv("stem", INPUT, _MOBILE_STEM, 3, 1 if cifar else 2, relu6)
-    for stage, (expansion, channels, blocks, stride) in enumerate(_INVERTED_RESIDUALS):
+    last = network.conv("stem", INPUT, MOBILE_STEM, 3, 1 if cifar else 2, relu6)
+    for stage, (expansion, channels, blocks, stride) in enumerate(INVERTED_RESIDUALS):
         for block in range(blocks):
-            keeps = block > 0 or (cifar and stage == 1)
+            keeps = block > 0 or (cifar and stage == KEEPS_SIZE)
             last = network.inverted_residual(
                 f"stages.{stage}.{block}",
                 last,
@@ -41,29 +43,31 @@ def mobilenet_v2(*, cifar: bool = False) -> NetworkGraph:
                 expansion=expansion,
                 stride=1 if keeps else stride,
             )
-    last = network.conv("head", last, _MOBILE_HEAD, 1, 1, relu6)
+    last = network.conv("head", last, MOBILE_HEAD, 1, 1, relu6)
     return network.finish(last, CIFAR_CLASSES if cifar else IMAGENET_CLASSES)
 
 
-def resnet18(*, cifar: bool = False) -> NetworkGraph:
-    """Return ResNet-18 for 224 px and 1000 classes, or its CIFAR form."""
-    network = NetworkBuilder(IMAGE_CHANNELS, CIFAR_SIZE if cifar else IMAGENET_SIZE)
-    relu = Activation.RELU
-    if cifar:
-        last = network.conv("stem", INPUT, _RESIDUAL_STAGES[0], 3, 1, relu)
-    else:
-        last = network.conv("stem", INPUT, _RESIDUAL_STAGES[0], 7, 2, relu)
-        last = network.max_pool("stem.pool", last)
-    for stage, channels in enumerate(_RESIDUAL_STAGES):
-        for block in range(_BLOCKS_PER_STAGE):
+def resnet18() -> NetworkGraph:
+    """Return ResNet-18 of width 1 for 224 px and 1000 classes."""
+    network = NetworkBuilder(IMAGE_CHANNELS, IMAGENET_SIZE)
+    last = network.conv("stem", INPUT, RESIDUAL_STAGES[0], 7, 2, Activation.RELU)
+    last = network.max_pool("stem.pool", last)
+    for stage, channels in enumerate(RESIDUAL_STAGES):
+        for block in range(BLOCKS_PER_STAGE):
             stride = 2 if stage > 0 and block == 0 else 1
             last = network.basic_block(f"stages.{stage}.{block}", last, channels, stride)
-    return network.finish(last, CIFAR_CLASSES if cifar else IMAGENET_CLASSES)
+    return network.finish(last, IMAGENET_CLASSES)
+
+
+def resnet18_cifar() -> NetworkGraph:
+    """Return the CIFAR form of ResNet-18."""
+    task = TaskShape(image_channels=IMAGE_CHANNELS, image_size=CIFAR_SIZE, classes=CIFAR_CLASSES)
+    return build_stages(rivals.resnet18(), task)
 
 
 BUILTIN: dict[str, Callable[[], NetworkGraph]] = {
     "mobilenet-v2": mobilenet_v2,
     "mobilenet-v2-cifar": lambda: mobilenet_v2(cifar=True),
     "resnet-18": resnet18,
-    "resnet-18-cifar": lambda: resnet18(cifar=True),
+    "resnet-18-cifar": resnet18_cifar,
 }

@@ -12,7 +12,7 @@ from typing import Any
 from search.space.genotype import LayerChoice
 from search.space.sparsity import LAYER_PATTERNS
 
-MIN_STAGES, MAX_STAGES = 3, 5
+MIN_STAGES, MAX_STAGES = 3, 7
 MAX_DEPTH = 16
 MAX_WIDTH = 16_384
 MAX_EXPANSION = 8
@@ -24,9 +24,16 @@ class BlockKind(StrEnum):
     BASIC = "basic"  # residual: two full 3x3 convolutions
     INVERTED = "inverted"  # residual: expand, depthwise, project
     PLAIN = "plain"  # one full 3x3 convolution
+    PROJECTED = "projected"  # inverted, at stride 1 always with a sum; see NetworkBuilder
 
 
-KERNELS = {BlockKind.BASIC: (3,), BlockKind.INVERTED: (3, 5), BlockKind.PLAIN: (3,)}
+KERNELS = {
+    BlockKind.BASIC: (3,),
+    BlockKind.INVERTED: (3, 5),
+    BlockKind.PLAIN: (3,),
+    BlockKind.PROJECTED: (3,),
+}
+_EXPANDING = (BlockKind.INVERTED, BlockKind.PROJECTED)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -58,7 +65,7 @@ class Stage:
                 f"stage: kernel of {self.kind.value} must be one of {KERNELS[self.kind]}, "
                 f"got {self.kernel!r}"
             )
-        if self.expansion > 1 and self.kind is not BlockKind.INVERTED:
+        if self.expansion > 1 and self.kind not in _EXPANDING:
             raise ValueError(f"stage: only inverted blocks expand, got {self.kind.value}")
 
 

@@ -51,6 +51,10 @@ def _add_block(network: NetworkBuilder, name: str, source: str, stage: Stage, st
     if stage.kind is BlockKind.PLAIN:
         layer = f"{name}.conv"
         return network.conv(layer, source, stage.width, stage.kernel, stride, Activation.RELU)
+    if stage.kind is BlockKind.PROJECTED:
+        return network.projected_residual(
+            name, source, stage.width, expansion=stage.expansion, stride=stride
+        )
     return network.inverted_residual(
         name,
         source,

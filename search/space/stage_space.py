@@ -23,7 +23,6 @@ from search.space.sparsity import Sparsity
 from search.space.stage_batch import StageEncoder
 from search.space.stage_genotype import (
     KERNELS,
-    MAX_STAGES,
     MIN_STAGES,
     BlockKind,
     Stage,
@@ -33,6 +32,8 @@ from search.space.stage_networks import build_stages
 from search.space.task import TaskShape
 from search.space.usage import space_usage
 
+KINDS = (BlockKind.BASIC, BlockKind.INVERTED, BlockKind.PLAIN)
+MOST_STAGES = 5
 DEPTHS = (1, 2, 3)
 EXPANSIONS = (2, 4)
 _MOST_HALVINGS = 3
@@ -100,7 +101,7 @@ class StageSpace:
             large: from 0 to 1, how deep, wide and late in halving it is; None draws that too.
         """
         large = float(rng.random()) if large is None else large
-        count = int(rng.integers(MIN_STAGES, MAX_STAGES + 1))
+        count = int(rng.integers(MIN_STAGES, MOST_STAGES + 1))
         halvings = int(rng.integers(1, min(self.halvings, count) + 1))
         halving = set(rng.choice(count, size=halvings, replace=False).tolist())
         stages: list[Stage] = []
@@ -130,7 +131,7 @@ class StageSpace:
 
 
 def _random_stage(rng: np.random.Generator, width: int, stride: int, large: float) -> Stage:
-    kind = list(BlockKind)[rng.integers(len(BlockKind))]
+    kind = KINDS[rng.integers(len(KINDS))]
     inverted = kind is BlockKind.INVERTED
     return Stage(
         kind=kind,

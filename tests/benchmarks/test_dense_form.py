@@ -5,7 +5,7 @@ from benchmarks.dense_form import split_reduces
 from latency.graph import GraphNode
 from latency.lowering.build import build_model
 from latency.lowering.weights import Weights, random_weights
-from search.space.builtin import resnet18
+from search.space.builtin import resnet18_cifar
 from search.space.dass_cells import MERGED_KERNEL, build_graph
 from search.space.genotype import Genotype
 from search.space.task import TaskShape
@@ -42,5 +42,5 @@ def test_split_reduces_compute_the_same() -> None:
 
 
 def test_other_networks_stay_as_they_are() -> None:
-    model = build_model(resnet18(cifar=True), random_weights(0))
+    model = build_model(resnet18_cifar(), random_weights(0))
     assert split_reduces(model).SerializeToString() == model.SerializeToString()

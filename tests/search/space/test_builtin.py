@@ -5,7 +5,7 @@ import pytest
 from latency.graph import NetworkGraph
 from latency.lowering.patterns import kept_groups
 from latency.operator import BLOCK_ROWS, OperatorKind, SparsityPattern
-from search.space.builtin import BUILTIN, mobilenet_v2, resnet18
+from search.space.builtin import BUILTIN, mobilenet_v2, resnet18, resnet18_cifar
 from search.space.dass_cells import MERGED_KERNEL, build_graph
 from search.space.published import published_genotype
 from search.space.sparsity import Sparsity, with_sparsity
@@ -51,7 +51,7 @@ def test_mobilenet_has_its_blocks() -> None:
 def test_resnet_has_its_blocks() -> None:
     expected = {"conv": 20, "relu": 8, "add": 8, "max-pool": 1, "global-avg-pool": 1, "linear": 1}
     assert kinds(resnet18()) == expected
-    assert kinds(resnet18(cifar=True)) == {k: n for k, n in expected.items() if k != "max-pool"}
+    assert kinds(resnet18_cifar()) == {k: n for k, n in expected.items() if k != "max-pool"}
 
 
 @pytest.mark.parametrize("name", BUILTIN)

@@ -52,7 +52,7 @@ def _changed(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("depth", 99, "depth must be from 1 to 16"),
         ("stride", 3, "stride must be from 1 to 2"),
         ("head", -1, "head must be from 0"),
-        ("stages", [], "number of stages must be from 3 to 5"),
+        ("stages", [], "number of stages must be from 3 to 7"),
         ("layers", [{"layer": "stem"}], "malformed"),
         (
             "layers",
