@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latency.operator import SparsityPattern
-from search.finalize.final_network import FinalNetwork
 from search.finalize.prune import apply_masks, cubic_density, prune, silence_dead_channels
 from search.finalize.schedule import TrainSchedule
 from search.layers.sparse import density_of
@@ -42,9 +41,7 @@ class TrainingRun:
         steps: optimiser steps per epoch.
     """
 
-    def __init__(
-        self, network: FinalNetwork, schedule: TrainSchedule, goal: Goal, steps: int
-    ) -> None:
+    def __init__(self, network: nn.Module, schedule: TrainSchedule, goal: Goal, steps: int) -> None:
         self.network = network
         self.schedule = schedule
         self.goal = goal

@@ -7,7 +7,7 @@ Batch norm of a channel that lost all its weights is held at zero, so that expor
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +20,12 @@ from search.engine.device import CPU, mixed_precision
 from search.finalize.final_network import FinalNetwork
 from search.finalize.run import Goal, TrainingRun, TrainOutcome
 from search.finalize.schedule import TrainSchedule
+from search.finalize.stage_network import StageNetwork
 from search.layers.memory import memory_format
 from search.layers.sparse import density_of, set_pattern
 from search.layers.statistics import restate_norms
 from search.space.genotype import Genotype
+from search.space.stage_genotype import StageGenotype
 from search.space.task import TaskShape
 
 _EVALUATION_BATCH = 256
@@ -40,19 +42,35 @@ class Split:
     valid: Examples  # chooses the epoch, never trained on
 
 
+@overload
 def make_network(
     genotype: Genotype, task: TaskShape, goal: Goal, device: torch.device = CPU
-) -> FinalNetwork:
+) -> FinalNetwork: ...
+
+
+@overload
+def make_network(
+    genotype: StageGenotype, task: TaskShape, goal: Goal, device: torch.device = CPU
+) -> StageNetwork: ...
+
+
+def make_network(
+    genotype: Genotype | StageGenotype, task: TaskShape, goal: Goal, device: torch.device = CPU
+) -> FinalNetwork | StageNetwork:
     """Return the untrained network; the seed decides every weight."""
+    network: FinalNetwork | StageNetwork
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(goal.seed)
-        network = FinalNetwork(genotype, task)
+        if isinstance(genotype, StageGenotype):
+            network = StageNetwork(genotype, task)
+        else:
+            network = FinalNetwork(genotype, task)
     set_pattern(network, goal.pattern)
     return network.to(device, memory_format=memory_format())  # type: ignore[call-overload, no-any-return]
 
 
 def train_final(
-    network: FinalNetwork,
+    network: nn.Module,
     split: Split,
     schedule: TrainSchedule,
     goal: Goal,
