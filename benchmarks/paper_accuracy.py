@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from latency.graph import NetworkGraph
 from latency.operator import SparsityPattern
@@ -25,20 +24,15 @@ from search.data.batches import Examples, seeded_generator, split_examples
 from search.data.dataset import Dataset
 from search.data.datasets import load_dataset
 from search.engine.device import training_device
-from search.finalize.final_network import FinalNetwork
 from search.finalize.run import Goal
 from search.finalize.schedule import TRAIN_SCHEDULES, TrainSchedule
-from search.finalize.stage_network import StageNetwork
-from search.finalize.train import Split, evaluate, seeded_network, train_final
+from search.finalize.train import Split, evaluate, make_network, train_final
 from search.layers.sparse import sparse_layers
 from search.requests import DatasetRef
-from search.space.dass_cells import MERGED_KERNEL, build_graph
-from search.space.genotype import Genotype
+from search.space.dass_cells import MERGED_KERNEL
+from search.space.networks import AnyGenotype, network_graph
 from search.space.published import PERCENTAGES, published_genotype
 from search.space.rivals import RIVALS
-from search.space.stage_genotype import StageGenotype
-from search.space.stage_networks import build_stages
-from search.space.task import TaskShape
 
 OUTPUT = Path("local") / "paper_accuracy.jsonl"
 CELLS = "dass"
@@ -93,7 +87,7 @@ class Contest:
         """Such as `dass-99`."""
         return f"{self.network}-{self.percent}"
 
-    def genotype(self, protocol: Protocol) -> Genotype | StageGenotype:
+    def genotype(self, protocol: Protocol) -> AnyGenotype:
         """Return the network, dense, in the size of the protocol."""
         if self.network != CELLS:
             return RIVALS[self.network](protocol.width)
@@ -137,7 +131,7 @@ def run_contest(contest: Contest, protocol: Protocol, dataset: Dataset, digest: 
     )
     device, task = dataset.train_images.device, dataset.task
     genotype = contest.genotype(protocol)
-    network = seeded_network(lambda: make_module(genotype, task), goal, device)
+    network = make_network(genotype, task, goal, device)
     split = _split(dataset, protocol, contest.seed)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +151,7 @@ def run_contest(contest: Contest, protocol: Protocol, dataset: Dataset, digest: 
         dataset=digest,
         weights=sum(layer.weight.numel() for layer in layers),
         nonzeros=sum(layer.kept_weights() for layer in layers),
-        macs=count_macs(make_graph(genotype, task)),
+        macs=count_macs(network_graph(genotype, task)),
         accuracy=evaluate(
             network, Examples(images=dataset.test_images, labels=dataset.test_labels)
         ),
@@ -165,20 +159,6 @@ def run_contest(contest: Contest, protocol: Protocol, dataset: Dataset, digest: 
         minutes=minutes,
         device=str(device),
     )
-
-
-def make_module(genotype: Genotype | StageGenotype, task: TaskShape) -> nn.Module:
-    """Return the untrained network of a genotype of either space."""
-    if isinstance(genotype, Genotype):
-        return FinalNetwork(genotype, task)
-    return StageNetwork(genotype, task)
-
-
-def make_graph(genotype: Genotype | StageGenotype, task: TaskShape) -> NetworkGraph:
-    """Return the graph of a genotype of either space."""
-    if isinstance(genotype, Genotype):
-        return build_graph(genotype, task)
-    return build_stages(genotype, task)
 
 
 def count_macs(graph: NetworkGraph) -> int:

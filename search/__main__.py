@@ -130,18 +130,16 @@ def _check_task(request: "SearchRequest", dataset: "Dataset") -> None:
 def _refuse_infeasible(request: "SearchRequest", table: "LatencyTable", dataset: "Dataset") -> None:
     """Refuse a budget that not even the cheapest network meets, before any training."""
     from search.finalize.repair import BudgetInfeasibleError
-    from search.space.extremes import smallest_genotype
 
-    estimator = request.space(dataset.task).estimator(table)
-    _, smallest = smallest_genotype(estimator, request.channels, request.cells, dataset.task)
+    space = request.search_space(dataset.task)
+    smallest = space.smallest(space.estimator(table))
     budget_ms = request.budget_ms * request.tighten
     if smallest.high_ms > budget_ms:
         raise BudgetInfeasibleError(budget_ms, smallest.high_ms)
 
 
 def _stage_function(stage: str) -> "StageFunction":
-    from search.engine.search_stage import run_search
-    from search.stages import run_derive, run_export, run_train
+    from search.stages import run_derive, run_export, run_search, run_train
 
     return {"search": run_search, "derive": run_derive, "train": run_train, "export": run_export}[
         stage

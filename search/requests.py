@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 from latency.operator import SparsityPattern
 from search.space.planned_space import PlannedSpace
-from search.space.search_space import SearchSpace
 from search.space.sparsity import Sparsity
 from search.space.stage_space import StageSpace
 from search.space.task import TaskShape
 
 DATASET_FORMATS = ("digits", "image-folder", "cifar10-binary", "cifar10-python", "npz")
 RECIPE_NAMES = ("tiny", "quick", "standard", "gpu", "dass-paper")
-SPACE_NAMES = ("dass-cells", "stages")  # that a table can be made for; only cells are searched yet
+SPACE_NAMES = ("dass-cells", "stages")
 
 MIN_CELLS = 3  # fewer leave no room for a normal cell beside the two reductions
 MAX_CELLS = 64
@@ -57,10 +56,11 @@ class SearchRequest:
     """
 
     dataset: DatasetRef
-    channels: int  # of the first cell of the exported network
-    cells: int  # of the exported network
+    channels: int  # of the exported network: of the first cell, or of the stem before the stages
     density: float  # fraction of weights that the exported network keeps
     budget_ms: float  # latency of one image on the target
+    space: str = "dass-cells"  # one of SPACE_NAMES
+    cells: int = 5  # of the exported network; networks of stages have none
     pattern: SparsityPattern = SparsityPattern.BLOCK
     seed: int = 0
     recipe: str = "quick"  # one of RECIPE_NAMES
@@ -68,6 +68,7 @@ class SearchRequest:
     tighten: float = 1.0  # factor on the budget, below 1 after a network was measured too slow
 
     def __post_init__(self) -> None:
+        _check_space(self.space)
         _check_range("channels", self.channels, MIN_CHANNELS, MAX_CHANNELS)
         _check_range("cells", self.cells, MIN_CELLS, MAX_CELLS)
         _check_range("seed", self.seed, 0, MAX_SEED)
@@ -86,36 +87,37 @@ class SearchRequest:
                 f"search: unknown recipe {self.recipe!r}; allowed: {list(RECIPE_NAMES)}"
             )
 
-    def space(self, task: TaskShape) -> PlannedSpace:
-        """Return the networks that this search can find for a task."""
-        return PlannedSpace(
-            channels=self.channels,
-            cells=self.cells,
-            task=task,
-            sparsity=Sparsity(pattern=self.pattern, density=self.density),
-        )
+    def search_space(self, task: TaskShape) -> PlannedSpace | StageSpace:
+        """Return the networks that this search is about, for a task."""
+        sparsity = Sparsity(pattern=self.pattern, density=self.density)
+        return table_space(self.space, self.channels, self.cells, task, sparsity)
 
 
 def table_space(
     name: str, channels: int, cells: int, task: TaskShape, sparsity: Sparsity
-) -> SearchSpace:
-    """Return the space that a table is made for.
+) -> PlannedSpace | StageSpace:
+    """Return the space of a search or of a table: only here names become spaces.
 
     Args:
         name: one of SPACE_NAMES.
         channels: of the first cell, or of the stem of a network of stages.
         cells: how many; networks of stages have none.
         task: image and classes.
-        sparsity: what is planned; networks of stages need its pattern only.
+        sparsity: what is planned.
 
     Raises:
-        ValueError: there is no space of that name, or not of that width.
+        ValueError: there is no space of that name, or not of that size.
     """
+    _check_space(name)
+    if name == "stages":
+        pattern, density = sparsity.pattern, sparsity.density
+        return StageSpace(width=channels, task=task, pattern=pattern, density=density)
+    return PlannedSpace(channels=channels, cells=cells, task=task, sparsity=sparsity)
+
+
+def _check_space(name: str) -> None:
     if name not in SPACE_NAMES:
         raise ValueError(f"space: must be one of {list(SPACE_NAMES)}, got {name!r}")
-    if name == "stages":
-        return StageSpace(width=channels, task=task, pattern=sparsity.pattern)
-    return PlannedSpace(channels=channels, cells=cells, task=task, sparsity=sparsity)
 
 
 def _check_range(name: str, value: int, lowest: int, highest: int) -> None:

@@ -1,4 +1,4 @@
-"""The stages behind the search: derive, train, export. Each reads what the one before has written.
+"""The stages: search, derive, train, export. Each reads what the one before has written.
 
     search.json -> derive.json -> train.json, network.pt -> export.json, model.onnx, genotype.json
 
@@ -26,18 +26,28 @@ from search.engine.checkpoint import (
 )
 from search.engine.progress import Progress
 from search.engine.recipes import recipe_named
+from search.engine.search_stage import search_alphas
 from search.export.export import ExportResult, export_network
-from search.finalize.derive import derive_genotype
-from search.finalize.repair import fit_to_budget
 from search.finalize.run import Goal
 from search.finalize.schedule import schedule_for
 from search.finalize.train import Split, evaluate, make_network, train_final
 from search.layers.sparse import sparse_layers
+from search.problems.choice import problem_of
 from search.requests import SearchRequest
-from search.space.dass_cells import build_graph
-from search.space.genotype import Genotype
+from search.space.networks import network_graph, read_genotype
 
 PARITY_IMAGES = 64
+
+
+def run_search(
+    request: SearchRequest,
+    work: Path,
+    dataset: Dataset,
+    table: LatencyTable | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write search.json: the architecture parameters; as `search_alphas`."""
+    return search_alphas(problem_of(request, dataset.task), work, dataset, table, progress)
 
 
 def run_derive(
@@ -62,10 +72,10 @@ def run_derive(
         BudgetInfeasibleError: no network of the space is within the budget.
         ValueError: search.json is missing or malformed.
     """
-    found = _read(work / "search.json")
-    alphas = {kind: np.array(found["alphas"][kind], dtype=float) for kind in ("normal", "reduce")}
-    genotype = derive_genotype(**alphas, channels=request.channels, cells=request.cells)
-    budget_ms = request.budget_ms * request.tighten
+    problem = problem_of(request, dataset.task)
+    found = _read(work / "search.json")["alphas"]
+    alphas = {name: np.array(rows, dtype=float) for name, rows in found.items()}
+    genotype = problem.derive(alphas)
     result: dict[str, Any] = {
         "budget_ms": request.budget_ms,
         "tighten": request.tighten,
@@ -75,17 +85,16 @@ def run_derive(
     }
     estimator = None
     if table is not None:
-        estimator = request.space(dataset.task).estimator(table)
+        estimator = problem.space.estimator(table)
         if recipe_named(request.recipe).repaired:
-            fitted, repaired = fit_to_budget(genotype, alphas, dataset.task, estimator, budget_ms)
+            fitted = problem.fit(alphas, estimator, request.budget_ms * request.tighten)
             genotype = fitted.genotype
-            result["repaired"] = repaired
-            result["width_distortion"] = fitted.distortion
-            result["width_distortion_bound"] = fitted.lower_bound
-        prediction = estimator.predict(build_graph(genotype, dataset.task))
+            result["repaired"] = fitted.repaired
+            result |= fitted.facts
+        prediction = estimator.predict(network_graph(genotype, dataset.task))
         result["prediction"] = asdict(prediction)
     result["genotype"] = genotype.to_dict()
-    graph = build_graph(genotype, dataset.task)
+    graph = network_graph(genotype, dataset.task)
     result["graph"] = (graph if estimator is None else estimator.fastest_form(graph)).to_dict()
     result["widths"] = {
         choice.layer: choice.density
@@ -108,7 +117,7 @@ def run_train(
 
     The test images are used here, once, when nothing is left to choose.
     """
-    genotype = Genotype.from_dict(_read(work / "derive.json")["genotype"])
+    genotype = read_genotype(_read(work / "derive.json")["genotype"])
     goal = _goal(request)
     schedule = schedule_for(request.recipe)
     network = make_network(genotype, dataset.task, goal, dataset.train_images.device)
@@ -151,7 +160,7 @@ def run_export(
     Raises:
         ParityError: ONNX Runtime does not compute what PyTorch does.
     """
-    genotype = Genotype.from_dict(_read(work / "derive.json")["genotype"])
+    genotype = read_genotype(_read(work / "derive.json")["genotype"])
     network = make_network(genotype, dataset.task, _goal(request))
     network.load_state_dict(load_checkpoint(work / "network.pt")["network"])
     estimator = None if table is None else TableEstimator(table)

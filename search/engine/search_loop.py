@@ -22,6 +22,7 @@ from search.data.batches import Augmentation, Examples, batches, seeded_generato
 from search.engine.checkpoint import resume_point, save_checkpoint
 from search.engine.device import mixed_precision
 from search.engine.gradients import GradientSource, StepGradients
+from search.engine.problem import LatencyTerm
 from search.engine.progress import Progress
 from search.engine.recipes import SearchRecipe
 from search.engine.schedule import (
@@ -46,7 +47,6 @@ from search.layers.sparse import (
 from search.layers.statistics import restate_norms
 from search.objective.beta import beta_regulariser
 from search.objective.constraint import relative_violation
-from search.objective.latency_term import ExpectedLatency
 
 _EVALUATED = 256  # images of the architecture half that an epoch's accuracy is taken on
 
@@ -83,7 +83,7 @@ class SearchLoop:
         run: SearchRun,
         recipe: SearchRecipe,
         data: SearchData,
-        latency: ExpectedLatency | None,
+        latency: LatencyTerm | None,
     ) -> None:
         self.run = run
         self.recipe = recipe

@@ -8,42 +8,38 @@ from torch import nn
 
 from search.data.batches import seeded_generator
 from search.engine.device import CPU
+from search.engine.problem import SearchProblem
 from search.engine.recipes import SearchRecipe
 from search.layers.memory import memory_format
 from search.layers.sparse import set_pattern
 from search.objective.constraint import DualAscent
 from search.requests import SearchRequest
-from search.space.task import TaskShape
-from search.supernet.architecture import ArchitectureParameters
-from search.supernet.supernet import Supernet
 
 
 class SearchRun:
     """Supernet, alphas, their three separate optimisers, the multiplier, the position.
 
     Args:
-        request: what is searched; its seed decides all weights and alphas.
+        problem: what is searched; the seed of its request decides all weights and alphas.
         recipe: how.
-        task: shape of the data.
         device: where the supernet computes; the alphas, a few numbers, stay on the processor.
     """
 
     def __init__(
         self,
-        request: SearchRequest,
+        problem: SearchProblem[Any],
         recipe: SearchRecipe,
-        task: TaskShape,
         device: torch.device = CPU,
     ) -> None:
-        self.request = request
+        self.request = request = problem.request
         self.epoch = 0  # finished epochs
         self.history: list[dict[str, Any]] = []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(request.seed)
-            supernet: nn.Module = Supernet(recipe.supernet_channels, recipe.supernet_cells, task)
+            supernet = problem.supernet(recipe)
         self.supernet = supernet.to(device, memory_format=memory_format())  # type: ignore[call-overload]
         set_pattern(self.supernet, request.pattern)
-        self.alphas = ArchitectureParameters(seeded_generator(request.seed, "alphas"))
+        self.alphas = problem.alphas(seeded_generator(request.seed, "alphas"))
         self.dual = DualAscent(penalty=recipe.penalty)
         self.weight_optimizer = torch.optim.SGD(
             weight_parameters(self.supernet),

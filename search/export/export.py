@@ -1,4 +1,4 @@
-"""From a trained FinalNetwork to ONNX bytes, checked against PyTorch."""
+"""From a trained network of any space to ONNX bytes, checked against PyTorch."""
 
 import hashlib
 import json
@@ -16,9 +16,13 @@ from latency.operator import Regime
 from search.export.fold import fold_weights, weight_source
 from search.export.parity import max_difference
 from search.finalize.final_network import FinalNetwork
+from search.finalize.stage_network import StageNetwork
 from search.layers.sparse import sparse_layers
-from search.space.dass_cells import MERGED_KERNEL, WIDTH_STEPS, build_graph
-from search.space.genotype import Genotype, LayerChoice
+from search.space.dass_cells import MERGED_KERNEL, WIDTH_STEPS
+from search.space.genotype import LayerChoice
+from search.space.networks import AnyGenotype, network_graph
+
+TrainedNetwork = FinalNetwork | StageNetwork
 
 _LEAST_DENSITY = 1e-4  # genotypes round densities to four places
 
@@ -28,7 +32,7 @@ class ExportResult:
     """An exported network and what is known about it."""
 
     model: bytes  # ONNX
-    genotype: Genotype  # with the density of every layer
+    genotype: AnyGenotype  # with the density of every layer
     graph: NetworkGraph  # as exported: after compaction, in the regime in which it is fastest
     dense_parent: NetworkGraph  # the same network with every weight kept, for stock runtimes
     sha256: str  # of `model`, hex
@@ -40,7 +44,7 @@ class ExportResult:
 
 
 def export_network(
-    network: FinalNetwork,
+    network: TrainedNetwork,
     images: Tensor,
     *,
     metadata: dict[str, str] | None = None,
@@ -59,7 +63,7 @@ def export_network(
         ParityError: the model does not compute what the network does.
     """
     genotype = sparse_genotype(network)
-    full = build_graph(genotype, network.task)
+    full = network_graph(genotype, network.task)
     graph, weights = compact(full, fold_weights(network, full), estimator, width_steps=WIDTH_STEPS)
     if estimator is not None:
         graph = estimator.fastest_form(graph)
@@ -80,7 +84,7 @@ def export_network(
         model=model,
         genotype=genotype,
         graph=graph,
-        dense_parent=build_graph(network.genotype, network.task),
+        dense_parent=network_graph(network.genotype, network.task),
         sha256=hashlib.sha256(model).hexdigest(),
         max_abs_difference=max_difference(model, network, images),
         density_per_layer=densities,
@@ -90,11 +94,11 @@ def export_network(
     )
 
 
-def sparse_genotype(network: FinalNetwork) -> Genotype:
+def sparse_genotype(network: TrainedNetwork) -> AnyGenotype:
     """Return the genotype of a trained network with the density that each layer reached."""
     layers = sparse_layers(network)
     choices = list(network.genotype.layers)
-    for node in build_graph(network.genotype, network.task).nodes:
+    for node in network_graph(network.genotype, network.task).nodes:
         if not node.parameters:
             continue
         # A factorized reduce is one operator made of two layers.
@@ -109,7 +113,7 @@ def sparse_genotype(network: FinalNetwork) -> Genotype:
     return network.genotype.with_layers(tuple(choices))
 
 
-def layer_densities(network: FinalNetwork) -> dict[str, float]:
+def layer_densities(network: TrainedNetwork) -> dict[str, float]:
     """Return the fraction of weights that each sparse layer keeps, by module path."""
     return {
         path: round(layer.kept_weights() / layer.weight.numel(), 6)

@@ -7,7 +7,7 @@ channel that lost all its weights is held at zero, so that export can remove it.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -20,17 +20,18 @@ from search.engine.device import CPU, mixed_precision
 from search.finalize.final_network import FinalNetwork
 from search.finalize.run import Goal, TrainingRun, TrainOutcome
 from search.finalize.schedule import TrainSchedule
+from search.finalize.stage_network import StageNetwork
 from search.layers.memory import memory_format
 from search.layers.sparse import density_of, set_pattern
 from search.layers.statistics import restate_norms
 from search.space.genotype import Genotype
+from search.space.stage_genotype import StageGenotype
 from search.space.task import TaskShape
 
 _EVALUATION_BATCH = 256
 _RESTATED = 1024  # training images at most that batch norm statistics are taken from
 
 Report = Callable[[dict[str, Any]], None]
-Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +42,29 @@ class Split:
     valid: Examples  # chooses the epoch, never trained on
 
 
+@overload
 def make_network(
     genotype: Genotype, task: TaskShape, goal: Goal, device: torch.device = CPU
-) -> FinalNetwork:
-    """Return the untrained network of cells; the seed decides every weight."""
-    return seeded_network(lambda: FinalNetwork(genotype, task), goal, device)
+) -> FinalNetwork: ...
 
 
-def seeded_network(build: Callable[[], Network], goal: Goal, device: torch.device = CPU) -> Network:
-    """Return what `build` makes, untrained; the seed decides every weight."""
+@overload
+def make_network(
+    genotype: StageGenotype, task: TaskShape, goal: Goal, device: torch.device = CPU
+) -> StageNetwork: ...
+
+
+def make_network(
+    genotype: Genotype | StageGenotype, task: TaskShape, goal: Goal, device: torch.device = CPU
+) -> FinalNetwork | StageNetwork:
+    """Return the untrained network; the seed decides every weight."""
+    network: FinalNetwork | StageNetwork
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(goal.seed)
-        network = build()
+        if isinstance(genotype, StageGenotype):
+            network = StageNetwork(genotype, task)
+        else:
+            network = FinalNetwork(genotype, task)
     set_pattern(network, goal.pattern)
     return network.to(device, memory_format=memory_format())  # type: ignore[call-overload, no-any-return]
 

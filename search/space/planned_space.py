@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
 from latency.estimate.price_book import PriceBook
 from latency.graph import NetworkGraph
@@ -16,6 +17,7 @@ from search.space.batch import BatchPredictor
 from search.space.cell_batch import CellEncoder
 from search.space.cell_variants import CellSize
 from search.space.dass_cells import build_graph
+from search.space.extremes import smallest_genotype
 from search.space.genotype import Genotype
 from search.space.sampling import (
     calibration_genotypes,
@@ -70,6 +72,10 @@ class PlannedSpace:
         genotype = random_genotype(np.random.default_rng(0), self.channels, self.cells)
         probe = build_graph(genotype.with_layers(()), self.task)
         return PlannedEstimator(TableEstimator(table), self.sparsity, probe)
+
+    def smallest(self, estimator: PlannedEstimator) -> Prediction:
+        """Return the prediction of the cheapest network."""
+        return smallest_genotype(estimator, self.channels, self.cells, self.task)[1]
 
     def predictor(self, table: LatencyTable) -> BatchPredictor[Genotype]:
         """Return what predicts many genotypes, each sparse as planned, from a table."""

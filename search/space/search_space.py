@@ -7,11 +7,13 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from latency.estimate.estimator import Prediction
 from latency.graph import INPUT, GraphNode, NetworkGraph
 from latency.operator import SparsityPattern
 from latency.plan import SpaceUsage
+from latency.table import LatencyTable
 from latency.target import Target
-from search.space.sparsity import Sparsity, sparse_spec
+from search.space.sparsity import PlannedEstimator, Sparsity, sparse_spec
 from search.space.task import TaskShape
 from search.space.usage import POINT_DENSITIES
 
@@ -49,6 +51,18 @@ class SearchSpace(Protocol):
 
     def held_out_networks(self, seed: int, count: int) -> tuple[NetworkGraph, ...]:
         """Return networks to measure the error of a table on, from cheap to expensive."""
+        ...
+
+    def estimator(self, table: LatencyTable) -> PlannedEstimator:
+        """Return what prices networks that a search finds, sparse as planned, from a table.
+
+        Raises:
+            ValueError: the table has no rows.
+        """
+        ...
+
+    def smallest(self, estimator: PlannedEstimator) -> Prediction:
+        """Return the prediction whose upper end is the least budget that a search can meet."""
         ...
 
 

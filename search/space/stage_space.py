@@ -5,11 +5,12 @@ much, which is also the lower width of the next level; widths never fall. So few
 occur, and all of them can have rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
+from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
 from latency.estimate.price_book import PriceBook
 from latency.graph import NetworkGraph
@@ -19,8 +20,9 @@ from latency.table import LatencyTable
 from latency.target import Target
 from search.space.batch import BatchPredictor
 from search.space.search_space import spread_genotypes, with_random_sparsity
-from search.space.sparsity import Sparsity
+from search.space.sparsity import PlannedEstimator, Sparsity
 from search.space.stage_batch import StageEncoder
+from search.space.stage_extremes import smallest_stages
 from search.space.stage_genotype import (
     KERNELS,
     MIN_STAGES,
@@ -29,16 +31,19 @@ from search.space.stage_genotype import (
     StageGenotype,
 )
 from search.space.stage_networks import build_stages
+from search.space.stage_skeleton import (
+    DEPTHS,
+    EXPANSIONS,
+    HEAD_FACTOR,
+    StageSkeleton,
+    count_halvings,
+    level_widths,
+)
 from search.space.task import TaskShape
 from search.space.usage import space_usage
 
 KINDS = (BlockKind.BASIC, BlockKind.INVERTED, BlockKind.PLAIN)
 MOST_STAGES = 5
-DEPTHS = (1, 2, 3)
-EXPANSIONS = (2, 4)
-_MOST_HALVINGS = 3
-_SMALLEST_SIZE = 4  # pixels; no stage makes the image smaller
-_HEAD_FACTOR = 16  # a head has so many times the channels of the stem
 _DEEPER = len(DEPTHS) - 1
 _PLANNING_NETWORKS = 60  # that a table of the space is planned for
 
@@ -48,16 +53,19 @@ class StageSpace:
     """Networks of three to five stages for one task.
 
     Raises:
-        ValueError: the width is out of range.
+        ValueError: the width or the density is out of range.
     """
 
     width: int  # channels of the stem, and the lower width of the first level
     task: TaskShape
     pattern: SparsityPattern = SparsityPattern.BLOCK  # of sparse layers
+    density: float = 1.0  # that a search plans for them
 
     def __post_init__(self) -> None:
         if not 4 <= self.width <= 1024:
             raise ValueError(f"stages: width must be from 4 to 1024, got {self.width}")
+        if not 0.0 < self.density <= 1.0:
+            raise ValueError(f"stages: density must be above 0 and at most 1, got {self.density}")
 
     @property
     def name(self) -> str:
@@ -67,19 +75,35 @@ class StageSpace:
     @property
     def halvings(self) -> int:
         """How often the image can be halved."""
-        return sum(
-            self.task.image_size >> level >= _SMALLEST_SIZE
-            for level in range(1, _MOST_HALVINGS + 1)
-        )
+        return count_halvings(self.task)
+
+    @property
+    def sparsity(self) -> Sparsity:
+        """What a search plans for every sparse layer."""
+        return Sparsity(pattern=self.pattern, density=self.density)
+
+    @property
+    def skeleton(self) -> StageSkeleton:
+        """The networks of the space that a gradient search can find."""
+        return StageSkeleton(width=self.width, task=self.task)
 
     def widths(self, level: int) -> tuple[int, int]:
         """Return the widths of stages whose output is halved `level` times."""
-        narrow = self.width << level
-        return narrow, 2 * narrow
+        return level_widths(self.width, level)
 
     def usage(self, target: Target) -> SpaceUsage:
         """Return how often its networks execute which operators in each regime of the target."""
-        return _usage(self, with_library=target.has_library)
+        return _usage(replace(self, density=1.0), with_library=target.has_library)
+
+    def estimator(self, table: LatencyTable) -> PlannedEstimator:
+        """Return what prices networks that a search finds, sparse as planned, from a table."""
+        genotype = self.random_genotype(np.random.default_rng(0), large=0.5)
+        probe = build_stages(genotype, self.task)
+        return PlannedEstimator(TableEstimator(table), self.sparsity, probe)
+
+    def smallest(self, estimator: PlannedEstimator) -> Prediction:
+        """Return the prediction whose upper end is the least budget that a search can meet."""
+        return smallest_stages(estimator, self.skeleton)[1]
 
     def predictor(
         self, table: LatencyTable, sparsity: Sparsity | None = None
@@ -112,7 +136,7 @@ class StageSpace:
             width = options[-1] if rng.random() < large else options[0]
             stride = 2 if index in halving else 1
             stages.append(_random_stage(rng, width, stride, large))
-        head = _HEAD_FACTOR * self.width if rng.random() < large else 0
+        head = HEAD_FACTOR * self.width if rng.random() < large else 0
         return StageGenotype(stem=self.width, stages=tuple(stages), head=head)
 
     def calibration_networks(self, seed: int, count: int) -> tuple[NetworkGraph, ...]:

@@ -3,8 +3,10 @@
 In the released DASS code they were module parameters, and so the weight optimiser moved them on
 the training loss. Here they are not part of any module, so that cannot happen.
 
-Shape suffixes: E edges of a cell (14), O operations (8).
+A row of a table is one choice, its columns are the options; a softmax along the row mixes them.
 """
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from search.space.primitives import OPERATIONS
 NODE_EDGES = tuple(range(2, 2 + NODES))
 EDGES = sum(NODE_EDGES)
 NONE = OPERATIONS.index("none")
+CELL_TABLES = dict.fromkeys(("normal", "reduce"), (EDGES, len(OPERATIONS)))  # by kind of cell
 
 
 def edge_slices() -> list[slice]:
@@ -30,26 +33,29 @@ def edge_index(node: int, source: int) -> int:
 
 
 class ArchitectureParameters:
-    """Two tables of (14, 8) alphas: one for normal cells, one for reductions."""
+    """The tables of alphas of one search.
 
-    def __init__(self, generator: torch.Generator) -> None:
-        shape = (EDGES, len(OPERATIONS))
-        self.normal_EO = nn.Parameter(1e-3 * torch.randn(shape, generator=generator))
-        self.reduce_EO = nn.Parameter(1e-3 * torch.randn(shape, generator=generator))
+    Args:
+        shapes: (choices, options) of each table by its name, in the order of the supernet's inputs.
+        generator: of the first values, which are near zero.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, int]], generator: torch.Generator) -> None:
+        self.tables = {
+            name: nn.Parameter(1e-3 * torch.randn(shape, generator=generator))
+            for name, shape in shapes.items()
+        }
 
     def parameters(self) -> list[nn.Parameter]:
-        """Return both tables, for the optimiser of the alphas."""
-        return [self.normal_EO, self.reduce_EO]
+        """Return all tables, for the optimiser of the alphas."""
+        return list(self.tables.values())
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return copies of both tables."""
-        return {
-            "normal": self.normal_EO.detach().clone(),
-            "reduce": self.reduce_EO.detach().clone(),
-        }
+        """Return copies of all tables by name."""
+        return {name: table.detach().clone() for name, table in self.tables.items()}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore `state_dict`; the tables stay the same objects for their optimiser."""
-        self.normal_EO.copy_(state["normal"])
-        self.reduce_EO.copy_(state["reduce"])
+        for name, table in self.tables.items():
+            table.copy_(state[name])

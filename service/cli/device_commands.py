@@ -140,10 +140,10 @@ def predict(
     """Predict the latency of a network on a device."""
     import json
 
-    from search.space.genotype import Genotype
+    from search.space.networks import read_genotype
 
     with client() as api_client:
-        network = Genotype.from_dict(json.loads(genotype.read_text(encoding="utf-8")))
+        network = read_genotype(json.loads(genotype.read_text(encoding="utf-8")))
         found = api_client.predict(device, network, dataset)
         typer.echo(
             f"{found.latency_ms:.4f} ms (90 %: {found.low_ms:.4f} to {found.high_ms:.4f}), "

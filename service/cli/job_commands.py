@@ -7,11 +7,13 @@ import typer
 
 from service.cli.shared import (
     DEFAULT_PATTERN,
+    DEFAULT_SPACE,
     Cells,
     Channels,
     DatasetName,
     Device,
     Pattern,
+    Space,
     Wait,
     client,
     follow,
@@ -27,6 +29,7 @@ def search(
     device: Device,
     budget_ms: Annotated[float, typer.Option(help="Latency of one image, milliseconds.")],
     dataset: DatasetName = "digits",
+    space: Space = DEFAULT_SPACE,
     channels: Channels = 16,
     cells: Cells = 5,
     density: Annotated[float, typer.Option(help="Fraction of weights kept.")] = 0.25,
@@ -38,6 +41,7 @@ def search(
     """Search a sparse network under a latency budget on a device."""
     order: dict[str, Any] = {
         "dataset": dataset,
+        "space": space,
         "channels": channels,
         "cells": cells,
         "density": density,

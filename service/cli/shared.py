@@ -16,8 +16,10 @@ EXIT_INTERRUPTED = 130
 
 Device = Annotated[str, typer.Option("--device", help="Id or name of the device.")]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name of the data set.")]
-Channels = Annotated[int, typer.Option(help="Channels of the first cell.")]
-Cells = Annotated[int, typer.Option(help="Cells of the network.")]
+Channels = Annotated[
+    int, typer.Option(help="Channels of the first cell, or of the stem before the stages.")
+]
+Cells = Annotated[int, typer.Option(help="Cells of the network; stages have none.")]
 DEFAULT_SPACE = "dass-cells"
 Space = Annotated[str, typer.Option(help="Which networks: dass-cells or stages.")]
 DEFAULT_PATTERN = "block"

@@ -15,7 +15,7 @@ from latency.exchange.table_file import TableFile, table_of_document, write_tabl
 from latency.files import write_atomic
 from latency.messages import ProfileWork
 from latency.report.values import TableDifference, TableReport
-from search.space.genotype import Genotype
+from search.space.networks import AnyGenotype
 from service.access.schemas import EnrolmentRead
 from service.artifacts.schemas import ArtifactRead
 from service.client.connection import find_connection
@@ -175,7 +175,9 @@ class Client:
         write_atomic(Path(path), body)
         return work
 
-    def predict(self, device: str, genotype: Genotype, dataset: str = "digits") -> PredictionRead:
+    def predict(
+        self, device: str, genotype: AnyGenotype, dataset: str = "digits"
+    ) -> PredictionRead:
         """Return the latency that the device's table gives for a network."""
         body = {"device": device, "dataset": dataset, "genotype": genotype.to_dict()}
         return PredictionRead.model_validate(self._transport.post("/v1/predictions", body))

@@ -4,8 +4,6 @@ import numpy as np
 
 from latency.plan import MAX_ROWS, TOLERANCE, WORST_ERROR, known_points, network_errors
 from latency.table import LatencyTable
-from search.space.extremes import smallest_genotype
-from search.space.planned_space import PlannedSpace
 from search.space.search_space import SearchSpace
 from service.errors import BudgetInfeasibleError
 
@@ -30,16 +28,12 @@ def covers_space(table: LatencyTable, space: SearchSpace) -> bool:
     return typical <= _SLACK * TOLERANCE and float(errors.max()) <= _SLACK * WORST_ERROR
 
 
-def smallest_budget_ms(table: LatencyTable, space: PlannedSpace) -> float:
+def smallest_budget_ms(table: LatencyTable, space: SearchSpace) -> float:
     """Return the smallest latency that the table lets us promise for the space, milliseconds."""
-    estimator = space.estimator(table)
-    _, prediction = smallest_genotype(estimator, space.channels, space.cells, space.task)
-    return prediction.high_ms
+    return space.smallest(space.estimator(table)).high_ms
 
 
-def check_budget(
-    table: LatencyTable, space: PlannedSpace, budget_ms: float, *, device: str
-) -> None:
+def check_budget(table: LatencyTable, space: SearchSpace, budget_ms: float, *, device: str) -> None:
     """Refuse a budget that no network of the space can meet.
 
     Raises:

@@ -11,6 +11,7 @@ from service.lifecycle import JobKind, JobState
 from service.profiling.schemas import (
     DEFAULT_HELD_OUT,
     DEFAULT_PATTERN,
+    DEFAULT_SPACE,
     HeldOut,
     Pattern,
     SpaceName,
@@ -31,8 +32,9 @@ class SearchCreate(RequestShape):
     device: Annotated[ShortName, Field(description="id or name")]
     dataset: Annotated[ShortName, Field(description="name of a data set")] = "digits"
     budget_ms: Annotated[float, Field(gt=0, le=1e6, description="latency of one image")]
-    channels: Channels = 16
-    cells: Cells = 5
+    space: SpaceName = DEFAULT_SPACE
+    channels: Annotated[Channels, Field(description="first cell, or stem before the stages")] = 16
+    cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     density: Annotated[float, Field(gt=0, le=1, description="fraction of weights kept")] = 0.25
     pattern: Pattern = DEFAULT_PATTERN
     recipe: Literal["tiny", "quick", "standard", "gpu"] = "quick"
@@ -46,7 +48,7 @@ class ProfileCreate(RequestShape):
     name: ShortName | None = None
     device: Annotated[ShortName, Field(description="id or name")]
     dataset: Annotated[ShortName, Field(description="gives image size and classes")] = "digits"
-    space: SpaceName = "dass-cells"
+    space: SpaceName = DEFAULT_SPACE
     channels: Annotated[Channels, Field(description="first cell, or stem before the stages")] = 16
     cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     pattern: Annotated[Pattern, Field(description="whose densities are measured")] = DEFAULT_PATTERN

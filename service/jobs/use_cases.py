@@ -9,10 +9,7 @@ from sqlalchemy.orm import Session
 
 from latency.operator import SparsityPattern
 from search.requests import SearchRequest
-from search.space.dass_cells import plan_cells
-from search.space.planned_space import PlannedSpace
-from search.space.sparsity import Sparsity
-from search.space.task import TaskShape
+from search.space.search_space import SearchSpace
 from service.artifacts.schemas import ArtifactRead
 from service.artifacts.use_cases import artifacts_of_job, get_artifact
 from service.datasets.use_cases import Dataset, find_dataset
@@ -30,6 +27,7 @@ from service.jobs.schemas import (
 )
 from service.lifecycle import FINAL_JOB_STATES, JobKind, JobState
 from service.ports import JobQueue
+from service.profiling.planning import profiled_space
 from service.profiling.use_cases import latest_table, load_table
 from service.tables.base import new_id
 from service.tables.job import JobEventRow, JobRow
@@ -57,6 +55,7 @@ def create_search(desk: JobDesk, order: SearchCreate) -> JobRow:
     try:
         SearchRequest(
             dataset=dataset.ref,
+            space=order.space,
             channels=order.channels,
             cells=order.cells,
             density=order.density,
@@ -65,10 +64,10 @@ def create_search(desk: JobDesk, order: SearchCreate) -> JobRow:
             seed=order.seed,
             recipe=order.recipe,
         )
-        plan_cells(order.channels, order.cells, dataset.task)
+        space = profiled_space(order.model_dump(), dataset.task)
     except ValueError as error:
         raise invalid_field("", public_message(error)) from error
-    _refuse_impossible_budget(desk.session, device, order, dataset.task)
+    _refuse_impossible_budget(desk.session, device, space, order.budget_ms)
     return _store(desk, JobKind.SEARCH, device, order.model_dump(), dataset)
 
 
@@ -81,7 +80,7 @@ def create_profile(desk: JobDesk, order: ProfileCreate) -> JobRow:
     device = find_device(desk.session, order.device)
     dataset = find_dataset(desk.session, order.dataset)
     try:
-        plan_cells(order.channels, order.cells, dataset.task)
+        profiled_space(order.model_dump(), dataset.task)
     except ValueError as error:
         raise invalid_field("", public_message(error)) from error
     return _store(desk, JobKind.PROFILE, device, order.model_dump(), dataset)
@@ -184,21 +183,15 @@ def candidates_of(session: Session, job_id: str) -> list[CandidateRead]:
 
 
 def _refuse_impossible_budget(
-    session: Session, device: Device, order: SearchCreate, task: TaskShape
+    session: Session, device: Device, space: SearchSpace, budget_ms: float
 ) -> None:
     """Without a table for the space nothing is known yet: the flow asks again after profiling."""
     row = latest_table(session, device.id)
     if row is None:
         return
     table = load_table(session, row.id)
-    space = PlannedSpace(
-        channels=order.channels,
-        cells=order.cells,
-        task=task,
-        sparsity=Sparsity(pattern=SparsityPattern(order.pattern), density=order.density),
-    )
     if covers_space(table, space):
-        check_budget(table, space, order.budget_ms, device=device.name)
+        check_budget(table, space, budget_ms, device=device.name)
 
 
 def _store(

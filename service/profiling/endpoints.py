@@ -10,7 +10,7 @@ from latency.exchange.document import to_document
 from latency.exchange.profile_file import PLAN
 from latency.messages import ProfileWork
 from latency.table import TableRow
-from search.space.genotype import Genotype
+from search.space.networks import read_genotype
 from service.access.policy import Administrator, Operator
 from service.context import Context
 from service.datasets.use_cases import find_dataset
@@ -78,7 +78,7 @@ def predict_latency(
 ) -> PredictionRead:
     """Return the latency that the newest table of a device gives for a network."""
     try:
-        genotype = Genotype.from_dict(order.genotype.model_dump(mode="json"))
+        genotype = read_genotype(order.genotype.model_dump(mode="json"))
     except ValueError as error:
         raise invalid_field("/genotype", public_message(error)) from error
     with context.database.reading() as session:

@@ -22,35 +22,28 @@ from latency.plan import (
 from latency.table import TableRow
 from latency.target import Target
 from search.requests import table_space
-from search.space.planned_space import PlannedSpace
 from search.space.search_space import SearchSpace
 from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
-from service.profiling.schemas import DEFAULT_HELD_OUT
+from service.profiling.schemas import DEFAULT_HELD_OUT, DEFAULT_SPACE
 
 CALIBRATION_NETWORKS = 6  # of each regime
 _NETWORK_SEED = 20_260_101  # any constant: which networks a table is calibrated and judged on
 _PROFILE_DENSITY = 0.25  # of a job that only measures; rows are for every density
 
 
-def planned_space(request: dict[str, Any], task: TaskShape) -> PlannedSpace:
-    """Return the cells that a search or profile job is about."""
-    return PlannedSpace(
-        channels=int(request["channels"]),
-        cells=int(request["cells"]),
-        task=task,
-        sparsity=Sparsity(
-            pattern=SparsityPattern(request["pattern"]),
-            density=float(request.get("density", _PROFILE_DENSITY)),
-        ),
-    )
-
-
 def profiled_space(request: dict[str, Any], task: TaskShape) -> SearchSpace:
-    """Return the space of which a job needs a table."""
-    found = planned_space(request, task)
-    name = str(request.get("space", found.name))  # a search has no choice of spaces yet
-    return table_space(name, found.channels, found.cells, task, found.sparsity)
+    """Return the space that a search or profile job is about, and needs a table of.
+
+    Raises:
+        ValueError: there is no space of that name, or not of that size.
+    """
+    planned = Sparsity(
+        pattern=SparsityPattern(request["pattern"]),
+        density=float(request.get("density", _PROFILE_DENSITY)),
+    )
+    name = str(request.get("space", DEFAULT_SPACE))  # older searches had no choice
+    return table_space(name, int(request["channels"]), int(request["cells"]), task, planned)
 
 
 def next_rows(

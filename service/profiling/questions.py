@@ -7,8 +7,7 @@ from sqlalchemy.orm import Session
 from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
 from latency.plan import Plan, RowPlan
-from search.space.dass_cells import build_graph
-from search.space.genotype import Genotype
+from search.space.networks import AnyGenotype, network_graph
 from search.space.search_space import SearchSpace
 from search.space.task import TaskShape
 from service.devices.use_cases import Device
@@ -60,7 +59,7 @@ def plan_profile(
 
 
 def predict_latency(
-    session: Session, device: Device, genotype: Genotype, task: TaskShape
+    session: Session, device: Device, genotype: AnyGenotype, task: TaskShape
 ) -> TablePrediction:
     """Return the predicted latency of a network on what a device is now.
 
@@ -75,7 +74,7 @@ def predict_latency(
             code="no-table",
         )
     try:
-        graph = build_graph(genotype, task)
+        graph = network_graph(genotype, task)
     except ValueError as error:
         raise invalid_field("/genotype", public_message(error)) from error
     estimator = TableEstimator(use_cases.load_table(session, row.id))

@@ -3,12 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from latency.operator import OperatorSpec, Regime, SparsityPattern
 from latency.table import Calibration, PublishedError
 from search.requests import MAX_CELLS, MAX_CHANNELS, MIN_CELLS, MIN_CHANNELS
 from search.space.genotype import EDGES, NODES
+from search.space.stage_genotype import (
+    MAX_DEPTH,
+    MAX_EXPANSION,
+    MAX_STAGES,
+    MAX_WIDTH,
+    MIN_STAGES,
+    BlockKind,
+)
 from service.shapes import PRINTABLE, ReadShape, RequestShape, ShortName
 
 Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
@@ -16,11 +24,13 @@ Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
 Operation = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=PRINTABLE)]
 Pattern = Literal["unstructured", "block"]
 SpaceName = Literal["dass-cells", "stages"]
+DEFAULT_SPACE: SpaceName = "dass-cells"
 DEFAULT_PATTERN: Pattern = "block"
 DEFAULT_HELD_OUT = 4
 HeldOut = Annotated[
     int, Field(ge=1, le=200, description="networks of each regime that judge the table")
 ]
+_MOST_STAGE_LAYERS = MAX_STAGES * MAX_DEPTH * 4 + 3  # stages' blocks; stem, head, classifier
 EdgeShape = tuple[Operation, Annotated[int, Field(ge=0, le=NODES)]]
 CellShape = Annotated[list[EdgeShape], Field(min_length=EDGES, max_length=EDGES)]
 ConcatShape = Annotated[
@@ -33,7 +43,7 @@ class PlanCreate(RequestShape):
 
     device: Annotated[ShortName, Field(description="id or name")]
     dataset: Annotated[ShortName, Field(description="gives image size and classes")] = "digits"
-    space: SpaceName = "dass-cells"
+    space: SpaceName = DEFAULT_SPACE
     channels: Annotated[Channels, Field(description="first cell, or stem before the stages")] = 16
     cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     pattern: Pattern = DEFAULT_PATTERN
@@ -126,7 +136,7 @@ class ReportQuery(RequestShape):
     """Which space a table is compared with; without a data set, with its held-out networks."""
 
     dataset: Annotated[ShortName | None, Field(description="gives image size and classes")] = None
-    space: SpaceName = "dass-cells"
+    space: SpaceName = DEFAULT_SPACE
     channels: Annotated[Channels, Field(description="first cell, or stem before the stages")] = 16
     cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     pattern: Pattern = DEFAULT_PATTERN
@@ -152,12 +162,41 @@ class GenotypeShape(RequestShape):
     layers: Annotated[tuple[LayerShape, ...], Field(max_length=MAX_CELLS * EDGES)] = ()
 
 
+class StageShape(RequestShape):
+    """A stage in the form of StageGenotype.to_dict; what a kind allows is checked by the genotype."""
+
+    kind: BlockKind
+    width: Annotated[int, Field(ge=1, le=MAX_WIDTH)]
+    depth: Annotated[int, Field(ge=1, le=MAX_DEPTH)]
+    stride: Annotated[int, Field(ge=1, le=2)] = 1
+    kernel: Annotated[int, Field(ge=1, le=7)] = 3
+    expansion: Annotated[int, Field(ge=1, le=MAX_EXPANSION)] = 1
+
+
+class StageGenotypeShape(RequestShape):
+    """A genotype in the form of StageGenotype.to_dict, with every value bounded."""
+
+    stem: Annotated[int, Field(ge=1, le=MAX_WIDTH)]
+    stages: Annotated[list[StageShape], Field(min_length=MIN_STAGES, max_length=MAX_STAGES)]
+    head: Annotated[int, Field(ge=0, le=MAX_WIDTH)] = 0
+    layers: Annotated[tuple[LayerShape, ...], Field(max_length=_MOST_STAGE_LAYERS)] = ()
+
+
+def _space_of(genotype: Any) -> str:
+    """Return whose form a genotype has, before it is checked."""
+    has_stages = "stages" in genotype if isinstance(genotype, dict) else False
+    return "stages" if has_stages else "dass-cells"
+
+
 class PredictionCreate(RequestShape):
     """Which network, on which device."""
 
     device: Annotated[ShortName, Field(description="id or name")]
     dataset: Annotated[ShortName, Field(description="gives image size and classes")] = "digits"
-    genotype: GenotypeShape
+    genotype: Annotated[
+        Annotated[GenotypeShape, Tag("dass-cells")] | Annotated[StageGenotypeShape, Tag("stages")],
+        Discriminator(_space_of),
+    ]
 
 
 class PredictionRead(ReadShape):

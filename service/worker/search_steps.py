@@ -19,7 +19,7 @@ from service.jobs.feasibility import check_budget, smallest_budget_ms
 from service.jobs.journal import NOTE_EVENT, move, record
 from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
-from service.profiling.planning import planned_space
+from service.profiling.planning import profiled_space
 from service.profiling.use_cases import load_table
 from service.worker.certificate import CertificateFacts, certificate, comparison_name
 from service.worker.device_work import ask_device, measured_network
@@ -46,7 +46,7 @@ def check_feasible(flow: Flow) -> int:
         device = get_device(session, str(job.device_id))
         check_budget(
             load_table(session, str(job.table_id)),
-            planned_space(job.request, find_dataset(session, job.request["dataset"]).task),
+            profiled_space(job.request, find_dataset(session, job.request["dataset"]).task),
             job.request["budget_ms"],
             device=device.name,
         )
@@ -125,7 +125,7 @@ def _tighter(flow: Flow, number: int, latency_ms: float, budget_ms: float) -> fl
     with flow.context.database.reading() as session:
         job = get_job(session, flow.job_id)
         table = load_table(session, str(job.table_id))
-        space = planned_space(job.request, find_dataset(session, job.request["dataset"]).task)
+        space = profiled_space(job.request, find_dataset(session, job.request["dataset"]).task)
     smallest_ms = smallest_budget_ms(table, space)
     return factor if factor * budget_ms >= smallest_ms else None
 

@@ -19,6 +19,7 @@ from service.engine.names import TRAINER_QUEUE
 from service.engine.trainer import TrainerJob
 from service.jobs.journal import PROGRESS_EVENT, record
 from service.lifecycle import JobState
+from service.profiling.schemas import DEFAULT_SPACE
 from service.profiling.use_cases import load_table
 from service.worker.context import WorkerContext
 from service.worker.flow import Flow, JobStoppedError, unwrap
@@ -85,6 +86,7 @@ def prepare_stage(flow: Flow, order: StageOrder) -> None:
     search = SearchRequest(
         dataset=dataset.ref,
         task=dataset.task,
+        space=request.get("space", DEFAULT_SPACE),
         channels=request["channels"],
         cells=request["cells"],
         density=request["density"],

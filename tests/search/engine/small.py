@@ -14,6 +14,7 @@ from search.engine.recipes import RECIPES, SearchRecipe
 from search.engine.search_loop import SearchData, SearchLoop
 from search.engine.search_run import SearchRun
 from search.objective.latency_term import ExpectedLatency
+from search.problems.choice import problem_of
 from search.requests import DatasetRef, SearchRequest
 from search.space.cell_costs import CellCosts
 from search.space.cell_variants import CellSize
@@ -62,7 +63,7 @@ def small_latency() -> ExpectedLatency:
 def small_loop(request: SearchRequest, recipe: SearchRecipe = RECIPE) -> SearchLoop:
     """Return a search at its beginning; half of the images each for weights and alphas."""
     dataset = load_dataset(request.dataset)
-    run = SearchRun(request, recipe, dataset.task)
+    run = SearchRun(problem_of(request, dataset.task), recipe)
     examples = torch.arange(len(dataset.train_labels))
     halves = [halve(dataset, examples[start::2]) for start in (0, 1)]
     return SearchLoop(run, recipe, SearchData(weights=halves[0], alphas=halves[1]), small_latency())

@@ -120,7 +120,7 @@ def test_order_changes_the_alphas_and_not_the_weights(request_: SearchRequest) -
         loop._alpha_step(loop.data.alphas.images[:8], loop.data.alphas.labels[:8], 0.0, ahead)
         after = dict(loop.run.supernet.named_parameters())
         assert all(torch.equal(value, after[name]) for name, value in before.items())
-    tables = [loop.run.alphas.normal_EO.grad for loop in (first, second)]
+    tables = [loop.run.alphas.tables["normal"].grad for loop in (first, second)]
     assert tables[0] is not None
     assert tables[1] is not None
     assert not torch.equal(tables[0], tables[1])

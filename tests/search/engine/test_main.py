@@ -12,8 +12,8 @@ import pytest
 from latency.codec import encode
 from search.__main__ import main
 from search.data.datasets import load_dataset
-from search.engine.search_stage import run_search
 from search.requests import SearchRequest
+from search.stages import run_search
 from tests.search.engine.small import Events, small_request
 from tests.search.space.tables import SMALL, formula_table
 

@@ -14,6 +14,7 @@ from search.finalize.prune import apply_masks, prune, silence_dead_channels
 from search.layers.sparse import set_pattern
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
+from search.space.networks import network_graph
 from search.space.primitives import OPERATIONS
 from tests.search.space.tables import SMALL, formula_estimator, some_genotype
 
@@ -149,7 +150,7 @@ def test_genotype_of_a_sparse_network_describes_its_operators(pattern: str) -> N
     network = trained(some_genotype(8, 8, 3), density=0.2, pattern=pattern)
     found = sparse_genotype(network)
     densities = layer_densities(network)
-    specs = {n.parameters: n.spec for n in build_graph(found, SMALL).nodes if n.parameters}
+    specs = {n.parameters: n.spec for n in network_graph(found, SMALL).nodes if n.parameters}
     for path, density in densities.items():
         if path in specs and density < 1.0:
             assert specs[path].pattern is SparsityPattern(pattern)

@@ -1,6 +1,8 @@
 """A budget that the table rules out is refused before anything is stored."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -8,12 +10,15 @@ from fastapi.testclient import TestClient
 
 from latency.estimate.lookup_table import TableEstimator
 from latency.messages import ProfileWork
-from latency.operator import OperatorKind, SparsityPattern
+from latency.operator import OperatorKind, OperatorSpec, SparsityPattern
 from latency.table import Calibration, LatencyTable, TableRow
 from search.space.dass_cells import build_graph
 from search.space.extremes import smallest_genotype
 from search.space.planned_space import PlannedSpace
-from search.space.sparsity import Sparsity
+from search.space.sparsity import Sparsity, with_sparsity
+from search.space.stage_extremes import smallest_stages
+from search.space.stage_networks import build_stages
+from search.space.stage_space import StageSpace
 from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import request_profile
@@ -86,15 +91,46 @@ def test_a_target_with_the_library_needs_rows_of_both_regimes(table: LatencyTabl
     assert not covers_space(dataclasses.replace(both, library=None), SPACE)
 
 
+STAGES = StageSpace(width=CHANNELS, task=DIGITS_TASK, density=0.25)
+
+
+def test_the_smallest_budget_for_stages_is_that_of_a_network(table: LatencyTable) -> None:
+    row = table.rows[0]
+    rows = tuple(
+        dataclasses.replace(row, spec=spec, median_ns=1000.0 + spec.macs / 8)
+        for spec in STAGES.usage(target()).points
+    )
+    stages = dataclasses.replace(table, rows=rows)
+    smallest = smallest_budget_ms(stages, STAGES)
+    check_budget(stages, STAGES, smallest, device="board")
+    with pytest.raises(BudgetInfeasibleError) as refused:
+        check_budget(stages, STAGES, smallest * 0.999, device="board")
+    assert refused.value.extra["smallest_feasible_ms"] == smallest
+    genotype, prediction = smallest_stages(STAGES.estimator(stages), STAGES.skeleton)
+    assert prediction.high_ms == smallest
+    graph = with_sparsity(build_stages(genotype, DIGITS_TASK), STAGES.sparsity)
+    assert TableEstimator(stages).predict(graph) == prediction
+
+
+@pytest.mark.parametrize(
+    ("size", "operators"),
+    [
+        ({"channels": CHANNELS, "cells": CELLS}, lambda: space_operators(*SIZE)),
+        ({"space": "stages", "channels": CHANNELS}, lambda: STAGES.usage(target()).points),
+    ],
+    ids=["dass-cells", "stages"],
+)
 def test_the_api_refuses_with_the_nearest_budget_and_stores_nothing(
     app: FastAPI,
     admin: TestClient,
     database: Database,
     clock: HeldClock,
     job_queue: RecordingQueue,
+    size: dict[str, Any],
+    operators: Callable[[], tuple[OperatorSpec, ...]],
 ) -> None:
     board = enrol(app, admin)
-    work = ProfileWork(operators=space_operators(*SIZE))
+    work = ProfileWork(operators=operators())
     with database.transaction() as session:
         request_profile(session, board.device_id, add_job(session, clock()), work, now=clock())
     lease = board.work()
@@ -102,7 +138,7 @@ def test_the_api_refuses_with_the_nearest_budget_and_stores_nothing(
     assert board.finish(lease).status_code == 200
     with database.transaction() as session:
         build_table(session, target().fingerprint, [], [], now=clock())
-    order = {"device": "board", "budget_ms": 0.001, "channels": CHANNELS, "cells": CELLS}
+    order = {"device": "board", "budget_ms": 0.001, **size}
     refused = admin.post("/v1/searches", json=order)
     assert (refused.status_code, refused.json()["code"]) == (422, "budget-infeasible")
     nearest = refused.json()["smallest_feasible_ms"]

@@ -52,6 +52,11 @@ def test_a_search_is_stored_and_enqueued_in_one_transaction(
     assert [found["id"] for found in admin.get("/v1/jobs").json()] == [job["id"]]
 
 
+def test_a_search_is_of_cells_unless_stages_are_asked_for(admin: TestClient, board: Board) -> None:
+    assert start(admin)["request"]["space"] == "dass-cells"
+    assert start(admin, space="stages")["request"]["space"] == "stages"
+
+
 def test_profile_and_verification_are_jobs_too(
     admin: TestClient, board: Board, job_queue: RecordingQueue
 ) -> None:
@@ -68,6 +73,7 @@ def test_profile_and_verification_are_jobs_too(
         ({"device": "nowhere"}, 404, "board"),
         ({"dataset": "imagenet"}, 404, "digits"),
         ({"recipe": "slow"}, 422, "quick"),
+        ({"space": "trees"}, 422, "stages"),
         ({"pattern": "diagonal"}, 422, "block"),
         ({"budget_ms": 0}, 422, "greater than 0"),
         ({"cells": 2}, 422, "3"),

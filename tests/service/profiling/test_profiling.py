@@ -23,6 +23,7 @@ from search.space.sampling import (
     random_genotype,
 )
 from search.space.sparsity import Sparsity
+from search.space.stage_networks import build_stages
 from search.space.stage_space import StageSpace
 from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
@@ -272,6 +273,26 @@ class TestEndpoints:
         assert found["low_ms"] <= found["latency_ms"] <= found["high_ms"]
         assert (found["estimated"], found["assumed"], found["table_version"]) == (0, 0, 1)
         assert found["target_fingerprint"] == target().fingerprint
+
+    def test_prediction_of_stages(
+        self, admin: TestClient, table_id: str, database: Database
+    ) -> None:
+        genotype = StageSpace(width=8, task=DIGITS_TASK).random_genotype(np.random.default_rng(1))
+        order = {"device": "board", "genotype": genotype.to_dict()}
+        found = admin.post("/v1/predictions", json=order).json()
+        with database.reading() as session:
+            estimator = TableEstimator(load_table(session, table_id))
+        expected = estimator.predict(build_stages(genotype, DIGITS_TASK))
+        assert found["latency_ms"] == pytest.approx(expected.latency_ms)
+        changes: list[dict[str, Any]] = [{"stem": 0}, {"stages": []}, {"head": -1}, {"normal": []}]
+        for change in changes:
+            wrong = order | {"genotype": genotype.to_dict() | change}
+            assert admin.post("/v1/predictions", json=wrong).status_code == 422, change
+        odd = genotype.to_dict()["stages"][0] | {"kind": "plain", "kernel": 5, "expansion": 1}
+        wrong = order | {"genotype": genotype.to_dict() | {"stages": [odd] * 3}}
+        refused = admin.post("/v1/predictions", json=wrong)
+        assert refused.status_code == 422
+        assert "kernel of plain" in refused.text
 
     def test_prediction_of_what_nothing_can_price(
         self, admin: TestClient, database: Database, clock: HeldClock, board: Board

@@ -27,7 +27,7 @@ def test_each_network_is_timed_in_each_regime_and_is_the_same(name: str) -> None
     assert (kinds.count("calibration"), kinds.count("held-out")) == (6, 4)
 
 
-def test_a_search_is_about_cells() -> None:
+def test_an_older_search_is_about_cells() -> None:
     assert profiled_space(REQUEST | {"density": 0.5}, DIGITS_TASK).name == "dass-cells"
 
 

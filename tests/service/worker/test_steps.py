@@ -1,27 +1,35 @@
 """Steps that run again after an interruption change nothing that they have already done."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 
+from latency.codec import decode
 from latency.messages import ProfileWork, VerifyWork
 from latency.operator import SparsityPattern
+from search.requests import SearchRequest
 from search.space.planned_space import PlannedSpace
 from search.space.sparsity import Sparsity
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import cancel_work
+from service.errors import BudgetInfeasibleError
 from service.jobs.repository import job_by_id
 from service.lifecycle import JobState
+from service.profiling.planning import profiled_space
+from service.profiling.use_cases import build_table
 from service.tables.job import JobRow
 from service.tables.work_unit import WorkUnitRow
 from service.worker.context import WorkerContext
 from service.worker.device_work import ask_device, measured_network, summary
 from service.worker.flow import Flow, JobFailedError
 from service.worker.flows import write_failure
+from service.worker.search_steps import check_feasible
 from service.worker.space_table import plan_profile
+from service.worker.stages import StageOrder, prepare_stage
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock
 from tests.service.samples import add_job, chunk_of, network, network_result, target
@@ -121,6 +129,43 @@ def resumed(flow: Flow) -> int:
         job = session.get_one(JobRow, flow.job_id)
         job.attempt += 1
         return job.attempt
+
+
+def test_the_trainer_is_told_the_space_that_was_planned_and_priced(
+    app: FastAPI, admin: TestClient, context: WorkerContext, clock: HeldClock
+) -> None:
+    flow = flow_of_board(context, board := enrol(app, admin), clock)
+    request = {
+        "dataset": "digits",
+        "space": "stages",
+        "channels": 4,
+        "cells": 5,
+        "pattern": "block",
+        "density": 0.25,
+        "budget_ms": 50.0,
+        "seed": 1,
+        "recipe": "tiny",
+    }
+    set_job(flow, request=request)
+    plan_profile(flow)
+    measure(board)
+    with context.database.transaction() as session:
+        table = build_table(session, target().fingerprint, [], [], now=clock())
+        session.get_one(JobRow, flow.job_id).table_id = table.id
+    check_feasible(flow)
+    prepare_stage(flow, StageOrder(job_id=flow.job_id, attempt=0, stage="search"))
+    written = (context.job_folder(flow.job_id) / "request.json").read_bytes()
+    found = decode(written, SearchRequest)
+    assert found.space == "stages"
+    assert found.search_space(DIGITS_TASK) == profiled_space(request, DIGITS_TASK)
+    set_job(flow, request=request | {"budget_ms": 1e-4})
+    with pytest.raises(BudgetInfeasibleError):
+        check_feasible(flow)
+
+
+def set_job(flow: Flow, *, request: dict[str, Any]) -> None:
+    with flow.context.database.transaction() as session:
+        session.get_one(JobRow, flow.job_id).request = request
 
 
 def test_a_failure_is_written_into_the_job(flow: Flow) -> None:

@@ -1,0 +1,1 @@
+"""The searched spaces, each as a SearchProblem."""

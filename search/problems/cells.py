@@ -1,0 +1,79 @@
+"""CellProblem: the space of DASS, cells of the DARTS form."""
+
+from typing import Any
+
+import torch
+
+from search.engine.problem import AlphaTables, Fitted
+from search.engine.recipes import SearchRecipe
+from search.finalize.derive import derive_genotype
+from search.finalize.repair import fit_to_budget
+from search.objective.latency_term import ExpectedLatency
+from search.requests import SearchRequest
+from search.space.cell_costs import CellCosts
+from search.space.cell_variants import CellSize
+from search.space.genotype import Genotype
+from search.space.planned_space import PlannedSpace
+from search.space.primitives import OPERATIONS
+from search.space.sparsity import PlannedEstimator
+from search.supernet.architecture import CELL_TABLES, NODE_EDGES, ArchitectureParameters
+from search.supernet.supernet import Supernet
+
+
+class CellProblem:
+    """Cells of one size for one task.
+
+    Args:
+        request: what is searched.
+        space: of the request, for the task.
+    """
+
+    def __init__(self, request: SearchRequest, space: PlannedSpace) -> None:
+        self.request = request
+        self.space = space
+
+    def supernet(self, recipe: SearchRecipe) -> Supernet:
+        """Return the DARTS network of mixed cells."""
+        return Supernet(recipe.supernet_channels, recipe.supernet_cells, self.space.task)
+
+    def alphas(self, generator: torch.Generator) -> ArchitectureParameters:
+        """Return a table for normal cells and one for reductions."""
+        return ArchitectureParameters(CELL_TABLES, generator)
+
+    def latency(self, estimator: PlannedEstimator) -> ExpectedLatency:
+        """Return the latency term of cells of full middle width."""
+        space = self.space
+        size = CellSize(channels=space.channels, cells=space.cells, task=space.task)
+        return ExpectedLatency(CellCosts(estimator, size), upper=True)
+
+    def legend(self, recipe: SearchRecipe) -> dict[str, Any]:
+        """Return the operations (columns) and the edges (rows), and the size of the supernet."""
+        return {
+            "operations": list(OPERATIONS),
+            "edges": [
+                [node, source] for node, count in enumerate(NODE_EDGES) for source in range(count)
+            ],
+            "supernet": {"channels": recipe.supernet_channels, "cells": recipe.supernet_cells},
+        }
+
+    def derive(self, alphas: AlphaTables) -> Genotype:
+        """Return the cells by the rule of DARTS, dense and at full width."""
+        if set(alphas) != set(CELL_TABLES):
+            raise ValueError(f"derive: alphas must be {list(CELL_TABLES)}, got {sorted(alphas)}")
+        return derive_genotype(**alphas, channels=self.space.channels, cells=self.space.cells)
+
+    def fit(
+        self, alphas: AlphaTables, estimator: PlannedEstimator, budget_ms: float
+    ) -> Fitted[Genotype]:
+        """Return the network with narrowed widths, and other operations where that is not enough."""
+        derived, task = self.derive(alphas), self.space.task
+        found, repaired = fit_to_budget(derived, dict(alphas), task, estimator, budget_ms)
+        return Fitted(
+            genotype=found.genotype,
+            prediction=found.prediction,
+            repaired=repaired,
+            facts={
+                "width_distortion": found.distortion,
+                "width_distortion_bound": found.lower_bound,
+            },
+        )

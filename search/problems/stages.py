@@ -1,0 +1,64 @@
+"""StageProblem: networks of residual, inverted residual and plain blocks."""
+
+from typing import Any
+
+import torch
+
+from search.engine.problem import AlphaTables, Fitted
+from search.engine.recipes import SearchRecipe
+from search.finalize.fit_stages import derive_stages, fit_stages
+from search.objective.stage_latency import StageLatency
+from search.requests import SearchRequest
+from search.space.sparsity import PlannedEstimator
+from search.space.stage_costs import StageCosts
+from search.space.stage_genotype import StageGenotype
+from search.space.stage_skeleton import DEPTHS, OPTIONS, StageSkeleton
+from search.space.stage_space import StageSpace
+from search.supernet.architecture import ArchitectureParameters
+from search.supernet.stage_supernet import StageSupernet
+
+
+class StageProblem:
+    """Networks of stages of one width for one task.
+
+    Args:
+        request: what is searched.
+        space: of the request, for the task.
+    """
+
+    def __init__(self, request: SearchRequest, space: StageSpace) -> None:
+        self.request = request
+        self.space = space
+
+    def supernet(self, recipe: SearchRecipe) -> StageSupernet:
+        """Return the supernet, whose stem may be narrower than the exported network's."""
+        return StageSupernet(StageSkeleton(width=recipe.supernet_channels, task=self.space.task))
+
+    def alphas(self, generator: torch.Generator) -> ArchitectureParameters:
+        """Return tables for block options, depths, widths and the head."""
+        return ArchitectureParameters(self.space.skeleton.tables, generator)
+
+    def latency(self, estimator: PlannedEstimator) -> StageLatency:
+        """Return the latency term."""
+        return StageLatency(StageCosts(estimator, self.space.skeleton), upper=True)
+
+    def legend(self, recipe: SearchRecipe) -> dict[str, Any]:
+        """Return what the columns of each table are, and the size of the supernet."""
+        skeleton = self.space.skeleton
+        return {
+            "options": [option.label for option in OPTIONS],
+            "depths": list(DEPTHS),
+            "widths": [list(self.space.widths(level)) for level in range(skeleton.levels)],
+            "heads": list(skeleton.heads),
+            "supernet": {"channels": recipe.supernet_channels},
+        }
+
+    def derive(self, alphas: AlphaTables) -> StageGenotype:
+        """Return the most probable network."""
+        return derive_stages(alphas, self.space.skeleton)
+
+    def fit(
+        self, alphas: AlphaTables, estimator: PlannedEstimator, budget_ms: float
+    ) -> Fitted[StageGenotype]:
+        """Return the most probable network within the budget."""
+        return fit_stages(alphas, self.space.skeleton, estimator, budget_ms)

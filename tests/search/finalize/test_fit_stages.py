@@ -1,0 +1,139 @@
+"""The most probable network of stages within a budget, held against all networks there are."""
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search.finalize.fit_stages import derive_stages, fit_stages
+from search.finalize.repair import BudgetInfeasibleError
+from search.space.batch import BatchPrediction
+from search.space.stage_genotype import StageGenotype
+from search.space.stage_networks import build_stages
+from search.space.stage_skeleton import DEPTHS, OPTIONS
+from tests.search.space.stages import (
+    SPACE,
+    chosen_by,
+    estimator_of,
+    random_alphas,
+    table_of,
+)
+
+SKELETON = SPACE.skeleton
+TABLE = "both"
+ESTIMATOR = estimator_of(TABLE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everything:
+    """All networks of the skeleton: columns are options and depths of stages, widths, head."""
+
+    columns: npt.NDArray[np.int64]
+    predictions: BatchPrediction
+
+    def log_probabilities(self, seed: int) -> npt.NDArray[np.float64]:
+        """Return (N,) for the alphas of a seed."""
+        rows = [row for table in random_alphas(seed).values() for row in table]
+        scores = [row - np.log(np.exp(row).sum()) for row in rows]
+        chosen = [row[column] for row, column in zip(scores, self.columns.T, strict=True)]
+        total: npt.NDArray[np.float64] = np.sum(chosen, axis=0)
+        return total
+
+
+@cache
+def everything() -> Everything:
+    """Predict every network once."""
+    count = len(SKELETON.stages)
+    columns = [
+        *[range(len(OPTIONS))] * count, *[range(len(DEPTHS))] * count, *[range(2)] * 3,
+    ]  # fmt: skip
+    stages = {
+        place: SKELETON.stage(*place)
+        for place in product(range(count), range(len(OPTIONS)), range(len(DEPTHS)), range(2))
+    }
+    level = [plan.level for plan in SKELETON.stages]
+    found, genotypes = list(product(*columns)), []
+    for chosen in found:
+        options, depths, widths = chosen[:count], chosen[count : 2 * count], chosen[2 * count : -1]
+        genotypes.append(
+            StageGenotype(
+                stem=SKELETON.width,
+                stages=tuple(
+                    stages[index, options[index], depths[index], widths[level[index]]]
+                    for index in range(count)
+                ),
+                head=SKELETON.heads[chosen[-1]],
+            )
+        )
+    predictor = SPACE.predictor(table_of(TABLE), SPACE.sparsity)
+    return Everything(columns=np.array(found), predictions=predictor.predict(genotypes))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 100_000), share=st.floats(0.0, 1.0))
+def test_no_network_within_the_budget_is_more_probable(seed: int, share: float) -> None:
+    every = everything()
+    highs = every.predictions.high_ms
+    budget = float(np.quantile(highs, share)) * (1 + 1e-9)
+    scores = every.log_probabilities(seed)
+    fitted = fit_stages(random_alphas(seed), SKELETON, ESTIMATOR, budget)
+    assert fitted.prediction.high_ms <= budget
+    lost = float(scores.max() - scores[highs <= budget].max())
+    assert fitted.facts["log_probability_lost"] == pytest.approx(lost, abs=1e-9)
+    assert fitted.repaired == (lost > 0)
+    graph = build_stages(fitted.genotype, SPACE.task)
+    assert fitted.prediction == ESTIMATOR.predict(graph)
+
+
+def test_the_table_runs_some_networks_by_the_library_and_some_not() -> None:
+    library = everything().predictions.library
+    assert 0.02 < library.mean() < 0.98, "or the choice of the regime is not tested here"
+
+
+def test_the_least_budget_is_that_of_some_network() -> None:
+    least = SPACE.smallest(ESTIMATOR).high_ms
+    assert least == pytest.approx(float(everything().predictions.high_ms.min()), rel=1e-9)
+    alphas = random_alphas(0)
+    assert fit_stages(alphas, SKELETON, ESTIMATOR, least).prediction.high_ms == least
+    with pytest.raises(BudgetInfeasibleError) as refused:
+        fit_stages(alphas, SKELETON, ESTIMATOR, least * 0.999)
+    assert refused.value.smallest_feasible_ms == least
+    assert refused.value.budget_ms == least * 0.999
+
+
+def test_a_rich_budget_changes_nothing() -> None:
+    alphas = random_alphas(4)
+    fitted = fit_stages(alphas, SKELETON, ESTIMATOR, 1e9)
+    assert (
+        fitted.genotype == derive_stages(alphas, SKELETON) == SKELETON.genotype(chosen_by(alphas))
+    )
+    assert not fitted.repaired
+    assert fitted.facts == {"log_probability_lost": 0.0}
+
+
+def test_of_equal_options_the_first_is_taken() -> None:
+    alphas = {name: np.zeros(shape) for name, shape in SKELETON.tables.items()}
+    genotype = derive_stages(alphas, SKELETON)
+    assert {(s.kind, s.depth) for s in genotype.stages} == {(OPTIONS[0].kind, DEPTHS[0])}
+    assert [s.width for s in genotype.stages] == [4, 8, 8]
+    assert genotype.head == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [("options", np.zeros((2, 6))), ("heads", np.full((1, 2), np.nan)), ("depths", None)],
+)
+def test_alphas_of_another_form_are_refused(
+    name: str, table: npt.NDArray[np.float64] | None
+) -> None:
+    alphas = dict(random_alphas(1))
+    del alphas[name]
+    if table is not None:
+        alphas[name] = table
+    with pytest.raises(ValueError, match=f"the alphas '{name}' must be finite and"):
+        derive_stages(alphas, SKELETON)
