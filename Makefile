@@ -87,6 +87,10 @@ bench-kernels: $(READY) ## benchmark: the operator library against dense ONNX Ru
 	@$(BIN)/python -m benchmarks.networks
 	@$(BIN)/python -m benchmarks.two_threads
 
+.PHONY: bench-search
+bench-search: $(READY) ## benchmark: an epoch of the search against a straightforward implementation
+	@$(BIN)/python -m benchmarks.search_speed
+
 RIVAL := local/deepsparse
 .PHONY: bench-deepsparse
 bench-deepsparse: $(READY) $(RIVAL)/.ready ## benchmark: whole networks against DeepSparse 1.8
