@@ -54,7 +54,7 @@ def split_examples(
     """
     first: list[Tensor] = []
     second: list[Tensor] = []
-    for label in examples.labels.unique().tolist():
+    for label in torch.bincount(examples.labels).nonzero().flatten().tolist():
         members = (examples.labels == label).nonzero().flatten()
         if len(members) == 1:
             raise ValueError(

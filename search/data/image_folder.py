@@ -65,7 +65,8 @@ def _read_split(
 
 def _side(path: Path) -> int:
     """Return the size that all images must have: that of the first, which must be square."""
-    height, width, _ = _read_image(path, None).shape
+    shape: tuple[int, ...] = _read_image(path, None).shape
+    height, width, _ = shape
     if height != width:
         raise ValueError(
             f"dataset: {path} is {width}x{height}, not square; give image_size to resize all"

@@ -136,11 +136,11 @@ def test_second_order_is_the_derivative_through_an_unrolled_step(
         torch.nn.init.zeros_(layer.score)
     search.network.double()
     search.alphas = [torch.nn.Parameter(0.1 * torch.randn(14, 8).double()) for _ in range(2)]
-    batches = [_batch(search.data.weights), _batch(search.data.alphas)]
+    train, valid = _batch(search.data.weights), _batch(search.data.alphas)
     rate = 0.05
-    found = search.unrolled_gradients(*batches, rate)
-    first_order = torch.autograd.grad(search.loss(batches[1]), search.alphas)
-    expected = _through_the_step(search, *batches, rate)
+    found = search.unrolled_gradients(train, valid, rate)
+    first_order = torch.autograd.grad(search.loss(valid), search.alphas)
+    expected = _through_the_step(search, train, valid, rate)
     for one, plain, exact in zip(found, first_order, expected, strict=True):
         scale = float(exact.norm())
         assert float((one - exact).norm()) < 0.02 * scale
@@ -154,7 +154,7 @@ def _batch(examples: Examples) -> Batch:
 def _through_the_step(
     search: PlainSearch, train: Batch, valid: Batch, rate: float
 ) -> tuple[Tensor, ...]:
-    weights = {
+    weights: dict[str, Tensor] = {
         name: value
         for name, value in search.network.named_parameters()
         if not name.endswith("score")
