@@ -17,6 +17,7 @@ from latency.host_lock import training_step
 from search.data.batches import Augmentation, Examples, batches, seeded_generator
 from search.engine.checkpoint import resume_point, save_checkpoint
 from search.engine.device import CPU, mixed_precision
+from search.engine.divergence import check_finite, finite_loss
 from search.finalize.final_network import FinalNetwork
 from search.finalize.run import Goal, TrainingRun, TrainOutcome
 from search.finalize.schedule import TrainSchedule
@@ -82,12 +83,16 @@ def train_final(
 
     Each epoch is checkpointed; a run that finds a checkpoint goes on from there and ends with the
     same weights as one that was never interrupted.
+
+    Raises:
+        TrainingDivergedError: a loss or a weight is no longer finite.
     """
     run = TrainingRun(network, schedule, goal, count_steps(len(split.train), schedule.batch_size))
     if (state := resume_point(checkpoint)) is not None:
         run.load_state_dict(state)
     while run.epoch < schedule.epochs:
         loss = _train_epoch(run, split.train)
+        check_finite(network.parameters(), "train", run.epoch + 1)
         _restate(network, split.train, schedule.batch_size)
         accuracy = evaluate(network, split.valid)
         run.finish_epoch(accuracy)
@@ -137,7 +142,7 @@ def _train_epoch(run: TrainingRun, train: Examples) -> float:
                 logits = run.network(_in_order(images)).float()
             loss = F.cross_entropy(logits, labels, label_smoothing=schedule.label_smoothing)
             run.finish_step(loss)
-        total += loss.item()
+        total += finite_loss(loss, "train", run.epoch + 1, step + 1)
     return total / run.steps
 
 
