@@ -49,7 +49,7 @@ def run_search(
     recipe = recipe_named(request.recipe)
     run = SearchRun(request, recipe, dataset.task, dataset.train_images.device)
     latency = None if table is None else expected_latency(request, table, dataset.task)
-    loop = SearchLoop(run, recipe, _halves(dataset, request.seed), latency)
+    loop = SearchLoop(run, recipe, search_halves(dataset, request.seed), latency)
     loop.train(work / CHECKPOINT, progress)
     result = _result(run, recipe, loop)
     write_json(work / RESULT, result)
@@ -65,7 +65,12 @@ def expected_latency(
     return ExpectedLatency(CellCosts(estimator, size), upper=True)
 
 
-def _halves(dataset: Dataset, seed: int) -> SearchData:
+def search_halves(dataset: Dataset, seed: int) -> SearchData:
+    """Return the training images in two: for the weights of a search and for its architecture.
+
+    Raises:
+        ValueError: there are too few images for two halves.
+    """
     examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
     weights, alphas = split_examples(examples, 0.5, seeded_generator(seed, "halves"))
     return SearchData(weights=weights, alphas=alphas)
