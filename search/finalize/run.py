@@ -1,6 +1,7 @@
 """One final training in progress: everything that a checkpoint has to hold."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,13 @@ from torch import Tensor
 
 from latency.operator import SparsityPattern
 from search.finalize.final_network import FinalNetwork
-from search.finalize.prune import apply_masks, cubic_density, prune, silence_dead_channels
+from search.finalize.prune import (
+    apply_masks,
+    cubic_density,
+    prune,
+    prune_at_random,
+    silence_dead_channels,
+)
 from search.finalize.schedule import TrainSchedule
 from search.layers.sparse import density_of
 
@@ -21,6 +28,8 @@ class Goal:
     density: float  # fraction of all weights that are kept
     pattern: SparsityPattern
     seed: int
+    # Densities of the layers where masks are drawn at random; None: the largest weights stay.
+    random_masks: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +80,7 @@ class TrainingRun:
         length, every = self.schedule.prune_epochs * self.steps, self._prune_every()
         if 0 <= done < length and done % every == 0:
             # Counted from the end of the interval: the last of them reaches the goal exactly.
-            prune(self.network, cubic_density((done + every) / length, self.goal.density))
+            self._prune((done + every) / length)
 
     def finish_step(self, loss: Tensor) -> None:
         """Take one optimiser step along the gradients of `loss`."""
@@ -126,6 +135,13 @@ class TrainingRun:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best = state["best"]
+
+    def _prune(self, progress: float) -> None:
+        goal = self.goal
+        if goal.random_masks is None:
+            prune(self.network, cubic_density(progress, goal.density))
+        else:
+            prune_at_random(self.network, goal.random_masks, progress, goal.seed)
 
     def _rate(self, done: int) -> float:
         """Return the factor on the learning rate: linear warm-up times a cosine to zero."""
