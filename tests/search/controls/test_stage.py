@@ -24,15 +24,15 @@ from tests.search.space.tables import sparse_table
 
 DATA = replace(
     DIGITS_8,
-    train_images=DIGITS_8.train_images[:300],
-    train_labels=DIGITS_8.train_labels[:300],
+    train_images=DIGITS_8.train_images[:140],
+    train_labels=DIGITS_8.train_labels[:140],
     test_images=DIGITS_8.test_images[:100],
     test_labels=DIGITS_8.test_labels[:100],
 )
 TEST = Examples(images=DATA.test_images, labels=DATA.test_labels)
 SIZED = replace(REQUEST, channels=8, density=0.7, seed=5, seeds=2, tighten=0.9)
 SPACE = SIZED.space(DATA.task)
-TABLE = sparse_table(SPACE, 0.5)
+TABLE = sparse_table(SPACE, 0.5, missing=0.7)
 ENDS_MS = [
     end(SPACE.estimator(TABLE), SIZED.channels, SIZED.cells, DATA.task)[1].high_ms
     for end in (smallest_genotype, largest_genotype)

@@ -39,7 +39,7 @@ def groups_of(network: FinalNetwork) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(density=st.floats(0.05, 1.0), seed=st.integers(0, 2**32 - 1))
 def test_densities_end_as_those_of_the_magnitudes(
     pattern: SparsityPattern, density: float, seed: int
@@ -51,11 +51,12 @@ def test_densities_end_as_those_of_the_magnitudes(
     prune_at_random(network, densities, 1.0, seed)
     assert groups_of(network) == wanted
     before = masks_of(network)
-    for progress in (0.9, 0.5, 0.1, 0.0):
+    for progress in (0.5, 0.0):
         prune_at_random(network, densities, progress, seed)
+        kept = groups_of(network)
         for path, layer in sparse_layers(network).items():
             count = group_scores(layer.weight, layer.pattern).numel()
-            assert groups_of(network)[path] == kept_groups(count, layer.density)
+            assert kept[path] == kept_groups(count, layer.density)
             assert not (before[path] & ~layer.mask).any(), "what is masked stays masked"
         before = masks_of(network)
     assert all(mask.all() for mask in before.values())
