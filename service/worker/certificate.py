@@ -59,7 +59,7 @@ class CertificateFacts:
     def collect(cls, session: Session, flow: Flow, number: int) -> "CertificateFacts":
         """Read the facts of a job whose last round was `number`."""
         job = get_job(session, flow.job_id)
-        units = _verify_units(session, job)
+        units = verified_units(session, job)
         return cls(
             issued_at=flow.context.clock().isoformat(),
             job=job,
@@ -159,7 +159,7 @@ def _rival(measured: NetworkMeasurement, samples: tuple[tuple[int, ...], ...]) -
     }
 
 
-def _verify_units(session: Session, job: JobRow) -> dict[str, str]:
+def verified_units(session: Session, job: JobRow) -> dict[str, str]:
     """Return the finished verifications of a job, name to id, in the order of their requests."""
     statement = select(WorkUnitRow.work, WorkUnitRow.id).where(
         WorkUnitRow.job_id == job.id,

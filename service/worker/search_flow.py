@@ -42,7 +42,7 @@ async def search_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
     await wait_for_device(flow, await flow.step(steps.ask_for_comparison, last))
     if await flow.step(control_steps.wants_controls):
         await training.run("controls", last, tighten)
-        await _measure_controls(flow, last)
+        await measure_controls(flow, last)
     await flow.step(steps.finish, last)
 
 
@@ -67,7 +67,8 @@ async def _measure(flow: Flow, ask: Callable[[Flow, int], str], number: int) -> 
     return tighter
 
 
-async def _measure_controls(flow: Flow, number: int) -> None:
+async def measure_controls(flow: Flow, number: int) -> None:
+    """Have the file of each control measured; one that cannot be is noted, and nothing else."""
     for name in await flow.step(control_steps.control_files, number):
         unit_id: str = await flow.step(control_steps.ask_for_control, number, name)
         try:

@@ -1,7 +1,10 @@
 """Controls in a search job: asked for, measured like the network itself, stated beside it."""
 
+import asyncio
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from latency.messages import Chunk
+from latency.messages import Chunk, Outcome
 from service.client.event_text import event_line, result_lines
 from service.client.events import Event
 from service.demo.report import control_text
@@ -17,6 +20,7 @@ from service.jobs.repository import events_after, job_by_id
 from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
 from service.tables.job import JobRow
+from service.worker.certificate import verified_units
 from service.worker.context import WorkerContext
 from service.worker.control_lines import (
     collect_controls,
@@ -30,7 +34,8 @@ from service.worker.control_steps import (
     note_unmeasured,
     wants_controls,
 )
-from service.worker.flow import Flow
+from service.worker.flow import Flow, unwrap
+from service.worker.search_flow import measure_controls
 from service.worker.stage_results import round_folder
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock
@@ -80,6 +85,12 @@ def measure(flow: Flow, board: Board, name: str, *, ns: int) -> str:
     """Let the device measure a control as it was asked to; returns the id of the unit."""
     unit_id = ask_for_control(flow, 0, name)
     assert ask_for_control(flow, 0, name) == unit_id, "the same is asked for once"
+    answer(board, name, ns=ns)
+    return unit_id
+
+
+def answer(board: Board, name: str, *, ns: int) -> None:
+    """Let the device do what it was asked for."""
     board.digests.clear()
     lease = board.work()
     assert lease.verify is not None
@@ -89,7 +100,26 @@ def measure(flow: Flow, board: Board, name: str, *, ns: int) -> str:
     chunk = Chunk(attempt=lease.attempt, conditions=CONDITIONS, networks=(result,))
     assert board.upload(lease, chunk).status_code == 204
     assert board.finish(lease).status_code == 200
-    return unit_id
+
+
+def refuse(board: Board) -> None:
+    """Let the device fail until nobody asks it any more."""
+    board.digests.clear()
+    while (lease := board.claim().lease) is not None:
+        assert board.finish(lease, outcome=Outcome.FAILED, reason="no memory").status_code == 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteppingFlow(Flow):
+    """A flow without an engine: steps run at once, and the device works behind each question."""
+
+    device: Callable[[str], None]  # takes the name of a control
+
+    async def step(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        value = unwrap(self.guarded(function, *args, **kwargs))
+        if function is ask_for_control:
+            self.device(args[-1])
+        return value
 
 
 def collected(flow: Flow, units: dict[str, str]) -> dict[str, Any] | None:
@@ -133,6 +163,34 @@ def test_a_control_that_could_not_be_measured_is_said_to_be_so(searching: Flow) 
     found = collected(searching, {})
     assert found is not None
     assert [line["measured"] for line in found["controls"]] == [None, None, None]
+
+
+def test_a_control_that_the_device_cannot_run_does_not_end_the_search(
+    searching: Flow, board: Board
+) -> None:
+    def device(name: str) -> None:
+        if name == "random":
+            refuse(board)
+        else:
+            answer(board, name, ns=50_000)
+
+    flow = SteppingFlow(
+        context=searching.context, job_id=searching.job_id, attempt=0, device=device
+    )
+    asyncio.run(measure_controls(flow, 0))
+    with searching.context.database.reading() as session:
+        job = job_by_id(session, searching.job_id)
+        assert job is not None
+        assert job.state == JobState.RUNNING
+        units = verified_units(session, job)
+        events = events_after(session, searching.job_id, 0)
+    notes = [event.payload["message"] for event in events if event.kind == "note"]
+    assert len(notes) == 1
+    assert notes[0].startswith("control random is not measured: The device could not measure")
+    assert list(units) == [control_name(0, "dense")]
+    found = collected(searching, units)
+    assert found is not None
+    assert [line["met"] for line in found["controls"]] == [None, True, None]
 
 
 def test_a_file_that_is_not_the_trainers_is_not_measured(searching: Flow) -> None:
