@@ -87,6 +87,11 @@ bench-kernels: $(READY) ## benchmark: the operator library against dense ONNX Ru
 	@$(BIN)/python -m benchmarks.networks
 	@$(BIN)/python -m benchmarks.two_threads
 
+DATASET ?=
+.PHONY: bench-paper
+bench-paper: $(READY) ## benchmark: the paper's cells against sparse rivals; DATASET=folder of CIFAR-10
+	@$(BIN)/python -m benchmarks.paper_accuracy $(if $(DATASET),--dataset $(DATASET))
+
 RIVAL := local/deepsparse
 .PHONY: bench-deepsparse
 bench-deepsparse: $(READY) $(RIVAL)/.ready ## benchmark: whole networks against DeepSparse 1.8

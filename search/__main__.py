@@ -97,6 +97,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
     from latency.table import LatencyTable
     from search.data.datasets import load_dataset
     from search.engine.device import training_device
+    from search.engine.recipes import recipe_named
     from search.requests import SearchRequest
 
     threads = options.threads or _THREADS
@@ -112,7 +113,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
         _check_task(request, dataset)
     with _naming("invalid-device"):
         dataset = dataset.to(training_device(options.device))
-    if table is not None and options.stage == "search":
+    if table is not None and options.stage == "search" and recipe_named(request.recipe).repaired:
         _refuse_infeasible(request, table, dataset)
     _stage_function(options.stage)(request, options.work, dataset, table, progress)
 

@@ -25,6 +25,7 @@ from search.engine.checkpoint import (
     write_json,
 )
 from search.engine.progress import Progress
+from search.engine.recipes import recipe_named
 from search.engine.search_stage import search_alphas
 from search.export.export import ExportResult, export_network
 from search.finalize.run import Goal
@@ -58,6 +59,8 @@ def run_derive(
 ) -> dict[str, Any]:
     """Write derive.json: the discrete network whose predicted interval is within the budget.
 
+    A recipe that repairs nothing keeps the network that the alphas say, whatever its prediction.
+
     Args:
         request: what is searched; `tighten` is applied to the budget.
         work: holds search.json with the architecture parameters.
@@ -83,12 +86,13 @@ def run_derive(
     estimator = None
     if table is not None:
         estimator = problem.space.estimator(table)
-        budget_ms = request.budget_ms * request.tighten
-        fitted = problem.fit(alphas, estimator, budget_ms)
-        genotype = fitted.genotype
-        result["repaired"] = fitted.repaired
-        result["prediction"] = asdict(fitted.prediction)
-        result |= fitted.facts
+        if recipe_named(request.recipe).repaired:
+            fitted = problem.fit(alphas, estimator, request.budget_ms * request.tighten)
+            genotype = fitted.genotype
+            result["repaired"] = fitted.repaired
+            result |= fitted.facts
+        prediction = estimator.predict(network_graph(genotype, dataset.task))
+        result["prediction"] = asdict(prediction)
     result["genotype"] = genotype.to_dict()
     graph = network_graph(genotype, dataset.task)
     result["graph"] = (graph if estimator is None else estimator.fastest_form(graph)).to_dict()

@@ -49,8 +49,8 @@ class GradientSource:
             state: everything but values that the pass depends on; another state is recorded anew.
             loss_of: maps the inputs to the loss.
             inputs: of equal shapes in every step of a kind.
-            parameters: what is differentiated: tensors that the pass uses in place, or none, which
-                means those inputs that require gradients.
+            parameters: tensors that the pass uses in place. They are differentiated, and after
+                them those inputs that require gradients.
         """
         if not self._records:
             return _gradients(loss_of, inputs, parameters)
@@ -88,7 +88,7 @@ class _Recording:
 def _gradients(
     loss_of: LossOf, inputs: Sequence[Tensor], parameters: Sequence[Tensor]
 ) -> StepGradients:
-    wanted = list(parameters) or [value for value in inputs if value.requires_grad]
+    wanted = [*parameters, *(value for value in inputs if value.requires_grad)]
     for value in wanted:
         value.grad = None
     loss = loss_of(*inputs)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from search.requests import RECIPE_NAMES
+from search.space.sparsity import Allocation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,6 +11,7 @@ class SearchRecipe:
     """Size of the supernet, length of the three stages, and how each part is trained.
 
     The supernet may be narrower and shallower than the exported network, which alone is priced.
+    What departs from DASS (doi 10.1145/3609385) has a field of its own; `ablations.py` names them.
     """
 
     supernet_channels: int
@@ -33,6 +35,20 @@ class SearchRecipe:
     steps_per_epoch: int | None = None  # at most so many weight steps; None takes all data
     shift: int = 1  # random crops after padding by this many pixels
     flip: bool = False  # mirrored images; wrong for digits and letters
+    # Architecture gradient through one step of the weights (DARTS, arXiv 1806.09055, equations 7
+    # and 8): four passes for each architecture step instead of one.
+    second_order: bool = False
+    alphas_in_scores: bool = True  # architecture steps in the scores stage; DASS has none
+    # The density falls by a cubic curve (Zhu and Gupta, arXiv 1710.01878); DASS starts at its end.
+    annealed: bool = True
+    allocation: Allocation = Allocation.GLOBAL  # LAMP, arXiv 2010.07611; DASS: per layer
+    # Judged at as many weights per channel as the exported network has; DASS: at its density.
+    width_corrected: bool = True
+    score_decay: float = 0.0  # pulls all scores towards the threshold alike; DASS: as the weights
+    final_lr: float | None = None  # where each cosine ends; None: at 1 % of its peak
+    cosine_epochs: int | None = None  # half a period of each cosine; None: its stage
+    constrained: bool = True  # the budget is a constraint on the alphas; DASS knows no latency
+    repaired: bool = True  # the derived network is changed until its prediction meets the budget
 
     @property
     def epochs(self) -> int:
@@ -93,6 +109,36 @@ RECIPES["gpu"] = replace(
     warmup_epochs=5,
     weight_lr=0.1,
     alpha_lr=1e-3,
+)
+# The published procedure, as its authors' code runs it (HERO-MDH/DASS-Differentiable-Architecture-
+# Search-for-Sparse-Neural-Networks), without the defects: there the optimiser of the weights moves
+# the alphas as well. The one batch norm with weights, the stem's, rests in the scores stage.
+RECIPES["dass-paper"] = SearchRecipe(
+    supernet_channels=16,
+    supernet_cells=8,
+    batch_size=32,
+    dense_epochs=100,
+    scores_epochs=50,
+    masked_epochs=100,
+    warmup_epochs=0,
+    weight_lr=0.025,
+    score_lr=0.1,
+    alpha_lr=3e-4,
+    momentum=0.0,
+    weight_decay=1e-3,
+    alpha_decay=1e-3,
+    shift=4,
+    flip=True,
+    second_order=True,
+    alphas_in_scores=False,
+    annealed=False,
+    allocation=Allocation.PER_LAYER,
+    width_corrected=False,
+    score_decay=1e-3,
+    final_lr=1e-3,
+    cosine_epochs=100,
+    constrained=False,
+    repaired=False,
 )
 
 

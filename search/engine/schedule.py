@@ -41,9 +41,23 @@ def supernet_density(density: float, channels: int, supernet_channels: int) -> f
     return min(1.0, density * max(1.0, channels / supernet_channels))
 
 
-def cosine(peak: float, done: float) -> float:
-    """Return the learning rate after a share `done` of its stage: cosine to 1 % of the peak."""
-    return peak * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done)))
+def learning_rate(recipe: SearchRecipe, epoch: int, share: float) -> float:
+    """Return the rate of the weights, or of the scores in their stage.
+
+    Args:
+        recipe: the schedule.
+        epoch: from 0.
+        share: of the epoch that is done, from 0 to 1.
+    """
+    stage, position, length = stage_of(recipe, epoch)
+    peak = recipe.score_lr if stage is Stage.SCORES else recipe.weight_lr
+    return cosine(peak, (position + share) / (recipe.cosine_epochs or length), recipe.final_lr)
+
+
+def cosine(peak: float, done: float, final: float | None = None) -> float:
+    """Return the rate after a share `done` of a cosine to `final`, or to 1 % of the peak."""
+    low = 0.01 if final is None else final / peak
+    return peak * (low + (1.0 - low) * 0.5 * (1.0 + math.cos(math.pi * done)))
 
 
 def temperature(recipe: SearchRecipe, done: float) -> float:

@@ -1,8 +1,8 @@
 """The search: dense, scores, masked; weights and architecture on separate halves of the data.
 
-The three stages are those of DASS (Mousavi et al., doi 10.1145/3609385). Where we differ: the
-alphas have an optimiser and data of their own, steps are first order, the density is annealed and
-allocated over the whole network, and the latency of the exported network is a constraint.
+The three stages are those of DASS (Mousavi et al., doi 10.1145/3609385). The alphas have an
+optimiser and data of their own. Where we differ otherwise is named by the recipe, and the recipe
+`dass-paper` takes it all back.
 """
 
 import itertools
@@ -21,20 +21,21 @@ from latency.host_lock import training_step
 from search.data.batches import Augmentation, Examples, batches, seeded_generator
 from search.engine.checkpoint import resume_point, save_checkpoint
 from search.engine.device import mixed_precision
-from search.engine.gradients import GradientSource
+from search.engine.gradients import GradientSource, StepGradients
 from search.engine.problem import LatencyTerm
 from search.engine.progress import Progress
 from search.engine.recipes import SearchRecipe
 from search.engine.schedule import (
     Stage,
     annealed_density,
-    cosine,
+    learning_rate,
     stage_of,
     supernet_density,
     temperature,
 )
 from search.engine.search_run import SearchRun
-from search.layers.allocation import allocate_global
+from search.engine.unrolled import Batch, unrolled_gradients
+from search.layers.allocation import allocate
 from search.layers.sparse import (
     LayerMode,
     density_of,
@@ -116,11 +117,15 @@ class SearchLoop:
         losses = []
         alpha_batches = self._alpha_batches()
         steps = self._steps_per_epoch()
+        second_order = self.recipe.second_order
         for index, (images, labels) in enumerate(self._weight_batches(steps)):
+            due, position = self._alpha_is_due(stage, index), epoch + index / steps
             with training_step():
+                if due and second_order:  # the step that they look ahead to is the one that follows
+                    self._alpha_step(*next(alpha_batches), position, (images, labels))
                 losses.append(self._weight_step(stage, index / steps, images, labels))
-                if epoch >= self.recipe.warmup_epochs and self._alpha_is_due(index):
-                    self._alpha_step(*next(alpha_batches), epoch + index / steps)
+                if due and not second_order:
+                    self._alpha_step(*next(alpha_batches), position)
         return self._summary(stage, sum(losses) / len(losses))
 
     def _enter_epoch(self) -> Stage:
@@ -134,22 +139,22 @@ class SearchLoop:
                 freeze_masks(supernet)
             set_mode(supernet, LayerMode(stage.value))
         if stage is Stage.SCORES:
-            final = supernet_density(
-                self.run.request.density, self.run.request.channels, self.recipe.supernet_channels
-            )
-            density = annealed_density(final, (position + 1) / length)
-            allocate_global(sparse_layers(supernet), density)
+            done = (position + 1) / length if self.recipe.annealed else 1.0
+            density = annealed_density(self._final_density(), done)
+            allocate(sparse_layers(supernet), density, self.recipe.allocation)
         supernet.train()
         return stage
 
+    def _final_density(self) -> float:
+        """Return the density at which the supernet is judged."""
+        request = self.run.request
+        if not self.recipe.width_corrected:
+            return request.density
+        return supernet_density(request.density, request.channels, self.recipe.supernet_channels)
+
     def _weight_step(self, stage: Stage, share: float, images: Tensor, labels: Tensor) -> float:
         """Step weights, or scores in their stage, on the half that belongs to them."""
-        _, position, length = stage_of(self.recipe, self.run.epoch)
-        done = (position + share) / length
-        scores = stage is Stage.SCORES
-        optimizer = self.run.score_optimizer if scores else self.run.weight_optimizer
-        peak = self.recipe.score_lr if scores else self.recipe.weight_lr
-        optimizer.param_groups[0]["lr"] = cosine(peak, done)
+        optimizer = self._optimizer(stage, share)
         parameters = optimizer.param_groups[0]["params"]
         inputs = [images, labels, *self._mixture()]
         step = self._gradients("weights", self._state(stage), self._task_loss, inputs, parameters)
@@ -159,15 +164,25 @@ class SearchLoop:
         optimizer.step()
         return self._finite(step.loss)
 
-    def _alpha_step(self, images: Tensor, labels: Tensor, position: float) -> None:
-        """Step the architecture on its own half: task, regulariser, latency constraint."""
+    def _optimizer(self, stage: Stage, share: float) -> torch.optim.SGD:
+        """Return what steps the weights, or the scores in their stage, at its present rate."""
+        scores = stage is Stage.SCORES
+        optimizer = self.run.score_optimizer if scores else self.run.weight_optimizer
+        optimizer.param_groups[0]["lr"] = learning_rate(self.recipe, self.run.epoch, share)
+        return optimizer
+
+    def _alpha_step(
+        self, images: Tensor, labels: Tensor, position: float, ahead: Batch | None = None
+    ) -> None:
+        """Step the architecture on its own half: task, regulariser, latency constraint.
+
+        With `ahead`, the batch of the coming weight step, the task's gradient is of second order.
+        """
         run, done = self.run, position / self.recipe.epochs
         tables: list[Tensor] = list(run.alphas.parameters())
-        inputs = [images, labels, *(part.requires_grad_() for part in self._mixture())]
-        stage, _, _ = stage_of(self.recipe, run.epoch)
-        task = self._gradients("alphas", self._state(stage), self._task_loss, inputs, ())
+        task = self._task_gradients((images, labels), position - run.epoch, ahead)
         terms = self.recipe.beta_weight * done * beta_regulariser(tables)
-        if self.latency is not None:
+        if self.latency is not None and self.recipe.constrained:
             violation = self._violation(tables, done)
             terms = terms + run.dual.term(violation)
             run.dual.ascend(float(violation.detach()))
@@ -178,6 +193,19 @@ class SearchLoop:
             table.grad = gradient
         run.alpha_optimizer.step()
         self._finite(task.loss + float(terms.detach()))
+
+    def _task_gradients(self, batch: Batch, share: float, ahead: Batch | None) -> StepGradients:
+        """Return the loss on images of the architecture half, and its gradient by the mixture."""
+        stage, _, _ = stage_of(self.recipe, self.run.epoch)
+        state = self._state(stage)
+        mixture = [part.requires_grad_() for part in self._mixture()]
+        if ahead is None:
+            return self._gradients("alphas", state, self._task_loss, [*batch, *mixture], ())
+
+        def run_pass(kind: str, inputs: list[Tensor], parameters: list[Tensor]) -> StepGradients:
+            return self._gradients(kind, state, self._task_loss, inputs, parameters)
+
+        return unrolled_gradients(run_pass, self._optimizer(stage, share), ahead, batch, mixture)
 
     def _task_loss(self, images: Tensor, labels: Tensor, *mixture: Tensor) -> Tensor:
         with mixed_precision(images.device):
@@ -255,8 +283,11 @@ class SearchLoop:
                 self.data.alphas, self.recipe.batch_size, generator, self.augmentation
             )
 
-    def _alpha_is_due(self, index: int) -> bool:
-        return (index + 1) % self.recipe.weights_per_alpha == 0
+    def _alpha_is_due(self, stage: Stage, index: int) -> bool:
+        recipe = self.recipe
+        rests = stage is Stage.SCORES and not recipe.alphas_in_scores
+        warm = self.run.epoch >= recipe.warmup_epochs
+        return warm and not rests and (index + 1) % recipe.weights_per_alpha == 0
 
     def _finite(self, loss: Tensor) -> float:
         value = float(loss.detach())

@@ -47,9 +47,11 @@ class SearchRun:
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
         )
-        # Scores have no decay: it would pull all of them towards the threshold alike.
         self.score_optimizer = torch.optim.SGD(
-            score_parameters(self.supernet), lr=recipe.score_lr, momentum=recipe.momentum
+            score_parameters(self.supernet),
+            lr=recipe.score_lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.score_decay,
         )
         self.alpha_optimizer = torch.optim.Adam(
             self.alphas.parameters(),

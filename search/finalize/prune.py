@@ -1,11 +1,12 @@
-"""Gradual pruning of the final network, one density for the whole of it."""
+"""Pruning of the final network: by the magnitude of its weights, or by scores that are trained."""
 
 import torch
 from torch import nn
 
 from search.finalize.norms import normed_convs
-from search.layers.allocation import allocate_global
+from search.layers.allocation import allocate
 from search.layers.sparse import LayerMode, freeze_masks, reset_scores, set_mode, sparse_layers
+from search.space.sparsity import Allocation
 
 
 def cubic_density(progress: float, density: float) -> float:
@@ -17,10 +18,15 @@ def cubic_density(progress: float, density: float) -> float:
     return density + (1.0 - density) * remaining**3
 
 
-def prune(network: nn.Module, density: float) -> None:
-    """Mask the weakest groups of weights by magnitude; layers share one threshold with floors."""
+def prune(network: nn.Module, density: float, allocation: Allocation = Allocation.GLOBAL) -> None:
+    """Mask the weakest groups of weights by magnitude."""
     reset_scores(network)
-    allocate_global(sparse_layers(network), density)
+    allocate(sparse_layers(network), density, allocation)
+    fix_masks(network)
+
+
+def fix_masks(network: nn.Module) -> None:
+    """Mask what the scores choose now, and train the weights that are left."""
     freeze_masks(network)
     set_mode(network, LayerMode.MASKED)
 

@@ -8,9 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from latency.operator import SparsityPattern
-from search.finalize.prune import apply_masks, cubic_density, prune, silence_dead_channels
-from search.finalize.schedule import TrainSchedule
-from search.layers.sparse import density_of
+from search.finalize.prune import (
+    apply_masks,
+    cubic_density,
+    fix_masks,
+    prune,
+    silence_dead_channels,
+)
+from search.finalize.schedule import Pruner, TrainSchedule
+from search.layers.allocation import allocate
+from search.layers.sparse import (
+    LayerMode,
+    density_of,
+    reset_scores,
+    set_mode,
+    sparse_layers,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +48,7 @@ class TrainingRun:
     """Network, optimiser and position of one training, and the best epoch so far.
 
     Args:
-        network: trained in place.
+        network: trained in place; its layers are those of `search.layers.sparse`.
         schedule: lengths of the phases and the optimiser's settings.
         goal: density, pattern, seed.
         steps: optimiser steps per epoch.
@@ -48,34 +61,33 @@ class TrainingRun:
         self.steps = steps
         self.epoch = 0  # finished epochs
         self.best: dict[str, Any] | None = None
-        # Scores follow the weights here; they are never trained and so must not decay.
+        # Where scores follow the weights, they are not trained and so must not decay.
         weights = [value for name, value in network.named_parameters() if not _is_score(name)]
-        self.optimizer = torch.optim.SGD(
-            weights,
-            lr=schedule.learning_rate,
-            momentum=schedule.momentum,
-            weight_decay=schedule.weight_decay,
-            nesterov=True,
-        )
+        self.optimizer = self._make_optimizer(weights)
+        scores = [value for name, value in network.named_parameters() if _is_score(name)]
+        self.score_optimizer = self._make_optimizer([*scores, *_norm_parameters(network)])
 
     def prepare_step(self, step: int) -> None:
         """Set the learning rate, and prune where the schedule says so, before a step (from 0)."""
         done = self.epoch * self.steps + step
-        rate = self.schedule.learning_rate * self._rate(done)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self._active_optimizer().param_groups[0]["lr"] = self._rate(done)
         done -= self.schedule.dense_epochs * self.steps
+        if self.schedule.pruner is Pruner.SCORES:
+            self._switch_scores(done)
         length, every = self.schedule.prune_epochs * self.steps, self._prune_every()
         if 0 <= done < length and done % every == 0:
             # Counted from the end of the interval: the last of them reaches the goal exactly.
-            prune(self.network, cubic_density((done + every) / length, self.goal.density))
+            share = (done + every) / length if self.schedule.annealed else 1.0
+            self._prune(cubic_density(share, self.goal.density))
 
     def finish_step(self, loss: Tensor) -> None:
         """Take one optimiser step along the gradients of `loss`."""
-        self.optimizer.zero_grad(set_to_none=True)
+        optimizer = self._active_optimizer()
+        self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip_norm)
-        self.optimizer.step()
+        parameters = optimizer.param_groups[0]["params"]
+        torch.nn.utils.clip_grad_norm_(parameters, self.schedule.clip_norm)
+        optimizer.step()
         if self.fine_tuning:
             silence_dead_channels(self.network)
 
@@ -114,6 +126,7 @@ class TrainingRun:
             "epoch": self.epoch,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "score_optimizer": self.score_optimizer.state_dict(),
             "best": self.best,
         }
 
@@ -122,18 +135,59 @@ class TrainingRun:
         self.epoch = state["epoch"]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.score_optimizer.load_state_dict(state["score_optimizer"])
         self.best = state["best"]
 
+    def _prune(self, density: float) -> None:
+        """Choose anew what is kept; scores go on being trained, weights are masked."""
+        if self.schedule.pruner is Pruner.SCORES:
+            allocate(sparse_layers(self.network), density, self.schedule.allocation)
+        else:
+            prune(self.network, density, self.schedule.allocation)
+
+    def _switch_scores(self, done: int) -> None:
+        """Begin or end the training of scores, at that many steps behind the dense phase."""
+        if done == 0:
+            reset_scores(self.network)
+            set_mode(self.network, LayerMode.SCORES)
+        if done == self.schedule.prune_epochs * self.steps:
+            fix_masks(self.network)
+            self.optimizer.state.clear()  # its momentum is that of the dense network
+
+    def _active_optimizer(self) -> torch.optim.SGD:
+        """Return what trains in the present epoch: scores in their phase, else the weights."""
+        pruning = self.schedule.dense_epochs <= self.epoch and not self.fine_tuning
+        scores = pruning and self.schedule.pruner is Pruner.SCORES
+        return self.score_optimizer if scores else self.optimizer
+
+    def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.SGD:
+        return torch.optim.SGD(
+            parameters,
+            lr=self.schedule.learning_rate,
+            momentum=self.schedule.momentum,
+            weight_decay=self.schedule.weight_decay,
+            nesterov=self.schedule.nesterov,
+        )
+
     def _rate(self, done: int) -> float:
-        """Return the factor on the learning rate: linear warm-up times a cosine to zero."""
-        warmup = max(1, self.schedule.warmup_epochs * self.steps)
-        cosine = 0.5 * (1.0 + math.cos(math.pi * done / (self.schedule.epochs * self.steps)))
-        return min(1.0, (done + 1) / warmup) * cosine
+        """Return the learning rate after `done` steps: linear warm-up times cosines to zero."""
+        schedule = self.schedule
+        warmup = min(1.0, (done + 1) / max(1, schedule.warmup_epochs * self.steps))
+        peak, start, length = schedule.phase_of(self.epoch)
+        done -= start * self.steps
+        cosine = 0.5 * (1.0 + math.cos(math.pi * done / (length * self.steps)))
+        return peak * (warmup * cosine)
 
     def _prune_every(self) -> int:
         """Return after how many steps masks are renewed: the phase is a multiple of it."""
         length = self.schedule.prune_epochs * self.steps
         return next(every for every in (8, 7, 6, 5, 4, 3, 2, 1) if length % every == 0)
+
+
+def _norm_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """Return scales and shifts of batch norms: they are trained together with scores too."""
+    norms = (module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    return [parameter for norm in norms for parameter in norm.parameters()]
 
 
 def _is_score(name: str) -> bool:

@@ -1,23 +1,42 @@
 """Schedules of the final training, one per recipe."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from search.space.sparsity import Allocation
+
+
+class Pruner(StrEnum):
+    """What decides which weights stay."""
+
+    MAGNITUDE = "magnitude"  # the weights themselves, which are trained on meanwhile
+    SCORES = "scores"  # scores that are trained while the weights rest: HYDRA, arXiv 2002.10509
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSchedule:
-    """Dense, then pruned step by step, then fine-tuned at the final density.
+    """Dense, then pruned, then fine-tuned at the final density.
 
     Raises:
         ValueError: there is no epoch to prune or none to fine-tune.
     """
 
     dense_epochs: int
-    prune_epochs: int  # density falls by a cubic curve (Zhu and Gupta, arXiv 1710.01878)
+    prune_epochs: int
     tune_epochs: int  # masks are fixed
     batch_size: int
-    learning_rate: float  # peak; one cosine over all epochs
-    weight_decay: float
+    learning_rate: float  # peak
+    weight_decay: float  # of scores as well, where they are trained
+    pruner: Pruner = Pruner.MAGNITUDE
+    allocation: Allocation = Allocation.GLOBAL  # LAMP, arXiv 2010.07611; DASS: per layer
+    # While pruned the density falls by a cubic curve (Zhu and Gupta, arXiv 1710.01878); DASS and
+    # HYDRA start at its end.
+    annealed: bool = True
+    # Peaks of the rate while pruned and while fine-tuned, with a cosine for each phase; None: one
+    # cosine over all epochs.
+    phase_rates: tuple[float, float] | None = None
     momentum: float = 0.9
+    nesterov: bool = True
     label_smoothing: float = 0.0
     warmup_epochs: int = 1  # linear, from zero
     clip_norm: float = 5.0
@@ -33,6 +52,17 @@ class TrainSchedule:
     def epochs(self) -> int:
         """All epochs together."""
         return self.dense_epochs + self.prune_epochs + self.tune_epochs
+
+    def phase_of(self, epoch: int) -> tuple[float, int, int]:
+        """Return peak, first epoch and length of the cosine that an epoch (from 0) is part of."""
+        if self.phase_rates is None:
+            return self.learning_rate, 0, self.epochs
+        first_tuned = self.dense_epochs + self.prune_epochs
+        if epoch < self.dense_epochs:
+            return self.learning_rate, 0, self.dense_epochs
+        if epoch < first_tuned:
+            return self.phase_rates[0], self.dense_epochs, self.prune_epochs
+        return self.phase_rates[1], first_tuned, self.tune_epochs
 
 
 TRAIN_SCHEDULES = {
@@ -70,6 +100,26 @@ TRAIN_SCHEDULES["gpu"] = replace(
     tune_epochs=40,
     batch_size=256,
     learning_rate=0.1,
+)
+# The published training of a cell, as far as the authors' repository tells it (HERO-MDH/DASS-
+# Differentiable-Architecture-Search-for-Sparse-Neural-Networks, `Hydra/configs/configs.yml` and
+# `Hydra/train.py`; dense epochs and rate only from comments there). Their auxiliary head and drop-path are
+# left out. Days on one GPU: a benchmark shortens it.
+TRAIN_SCHEDULES["dass-paper"] = TrainSchedule(
+    dense_epochs=600,
+    prune_epochs=20,
+    tune_epochs=200,
+    batch_size=128,
+    learning_rate=0.025,
+    phase_rates=(0.1, 0.01),
+    weight_decay=4e-4,
+    pruner=Pruner.SCORES,
+    allocation=Allocation.PER_LAYER,
+    annealed=False,
+    nesterov=False,
+    warmup_epochs=0,
+    shift=4,
+    flip=True,
 )
 
 

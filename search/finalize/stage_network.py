@@ -72,8 +72,8 @@ class InvertedResidual(nn.Module):
         if self.expand is not None:
             y = F.relu6(self.expand_norm(self.expand(y)))
         y = F.relu6(self.depthwise_norm(self.depthwise(y)))
-        y = self.project_norm(self.project(y))
-        return x + y if self.adds_input else y
+        projected: Tensor = self.project_norm(self.project(y))
+        return x + projected if self.adds_input else projected
 
 
 class ProjectedResidual(nn.Module):
@@ -103,10 +103,10 @@ class ProjectedResidual(nn.Module):
         """Return (batch, width, height / stride, width / stride)."""
         y = F.relu6(self.expand_norm(self.expand(x)))
         y = F.relu6(self.depthwise_norm(self.depthwise(y)))
-        y = self.project_norm(self.project(y))
+        projected: Tensor = self.project_norm(self.project(y))
         if not self.has_sum:
-            return y
-        return y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x)))
+            return projected
+        return projected + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x)))
 
 
 class PlainBlock(nn.Module):

@@ -1,13 +1,13 @@
-"""Final training of one network: dense, pruned step by step, fine-tuned; the loop on a page.
+"""Final training of one network: dense, pruned, fine-tuned; the loop on a page.
 
-The masks come from magnitudes and are global: one threshold for the whole network, with floors.
-Batch norm of a channel that lost all its weights is held at zero, so that export can remove it.
+Which weights are kept, and how many of each layer, is for the schedule to say. Batch norm of a
+channel that lost all its weights is held at zero, so that export can remove it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ _EVALUATION_BATCH = 256
 _RESTATED = 1024  # training images at most that batch norm statistics are taken from
 
 Report = Callable[[dict[str, Any]], None]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +58,17 @@ def make_network(
 def make_network(
     genotype: Genotype | StageGenotype, task: TaskShape, goal: Goal, device: torch.device = CPU
 ) -> FinalNetwork | StageNetwork:
-    """Return the untrained network; the seed decides every weight."""
-    network: FinalNetwork | StageNetwork
+    """Return the untrained network of a genotype; the seed decides every weight."""
+    if isinstance(genotype, StageGenotype):
+        return seeded_network(lambda: StageNetwork(genotype, task), goal, device)
+    return seeded_network(lambda: FinalNetwork(genotype, task), goal, device)
+
+
+def seeded_network(build: Callable[[], Network], goal: Goal, device: torch.device = CPU) -> Network:
+    """Return what `build` makes, untrained; the seed decides every weight."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(goal.seed)
-        if isinstance(genotype, StageGenotype):
-            network = StageNetwork(genotype, task)
-        else:
-            network = FinalNetwork(genotype, task)
+        network = build()
     set_pattern(network, goal.pattern)
     return network.to(device, memory_format=memory_format())  # type: ignore[call-overload, no-any-return]
 

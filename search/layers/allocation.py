@@ -14,6 +14,7 @@ from torch import Tensor
 
 from search.layers.patterns import group_scores, group_sizes
 from search.layers.sparse import SparseLayer
+from search.space.sparsity import Allocation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,18 @@ class _Ranked:
     lamp: Tensor  # (groups,) scores, descending
     sizes: Tensor  # (groups,) weights in each
     floor: int  # groups that are kept in any case
+
+
+def allocate(layers: Mapping[str, SparseLayer], density: float, allocation: Allocation) -> None:
+    """Set the density of each layer so that all together keep `density` of their weights.
+
+    Raises:
+        ValueError: the density is not above 0 and at most 1.
+    """
+    if allocation is Allocation.PER_LAYER:
+        allocate_per_layer(layers, density)
+    else:
+        allocate_global(layers, density)
 
 
 def default_floors(layers: Mapping[str, SparseLayer]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """What a network costs once it is sparse: the sparsity that a search plans for, before any mask."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from latency.estimate.estimator import Prediction, Price, PriceSource
 from latency.estimate.lookup_table import TableEstimator
@@ -13,6 +14,13 @@ from search.space.dass_cells import MERGED_KERNEL
 LAYER_PATTERNS = (SparsityPattern.DENSE, SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK)
 MERGED_SHARE = 0.25  # of the places of a merged factorized reduce are weights of the network
 _FUSED = (OperatorKind.RELU, OperatorKind.ADD)
+
+
+class Allocation(StrEnum):
+    """How the density of a whole network becomes densities of its layers."""
+
+    GLOBAL = "global"  # one threshold for all layers, with floors
+    PER_LAYER = "per-layer"  # the same density everywhere, as in DASS and HYDRA
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,6 +85,15 @@ def test_impossible_budget_is_refused_and_nothing_is_written(tmp_path: Path) -> 
     assert not (tmp_path / "derive.json").exists()
 
 
+def test_the_paper_repairs_nothing(tmp_path: Path) -> None:
+    write_alphas(tmp_path)
+    request = replace(REQUEST, budget_ms=SMALLEST_MS / 2, recipe="dass-paper")
+    result = run_derive(request, tmp_path, DIGITS_8, TABLE, Events())
+    assert result["genotype"] == result["derived"]
+    assert not result["repaired"]
+    assert result["prediction"]["low_ms"] > request.budget_ms
+
+
 def test_without_a_table_nothing_is_promised(tmp_path: Path) -> None:
     write_alphas(tmp_path)
     result = run_derive(REQUEST, tmp_path, DIGITS_8, None, Events())

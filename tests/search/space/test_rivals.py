@@ -1,10 +1,15 @@
 """The rivals have the sizes of the networks that DASS was compared with."""
 
+from collections import Counter
+
 import pytest
 
+from latency.estimate.execution import executed_nodes
+from latency.library_form import library_form
+from latency.operator import Regime
 from search.space.builtin import BUILTIN, CIFAR_CLASSES, CIFAR_SIZE, IMAGE_CHANNELS
 from search.space.rivals import RIVALS
-from search.space.stage_networks import build_stages
+from search.space.stage_networks import build_stages, executed_stage
 from search.space.task import TaskShape
 
 CIFAR = TaskShape(image_channels=IMAGE_CHANNELS, image_size=CIFAR_SIZE, classes=CIFAR_CLASSES)
@@ -43,3 +48,17 @@ def test_mobilenet_has_projections_where_widths_change_at_stride_one() -> None:
     names = {node.name for node in build_stages(RIVALS["mobilenet-v2"](1.0), CIFAR).nodes}
     shortcuts = {name for name in names if name.endswith("shortcut")}
     assert shortcuts == {f"stages.{stage}.0.shortcut" for stage in (0, 1, 4, 6)}
+
+
+@pytest.mark.parametrize("regime", Regime)
+@pytest.mark.parametrize("name", RIVALS)
+def test_every_stage_can_be_priced_alone(name: str, regime: Regime) -> None:
+    genotype = RIVALS[name](0.5)
+    graph = build_stages(genotype, CIFAR)
+    whole = library_form(graph).nodes if regime is Regime.LIBRARY else executed_nodes(graph)
+    channels, size = genotype.stem, CIFAR_SIZE
+    for index, stage in enumerate(genotype.stages):
+        found = [node.spec for node in whole if node.name.startswith(f"stages.{index}.")]
+        alone = executed_stage(stage, channels, size, regime)
+        assert Counter(found) == Counter(node.spec for node in alone)
+        channels, size = stage.width, -(-size // stage.stride)

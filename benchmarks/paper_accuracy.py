@@ -1,0 +1,322 @@
+"""The published cells against sparse MobileNet-v2 and ResNet-18: accuracy under the same pruner.
+
+`make bench-paper`, with CIFAR-10 given by `--dataset FOLDER`. For each pruning ratio of the paper its
+own cell and both rivals are trained alike: dense, then scores that choose as many weights in every
+layer, then masked (recipe `dass-paper`). A processor affords a part of it only: fewer images,
+narrower networks, few epochs, as many for each network. All of that is in the table; accuracies are
+on the whole test set, once. Each finished training is a line of a file and is not run again.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from latency.graph import NetworkGraph
+from latency.operator import SparsityPattern
+from search.data.batches import Examples, seeded_generator, split_examples
+from search.data.dataset import Dataset
+from search.data.datasets import load_dataset
+from search.engine.device import training_device
+from search.finalize.final_network import FinalNetwork
+from search.finalize.run import Goal
+from search.finalize.schedule import TRAIN_SCHEDULES, TrainSchedule
+from search.finalize.stage_network import StageNetwork
+from search.finalize.train import Split, evaluate, seeded_network, train_final
+from search.layers.sparse import sparse_layers
+from search.requests import DatasetRef
+from search.space.dass_cells import MERGED_KERNEL, build_graph
+from search.space.genotype import Genotype
+from search.space.published import PERCENTAGES, published_genotype
+from search.space.rivals import RIVALS
+from search.space.stage_genotype import StageGenotype
+from search.space.stage_networks import build_stages
+from search.space.task import TaskShape
+
+OUTPUT = Path("local") / "paper_accuracy.jsonl"
+CELLS = "dass"
+MINUTES = 8.0  # that one training on a processor may take
+_PAPER = TRAIN_SCHEDULES["dass-paper"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What all trainings of a comparison have in common."""
+
+    images: int  # for training and for choosing the epoch
+    width: float  # factor on the channels of every network
+    size: str  # of the published cells, before that factor
+    epochs: tuple[int, int, int]  # dense, scores, masked
+    batch_size: int
+
+    @property
+    def schedule(self) -> TrainSchedule:
+        """The published schedule, shortened."""
+        dense, scores, masked = self.epochs
+        return replace(
+            _PAPER,
+            dense_epochs=dense,
+            prune_epochs=scores,
+            tune_epochs=masked,
+            batch_size=self.batch_size,
+        )
+
+
+PROTOCOL = Protocol(images=10_000, width=0.25, size="tiny", epochs=(3, 1, 2), batch_size=64)
+# What the authors ran, as far as it is known; a thing for GPUs.
+PAPER_LENGTH = Protocol(
+    images=50_000,
+    width=1.0,
+    size="small",
+    epochs=(_PAPER.dense_epochs, _PAPER.prune_epochs, _PAPER.tune_epochs),
+    batch_size=_PAPER.batch_size,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """One training: which network, how sparse, which seed."""
+
+    network: str  # CELLS or a name of RIVALS
+    percent: int  # of the weights that are removed
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Such as `dass-99`."""
+        return f"{self.network}-{self.percent}"
+
+    def genotype(self, protocol: Protocol) -> Genotype | StageGenotype:
+        """Return the network, dense, in the size of the protocol."""
+        if self.network != CELLS:
+            return RIVALS[self.network](protocol.width)
+        published = published_genotype(self.percent, protocol.size)
+        return replace(published, channels=round(published.channels * protocol.width))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A finished training: one line of the file."""
+
+    contest: Contest
+    protocol: Protocol
+    dataset: str  # sha256
+    weights: int  # that may be pruned
+    nonzeros: int
+    macs: int  # of the dense network
+    accuracy: float  # on all test images
+    valid_accuracy: float  # of the chosen epoch
+    minutes: float  # of training and choosing
+    device: str
+
+
+def contests(only: str, seeds: int) -> list[Contest]:
+    """Return the trainings whose label has `only` in it."""
+    found = [
+        Contest(network=network, percent=percent, seed=seed)
+        for seed in range(seeds)
+        for percent in PERCENTAGES
+        for network in (CELLS, *RIVALS)
+    ]
+    return [contest for contest in found if only in contest.label]
+
+
+def run_contest(contest: Contest, protocol: Protocol, dataset: Dataset, digest: str) -> Outcome:
+    """Train one network and count its right answers on the whole test set."""
+    goal = Goal(
+        density=1.0 - contest.percent / 100,
+        pattern=SparsityPattern.UNSTRUCTURED,
+        seed=contest.seed,
+    )
+    device, task = dataset.train_images.device, dataset.task
+    genotype = contest.genotype(protocol)
+    network = seeded_network(lambda: make_module(genotype, task), goal, device)
+    split = _split(dataset, protocol, contest.seed)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        trained = train_final(
+            network,
+            split,
+            protocol.schedule,
+            goal,
+            checkpoint=Path(folder) / "train.pt",
+            report=_reporter(contest),
+        )
+    minutes = (time.perf_counter() - started) / 60
+    layers = sparse_layers(network).values()
+    return Outcome(
+        contest=contest,
+        protocol=protocol,
+        dataset=digest,
+        weights=sum(layer.weight.numel() for layer in layers),
+        nonzeros=sum(layer.kept_weights() for layer in layers),
+        macs=count_macs(make_graph(genotype, task)),
+        accuracy=evaluate(
+            network, Examples(images=dataset.test_images, labels=dataset.test_labels)
+        ),
+        valid_accuracy=trained.valid_accuracy,
+        minutes=minutes,
+        device=str(device),
+    )
+
+
+def make_module(genotype: Genotype | StageGenotype, task: TaskShape) -> nn.Module:
+    """Return the untrained network of a genotype of either space."""
+    if isinstance(genotype, Genotype):
+        return FinalNetwork(genotype, task)
+    return StageNetwork(genotype, task)
+
+
+def make_graph(genotype: Genotype | StageGenotype, task: TaskShape) -> NetworkGraph:
+    """Return the graph of a genotype of either space."""
+    if isinstance(genotype, Genotype):
+        return build_graph(genotype, task)
+    return build_stages(genotype, task)
+
+
+def count_macs(graph: NetworkGraph) -> int:
+    """Return the multiply-adds of a dense network, a factorized reduce as its two convolutions."""
+    return sum(
+        spec.macs // (MERGED_KERNEL**2 if spec.kernel == MERGED_KERNEL else 1)
+        for spec in graph.operators
+    )
+
+
+def _split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
+    """Return the chosen training images in two; the same ones for every network of a seed."""
+    examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
+    if protocol.images < len(examples):
+        share = protocol.images / len(examples)
+        examples, _ = split_examples(examples, share, seeded_generator(seed, "subset"))
+    fraction = protocol.schedule.valid_fraction
+    valid, train = split_examples(examples, fraction, seeded_generator(seed, "validation"))
+    return Split(train=train, valid=valid)
+
+
+def _reporter(contest: Contest) -> Callable[[dict[str, Any]], None]:
+    def report(event: dict[str, Any]) -> None:
+        print(
+            f"  {contest.label} seed {contest.seed}: epoch {event['epoch']}/{event['epochs']}, "
+            f"loss {event['train_loss']:.3f}, accuracy {event['valid_accuracy']:.3f}, "
+            f"density {event['density']:.3f}",
+            flush=True,
+        )
+
+    return report
+
+
+def read_outcomes(path: Path) -> list[Outcome]:
+    """Return the finished trainings of a file, or none where there is no file."""
+    if not path.exists():
+        return []
+    return [_outcome(json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def _outcome(values: dict[str, Any]) -> Outcome:
+    protocol = values["protocol"]
+    return Outcome(
+        **{
+            **values,
+            "contest": Contest(**values["contest"]),
+            "protocol": Protocol(**{**protocol, "epochs": tuple(protocol["epochs"])}),
+        }
+    )
+
+
+def run_missing(
+    wanted: Sequence[Contest], protocol: Protocol, dataset: Dataset, output: Path
+) -> Iterator[Outcome]:
+    """Yield the outcome of every contest: from the file where it is there, else trained now."""
+    digest = dataset.sha256()
+    known = {
+        found.contest: found
+        for found in read_outcomes(output)
+        if (found.protocol, found.dataset) == (protocol, digest)
+    }
+    for contest in wanted:
+        outcome = known.get(contest)
+        if outcome is None:
+            outcome = run_contest(contest, protocol, dataset, digest)
+            output.parent.mkdir(parents=True, exist_ok=True)
+            with output.open("a") as file:
+                file.write(json.dumps(asdict(outcome)) + "\n")
+        yield outcome
+
+
+def main() -> None:
+    """Train what is missing and print the table."""
+    options = _parse()
+    if options.dataset is None:
+        print("SKIPPED: no accuracy was measured. Say where CIFAR-10 is with --dataset FOLDER.")
+        return
+    torch.set_num_threads(options.threads)
+    protocol = PAPER_LENGTH if options.paper_length else _chosen(options)
+    dataset = load_dataset(_reference(options.dataset)).to(training_device(options.device))
+    print(
+        f"{protocol.images} training images, width {protocol.width:g}, cells of size "
+        f"{protocol.size}, epochs {protocol.epochs} (dense, scores, masked), "
+        f"{len(dataset.test_labels)} test images"
+    )
+    outcomes = list(
+        run_missing(contests(options.only, options.seeds), protocol, dataset, options.output)
+    )
+    print_table(outcomes)
+    if not options.paper_length:
+        print("paper-length (600 + 20 + 200 epochs, full width): not run (needs a GPU)")
+
+
+def print_table(outcomes: Sequence[Outcome]) -> None:
+    """Print a line for each training."""
+    heading = f"{'network':20}{'seed':>5}{'weights':>11}{'non-zeros':>11}{'M MACs':>8}"
+    print(f"\n{heading}{'accuracy':>10}{'minutes':>9}")
+    for found in sorted(outcomes, key=lambda o: (-o.contest.percent, o.contest.label)):
+        over = "  over the time" if found.device == "cpu" and found.minutes > MINUTES else ""
+        print(
+            f"{found.contest.label:20}{found.contest.seed:5}{found.weights:11,}"
+            f"{found.nonzeros:11,}{found.macs / 1e6:8.1f}{found.accuracy:10.2%}"
+            f"{found.minutes:9.1f}{over}"
+        )
+
+
+def _reference(folder: Path) -> DatasetRef:
+    """Return the data set in a folder: an official layout of CIFAR-10, or class folders."""
+    layouts = {"data_batch_1.bin": "cifar10-binary", "data_batch_1": "cifar10-python"}
+    found = (layout for name, layout in layouts.items() if (folder / name).exists())
+    return DatasetRef(format=next(found, "image-folder"), path=str(folder))
+
+
+def _chosen(options: argparse.Namespace) -> Protocol:
+    return Protocol(
+        images=options.images,
+        width=options.width,
+        size=options.size,
+        epochs=tuple(options.epochs),
+        batch_size=PROTOCOL.batch_size,
+    )
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", type=Path, help="CIFAR-10: official layout or class folders")
+    parser.add_argument("--only", default="", help="networks with this in their label")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--images", type=int, default=PROTOCOL.images)
+    parser.add_argument("--width", type=float, default=PROTOCOL.width)
+    parser.add_argument("--size", default=PROTOCOL.size, help="of the published cells")
+    parser.add_argument("--epochs", type=int, nargs=3, default=PROTOCOL.epochs)
+    parser.add_argument("--paper-length", action="store_true", help="on a GPU: days")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
