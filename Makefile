@@ -92,6 +92,10 @@ DATASET ?=
 bench-paper: $(READY) ## benchmark: the paper's cells against sparse rivals; DATASET=folder of CIFAR-10
 	@$(BIN)/python -m benchmarks.paper_accuracy $(if $(DATASET),--dataset $(DATASET))
 
+.PHONY: bench-search
+bench-search: $(READY) ## benchmark: an epoch of the search against a straightforward implementation
+	@$(BIN)/python -m benchmarks.search_speed
+
 RIVAL := local/deepsparse
 .PHONY: bench-deepsparse
 bench-deepsparse: $(READY) $(RIVAL)/.ready ## benchmark: whole networks against DeepSparse 1.8

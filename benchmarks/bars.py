@@ -82,6 +82,8 @@ TWO_THREADS: dict[str, Bar] = {
 }
 EMPTY_NODE_US, FORK_JOIN_US, EMPTY_NODE_STRETCH_US = 0.5, 1.5, 0.25
 PREDICTIONS_PER_SECOND = 10_000.0  # genotypes, on one core
+# An epoch of the search over that of a straightforward implementation.
+SEARCH_EPOCH = Bar(bar=2.0, stretch=3.0)
 # Without the library the same file is a dense model, give or take the noise of a host.
 FALLBACK_OVER_DENSE = 0.9
 

@@ -3,8 +3,9 @@
 `make bench-paper`, with CIFAR-10 given by `--dataset FOLDER`. For each pruning ratio of the paper its
 own cell and both rivals are trained alike: dense, then scores that choose as many weights in every
 layer, then masked (recipe `dass-paper`). A processor affords a part of it only: fewer images,
-narrower networks, few epochs, as many for each network. All of that is in the table; accuracies are
-on the whole test set, once. Each finished training is a line of a file and is not run again.
+narrower networks, fewer cells, few epochs, as many for each network. All of that is printed;
+accuracies are on the whole test set, once. Each finished training is a line of a file and is not
+run again.
 """
 
 import argparse
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from latency.graph import NetworkGraph
 from latency.operator import SparsityPattern
@@ -25,20 +25,15 @@ from search.data.batches import Examples, seeded_generator, split_examples
 from search.data.dataset import Dataset
 from search.data.datasets import load_dataset
 from search.engine.device import training_device
-from search.finalize.final_network import FinalNetwork
 from search.finalize.run import Goal
 from search.finalize.schedule import TRAIN_SCHEDULES, TrainSchedule
-from search.finalize.stage_network import StageNetwork
-from search.finalize.train import Split, evaluate, seeded_network, train_final
+from search.finalize.train import Split, evaluate, make_network, train_final
 from search.layers.sparse import sparse_layers
 from search.requests import DatasetRef
-from search.space.dass_cells import MERGED_KERNEL, build_graph
-from search.space.genotype import Genotype
-from search.space.published import PERCENTAGES, published_genotype
+from search.space.dass_cells import MERGED_KERNEL
+from search.space.networks import AnyGenotype, network_graph
+from search.space.published import PERCENTAGES, SIZES, published_genotype
 from search.space.rivals import RIVALS
-from search.space.stage_genotype import StageGenotype
-from search.space.stage_networks import build_stages
-from search.space.task import TaskShape
 
 OUTPUT = Path("local") / "paper_accuracy.jsonl"
 CELLS = "dass"
@@ -52,7 +47,8 @@ class Protocol:
 
     images: int  # for training and for choosing the epoch
     width: float  # factor on the channels of every network
-    size: str  # of the published cells, before that factor
+    channels: int  # of the first published cell, before that factor
+    cells: int  # how many of them
     epochs: tuple[int, int, int]  # dense, scores, masked
     batch_size: int
 
@@ -69,12 +65,21 @@ class Protocol:
         )
 
 
-PROTOCOL = Protocol(images=10_000, width=0.25, size="tiny", epochs=(3, 1, 2), batch_size=64)
+# So that the slowest, the 90 % cell, takes about MINUTES on one core.
+PROTOCOL = Protocol(
+    images=10_000,
+    width=0.25,
+    channels=SIZES["tiny"][0],
+    cells=8,
+    epochs=(3, 1, 2),
+    batch_size=64,
+)
 # What the authors ran, as far as it is known; a thing for GPUs.
 PAPER_LENGTH = Protocol(
     images=50_000,
     width=1.0,
-    size="small",
+    channels=SIZES["small"][0],
+    cells=SIZES["small"][1],
     epochs=(_PAPER.dense_epochs, _PAPER.prune_epochs, _PAPER.tune_epochs),
     batch_size=_PAPER.batch_size,
 )
@@ -93,12 +98,12 @@ class Contest:
         """Such as `dass-99`."""
         return f"{self.network}-{self.percent}"
 
-    def genotype(self, protocol: Protocol) -> Genotype | StageGenotype:
+    def genotype(self, protocol: Protocol) -> AnyGenotype:
         """Return the network, dense, in the size of the protocol."""
         if self.network != CELLS:
             return RIVALS[self.network](protocol.width)
-        published = published_genotype(self.percent, protocol.size)
-        return replace(published, channels=round(published.channels * protocol.width))
+        channels = round(protocol.channels * protocol.width)
+        return replace(published_genotype(self.percent), channels=channels, cells=protocol.cells)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +142,7 @@ def run_contest(contest: Contest, protocol: Protocol, dataset: Dataset, digest: 
     )
     device, task = dataset.train_images.device, dataset.task
     genotype = contest.genotype(protocol)
-    network = seeded_network(lambda: make_module(genotype, task), goal, device)
+    network = make_network(genotype, task, goal, device)
     split = _split(dataset, protocol, contest.seed)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +162,7 @@ def run_contest(contest: Contest, protocol: Protocol, dataset: Dataset, digest: 
         dataset=digest,
         weights=sum(layer.weight.numel() for layer in layers),
         nonzeros=sum(layer.kept_weights() for layer in layers),
-        macs=count_macs(make_graph(genotype, task)),
+        macs=count_macs(network_graph(genotype, task)),
         accuracy=evaluate(
             network, Examples(images=dataset.test_images, labels=dataset.test_labels)
         ),
@@ -165,20 +170,6 @@ def run_contest(contest: Contest, protocol: Protocol, dataset: Dataset, digest: 
         minutes=minutes,
         device=str(device),
     )
-
-
-def make_module(genotype: Genotype | StageGenotype, task: TaskShape) -> nn.Module:
-    """Return the untrained network of a genotype of either space."""
-    if isinstance(genotype, Genotype):
-        return FinalNetwork(genotype, task)
-    return StageNetwork(genotype, task)
-
-
-def make_graph(genotype: Genotype | StageGenotype, task: TaskShape) -> NetworkGraph:
-    """Return the graph of a genotype of either space."""
-    if isinstance(genotype, Genotype):
-        return build_graph(genotype, task)
-    return build_stages(genotype, task)
 
 
 def count_macs(graph: NetworkGraph) -> int:
@@ -260,8 +251,8 @@ def main() -> None:
     protocol = PAPER_LENGTH if options.paper_length else _chosen(options)
     dataset = load_dataset(_reference(options.dataset)).to(training_device(options.device))
     print(
-        f"{protocol.images} training images, width {protocol.width:g}, cells of size "
-        f"{protocol.size}, epochs {protocol.epochs} (dense, scores, masked), "
+        f"{protocol.images} training images, width {protocol.width:g} of {protocol.channels} "
+        f"channels, {protocol.cells} cells, epochs {protocol.epochs} (dense, scores, masked), "
         f"{len(dataset.test_labels)} test images"
     )
     outcomes = list(
@@ -296,7 +287,8 @@ def _chosen(options: argparse.Namespace) -> Protocol:
     return Protocol(
         images=options.images,
         width=options.width,
-        size=options.size,
+        channels=PROTOCOL.channels,
+        cells=options.cells,
         epochs=tuple(options.epochs),
         batch_size=PROTOCOL.batch_size,
     )
@@ -309,7 +301,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--images", type=int, default=PROTOCOL.images)
     parser.add_argument("--width", type=float, default=PROTOCOL.width)
-    parser.add_argument("--size", default=PROTOCOL.size, help="of the published cells")
+    parser.add_argument("--cells", type=int, default=PROTOCOL.cells)
     parser.add_argument("--epochs", type=int, nargs=3, default=PROTOCOL.epochs)
     parser.add_argument("--paper-length", action="store_true", help="on a GPU: days")
     parser.add_argument("--threads", type=int, default=1)

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 import sys
 from dataclasses import replace
@@ -19,12 +20,14 @@ from latency.agent.spool import Measurement
 from latency.agent.state import find_identity, load_identity
 from latency.agent.stop import StopSignal, stop_on_signals
 from latency.exchange.profile_file import read_plan
+from latency.profiler.batches import AGAIN
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 EXIT_REVOKED = 3  # restarting does not help: the device must join again
 
 MAX_THREADS = 1_024
+MAX_AGAIN = 100.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,13 +88,14 @@ def _run(options: argparse.Namespace) -> int:
     identity = load_identity(options.state_dir)
     if options.server:
         identity = replace(identity, server=checked_address(options.server))
-    run_agent(identity, options.state_dir, AgentSettings(), _stop_of_this_process())
+    settings = AgentSettings(again=options.again)
+    run_agent(identity, options.state_dir, settings, _stop_of_this_process())
     return 0
 
 
 def _measure(options: argparse.Namespace) -> int:
     work = read_plan(options.plan)
-    measurer = LocalMeasurer(options.threads, options.affinity)
+    measurer = LocalMeasurer(options.threads, options.affinity, options.again)
     profile = measure_plan(work, options.out, measurer, _stop_of_this_process())
     results: tuple[Measurement, ...] = (*profile.operators, *profile.networks)
     failed = [row for row in results if row.error]
@@ -150,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("run", help="work for the server until stopped")
     command.set_defaults(command=_run)
     command.add_argument("--server", default="", help="the server's new address, if it moved")
+    _add_again(command)
     _add_state_dir(command)
 
     command = commands.add_parser("measure", help="measure a plan without a server")
@@ -157,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("plan", type=Path, help="file of `edgewright plan -o`")
     command.add_argument("-o", "--out", type=Path, required=True, help="profile file to write")
     _add_setting(command)
+    _add_again(command)
 
     command = commands.add_parser("doctor", help="is this machine fit to measure?")
     command.set_defaults(command=_doctor)
@@ -175,6 +181,27 @@ def _add_setting(command: argparse.ArgumentParser) -> None:
         metavar="CORES",
         help="cores to measure on, such as 0,1 (default: not pinned)",
     )
+
+
+def _add_again(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--again",
+        type=_factor,
+        default=AGAIN,
+        metavar="FACTOR",
+        help="what was measured while something else ran is tried again for so many times as long "
+        "as the first tries took (default: %(default)s)",
+    )
+
+
+def _factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = math.nan
+    if not 0 <= factor <= MAX_AGAIN:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {MAX_AGAIN:g}")
+    return factor
 
 
 def _threads(text: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from latency.agent.spool import Measurement
 from latency.measurement import Conditions, NetworkMeasurement
 from latency.messages import ProfileWork, VerifyWork
+from latency.profiler.batches import AGAIN
 from latency.profiler.conditions import read_conditions
 from latency.profiler.device import current_target
 from latency.profiler.runner import run_profile, run_verify
@@ -15,10 +16,14 @@ from latency.target import Target
 class LocalMeasurer:
     """The profiler on this machine."""
 
-    def __init__(self, threads: int, affinity: tuple[int, ...] = ()) -> None:
-        """Measure with `threads` threads of ONNX Runtime, pinned to the cores of `affinity`."""
+    def __init__(self, threads: int, affinity: tuple[int, ...] = (), again: float = AGAIN) -> None:
+        """Measure with `threads` threads of ONNX Runtime, pinned to the cores of `affinity`.
+
+        Disturbed operators are tried again for `again` times as long as the first tries took.
+        """
         self._threads = threads
         self._affinity = affinity
+        self._again = again
 
     def target(self) -> Target:
         """Return this machine with its run-time setting."""
@@ -36,7 +41,7 @@ class LocalMeasurer:
         should_stop: Callable[[], bool],
     ) -> None:
         """Time everything in `work` in child processes."""
-        run_profile(work, target, on_result, should_stop)
+        run_profile(work, target, on_result, should_stop, self._again)
 
     def verify(
         self,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from latency.agent.retry import Patience
 from latency.agent.stop import StopSignal
+from latency.profiler.batches import AGAIN
 
 STATE_DIR_VARIABLE = "EDGEWRIGHT_AGENT_DIR"
 ENROL_TOKEN_VARIABLE = "EDGEWRIGHT_ENROL_TOKEN"  # noqa: S105  a variable's name, no secret
@@ -27,6 +28,7 @@ class AgentSettings:
     join_patience_s: float = 30.0  # a person waits for `join`
     max_model_bytes: int = 1 << 30
     cached_models: int = 8
+    again: float = AGAIN  # patience with a busy machine, see `OperatorRun`
 
     def patience(self, stop: StopSignal, give_up_after_s: float = math.inf) -> Patience:
         """Return how to repeat one request until `stop`."""

@@ -4,8 +4,8 @@ Every operator carries the reference model through its own rounds, so a batch is
 reference at its beginning, at its end and everywhere in between, operator by operator. What the
 reference cannot tell, a clock or a governor that changed, is read around the batch and speaks
 against all of it. Disturbances last from a tenth of a second to minutes. So operators that were
-disturbed wait until all others are done, and are then tried again for up to twice as long as
-those took, with more and more patience for a quiet moment within each try.
+disturbed wait until all others are done, and are then tried again for up to twice as long as those
+took (`again`), with more and more patience for a quiet moment within each try.
 """
 
 import time
@@ -24,10 +24,10 @@ Ask = Callable[[OperatorSpec | None, int, float | None, int], ChildAnswer]
 
 _LOOKS_AT_THE_MACHINE = 8  # before the first operator: how fast is the reference at its best
 _LOOK_ROUNDS = 100
-# Trying again: for so long at least, or so many times as long as the first tries took. Then the
+# Trying again lasts so many times as long as the first tries took, at the least so long. Then the
 # quietest try is reported, as unstable.
+AGAIN = 2.0
 _LEAST_AGAIN_S = 20.0
-_AGAIN = 2.0
 _BATCH = 8  # operators; what a power cut may cost
 _BATCH_S = 10.0  # results of a batch are reported at its end, so large operators make it shorter
 _NOTHING = ChildAnswer()
@@ -90,6 +90,7 @@ class OperatorRun:
     """Measures a list of operators and reports each once."""
 
     ask: Ask
+    again: float = AGAIN
     quiet: QuietRule = field(default_factory=QuietRule)
     monotonic: Callable[[], float] = time.monotonic  # seconds
     _patience: int = field(init=False, default=PATIENCE)
@@ -107,7 +108,7 @@ class OperatorRun:
         start = self.monotonic()
         waiting = self._try_all(waiting, on_result)
         first_end = self.monotonic()
-        end = first_end + max(_LEAST_AGAIN_S, _AGAIN * (first_end - start))
+        end = first_end + max(_LEAST_AGAIN_S, self.again * (first_end - start))
         while waiting and self.monotonic() < end:
             self._patience = more_patience(self._patience)
             waiting = self._try_all(waiting, on_result)

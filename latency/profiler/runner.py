@@ -5,7 +5,7 @@ from pathlib import Path
 
 from latency.measurement import NetworkMeasurement, OperatorMeasurement
 from latency.messages import ProfileWork, VerifyWork
-from latency.profiler.batches import OperatorRun, Questions
+from latency.profiler.batches import AGAIN, OperatorRun, Questions
 from latency.profiler.networks import Network, NetworkRun, never_stop
 from latency.profiler.process import ChildProcess, ShouldStop, StoppedError
 from latency.target import Target
@@ -15,18 +15,23 @@ OnResult = Callable[[Measurement], None]
 
 
 def run_profile(
-    work: ProfileWork, target: Target, on_result: OnResult, should_stop: ShouldStop
+    work: ProfileWork,
+    target: Target,
+    on_result: OnResult,
+    should_stop: ShouldStop,
+    again: float = AGAIN,
 ) -> None:
     """Measure every operator, then every network; stop early when `should_stop` is true.
 
     Each operator and each network is reported once. A model that fails or crashes is reported as
     a measurement with `error`, and work goes on. `OperatorRun` says what happens to operators that
-    were measured while something else used the machine. Nothing runs any more when this returns.
+    were measured while something else used the machine, for `again` times as long as the first tries
+    took. Nothing runs any more when this returns.
     """
     try:
         with ChildProcess() as child:
             ask = Questions(child=child, rounds=work.rounds, target=target, should_stop=should_stop)
-            OperatorRun(ask).run(work.operators, on_result)
+            OperatorRun(ask, again).run(work.operators, on_result)
         networks = [Network(name=named.name, model=named.graph) for named in work.networks]
         NetworkRun(target=target, should_stop=should_stop).run(networks, work.processes, on_result)
     except StoppedError:

@@ -47,20 +47,24 @@ def split_examples(
 ) -> tuple[Examples, Examples]:
     """Return two disjoint parts with the same mix of classes; the first has `fraction`.
 
+    Both have at least one image of every class, so the first may have more where they are few.
+
     Raises:
-        ValueError: a part would be empty.
+        ValueError: a class has a single image.
     """
     first: list[Tensor] = []
     second: list[Tensor] = []
-    for label in range(int(examples.labels.max()) + 1):
+    for label in torch.bincount(examples.labels).nonzero().flatten().tolist():
         members = (examples.labels == label).nonzero().flatten()
+        if len(members) == 1:
+            raise ValueError(
+                f"dataset: class {label} has 1 image; to split it, at least 2 are needed"
+            )
         shuffled = members[torch.randperm(len(members), generator=generator)]
-        cut = round(fraction * len(shuffled))
+        cut = min(max(1, round(fraction * len(shuffled))), len(shuffled) - 1)
         first.append(shuffled[:cut])
         second.append(shuffled[cut:])
     parts = [torch.cat(part).sort().values for part in (first, second)]
-    if not all(len(part) for part in parts):
-        raise ValueError(f"dataset: {len(examples)} images are too few to be split at {fraction:g}")
     return examples.subset(parts[0]), examples.subset(parts[1])
 
 

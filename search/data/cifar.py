@@ -30,6 +30,7 @@ _IMAGE_BYTES = 3 * 32 * 32
 _RECORD_BYTES = 1 + _IMAGE_BYTES
 _TRAIN_FILES = tuple(f"data_batch_{index}" for index in range(1, 6))
 _TEST_FILE = "test_batch"
+_WRONG_LABELS = "dataset: {} has labels that are not from 0 to 9"
 _ALLOWED_GLOBALS = frozenset(
     {
         ("numpy.core.multiarray", "_reconstruct"),
@@ -108,6 +109,8 @@ def _read_python(path: Path) -> Batch:
         raise ValueError(f"dataset: {path} has no uint8 array 'data'")
     if not isinstance(labels, list) or not all(isinstance(label, int) for label in labels):
         raise ValueError(f"dataset: {path} has no list of whole numbers 'labels'")
+    if not all(0 <= label < len(CLASS_NAMES) for label in labels):  # some are too large for NumPy
+        raise ValueError(_WRONG_LABELS.format(path))
     return _batch(pixels, np.array(labels, dtype=np.int64), path)
 
 
@@ -117,8 +120,10 @@ def _batch(pixels: NDArray[np.uint8], labels: NDArray[np.int64], path: Path) -> 
             f"dataset: {path} must have {_IMAGE_BYTES} bytes for each of {len(labels)} labels, "
             f"got {pixels.shape}"
         )
-    if len(labels) == 0 or labels.min() < 0 or labels.max() >= len(CLASS_NAMES):
-        raise ValueError(f"dataset: {path} has labels that are not from 0 to 9")
+    if len(labels) == 0:
+        raise ValueError(f"dataset: {path} has no images")
+    if labels.max() >= len(CLASS_NAMES):
+        raise ValueError(_WRONG_LABELS.format(path))
     return np.array(pixels.reshape(-1, 3, 32, 32)), labels
 
 

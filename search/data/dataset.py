@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from search.data.class_counts import LEAST_TEST, LEAST_TRAIN, check_labels
+from search.data.limits import check_memory
 from search.space.task import TaskShape
 
 Pixels = NDArray[np.uint8]  # (N, channels, height, width), 0 to 255
@@ -65,6 +67,8 @@ class RawSplit:
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or len(self.images) == 0:
             raise ValueError(f"dataset: {self.where} has no images")
+        if 0 in self.images.shape:
+            raise ValueError(f"dataset: images in {self.where} have no pixels")
         if self.images.shape[2] != self.images.shape[3]:
             size = f"{self.images.shape[3]}x{self.images.shape[2]}"
             raise ValueError(f"dataset: images in {self.where} must be square, got {size}")
@@ -72,30 +76,23 @@ class RawSplit:
             raise ValueError(
                 f"dataset: {self.where} has {len(self.images)} images but {len(self.labels)} labels"
             )
-        if self.labels.min() < 0:
-            raise ValueError(f"dataset: {self.where} has a negative label")
 
 
 def build_dataset(train: RawSplit, test: RawSplit, class_names: tuple[str, ...]) -> Dataset:
     """Return the data set with all images normalised by the mean and deviation of `train`.
 
     Raises:
-        ValueError: the two splits have other shapes or classes, or a class is never seen.
+        ValueError: the two splits have other shapes or classes, a class has too few images, or
+            the images are of a size that no network takes.
     """
     if train.images.shape[1:] != test.images.shape[1:]:
         raise ValueError(
             f"dataset: training images are {train.images.shape[1:]}, "
             f"test images {test.images.shape[1:]}"
         )
-    for split in (train, test):
-        if int(split.labels.max()) >= len(class_names):
-            raise ValueError(
-                f"dataset: {split.where} has label {int(split.labels.max())}, "
-                f"but there are {len(class_names)} classes"
-            )
-    missing = sorted(set(range(len(class_names))) - set(train.labels.tolist()))
-    if missing:
-        raise ValueError(f"dataset: class {class_names[missing[0]]!r} has no training images")
+    check_labels(train.labels, class_names, train.where, LEAST_TRAIN)
+    check_labels(test.labels, class_names, test.where, LEAST_TEST)
+    _check_task(train, len(class_names))
     mean, std = _statistics(train.images)
     return Dataset(
         train_images=_normalise(train.images, mean, std),
@@ -106,6 +103,15 @@ def build_dataset(train: RawSplit, test: RawSplit, class_names: tuple[str, ...])
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
     )
+
+
+def _check_task(train: RawSplit, classes: int) -> None:
+    images, channels, size, _ = train.images.shape
+    try:
+        TaskShape(image_channels=channels, image_size=size, classes=classes)
+    except ValueError as error:
+        raise ValueError(f"dataset: {train.where}: {error}") from error
+    check_memory(images, channels, size, train.where)
 
 
 def _statistics(images: Pixels) -> tuple[Tensor, Tensor]:

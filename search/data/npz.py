@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.class_counts import unnamed_classes
 from search.data.dataset import RawSplit
+from search.data.limits import check_bytes
 
 _NAMES = {
     "train_images": "x_train",
@@ -45,6 +47,7 @@ def load_npz(path: Path) -> tuple[RawSplit, RawSplit, tuple[str, ...]]:
     try:
         # A file of our own: NumPy leaves the one that it opens to the collector on a damaged archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            _check_size(archive, path)
             arrays = {name: _read(archive, name, path) for name in _NAMES}
             names = archive.get("class_names")
     except _UNREADABLE as error:
@@ -60,9 +63,21 @@ def load_npz(path: Path) -> tuple[RawSplit, RawSplit, tuple[str, ...]]:
         for part in ("train", "test")
     ]
     if names is None:
-        count = 1 + max(int(split.labels.max()) for split in splits)
-        names = np.arange(count)
-    return splits[0], splits[1], tuple(str(name) for name in names)
+        class_names = unnamed_classes([split.labels for split in splits], str(path))
+    elif names.ndim != 1:
+        raise ValueError(
+            f"dataset: class_names in {path} must be one name a class, got {names.shape}"
+        )
+    else:
+        class_names = tuple(str(name) for name in names)
+    return splits[0], splits[1], class_names
+
+
+def _check_size(archive: Any, path: Path) -> None:
+    """Refuse an archive whose arrays are too large, however small the file is."""
+    if hasattr(archive, "zip"):
+        unpacked = sum(member.file_size for member in archive.zip.infolist())
+        check_bytes(unpacked, f"the arrays of {path}")
 
 
 def _read(archive: Any, name: str, path: Path) -> NDArray[Any]:
@@ -76,7 +91,7 @@ def _images(array: NDArray[Any], name: str, path: Path) -> NDArray[np.uint8]:
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         raise ValueError(
             f"dataset: {name} in {path} must be uint8 (N, height, width) or "
-            f"(N, height, width, channels), got {array.dtype} {array.shape}"
+            f"(N, height, width, channels), pixels from 0 to 255, got {array.dtype} {array.shape}"
         )
     channels_last = array[..., None] if array.ndim == 3 else array
     return np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2))

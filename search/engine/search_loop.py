@@ -6,7 +6,6 @@ optimiser and data of their own. Where we differ otherwise is named by the recip
 """
 
 import itertools
-import math
 import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from latency.host_lock import training_step
 from search.data.batches import Augmentation, Examples, batches, seeded_generator
 from search.engine.checkpoint import resume_point, save_checkpoint
 from search.engine.device import mixed_precision
+from search.engine.divergence import check_finite, finite_loss
 from search.engine.gradients import GradientSource, StepGradients
 from search.engine.problem import LatencyTerm
 from search.engine.progress import Progress
@@ -49,15 +49,6 @@ from search.objective.beta import beta_regulariser
 from search.objective.constraint import relative_violation
 
 _EVALUATED = 256  # images of the architecture half that an epoch's accuracy is taken on
-
-
-class TrainingDivergedError(ValueError):
-    """The loss is not a finite number any more; no later epoch can repair that."""
-
-    def __init__(self, epoch: int) -> None:
-        super().__init__(f"search: the loss is not finite in epoch {epoch}")
-        self.code = "training-diverged"
-        self.epoch = epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +83,14 @@ class SearchLoop:
         self.augmentation = Augmentation(shift=recipe.shift, flip=recipe.flip)
         self.budget_ms = run.request.budget_ms * run.request.tighten
         self._gradients = GradientSource(data.weights.images.device)
+        self._step = 0  # weight steps of the present epoch, for messages
 
     def train(self, checkpoint: Path, progress: Progress) -> None:
         """Run all epochs that are left, with a checkpoint after each.
 
         Raises:
-        TrainingDivergedError: the loss is no longer finite.
-        ValueError: the checkpoint is of another request.
+            TrainingDivergedError: the loss is no longer finite.
+            ValueError: the checkpoint is of another request.
         """
         if (state := resume_point(checkpoint)) is not None:
             self.run.load_state_dict(state)
@@ -119,6 +111,7 @@ class SearchLoop:
         steps = self._steps_per_epoch()
         second_order = self.recipe.second_order
         for index, (images, labels) in enumerate(self._weight_batches(steps)):
+            self._step = index + 1
             due, position = self._alpha_is_due(stage, index), epoch + index / steps
             with training_step():
                 if due and second_order:  # the step that they look ahead to is the one that follows
@@ -126,6 +119,8 @@ class SearchLoop:
                 losses.append(self._weight_step(stage, index / steps, images, labels))
                 if due and not second_order:
                     self._alpha_step(*next(alpha_batches), position)
+        trained = [*self.run.supernet.parameters(), *self.run.alphas.parameters()]
+        check_finite(trained, "search", epoch + 1)
         return self._summary(stage, sum(losses) / len(losses))
 
     def _enter_epoch(self) -> Stage:
@@ -290,7 +285,4 @@ class SearchLoop:
         return warm and not rests and (index + 1) % recipe.weights_per_alpha == 0
 
     def _finite(self, loss: Tensor) -> float:
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingDivergedError(self.run.epoch + 1)
-        return value
+        return finite_loss(loss, "search", self.run.epoch + 1, self._step)

@@ -43,14 +43,19 @@ def search_alphas(
     recipe = recipe_named(problem.request.recipe)
     run = SearchRun(problem, recipe, dataset.train_images.device)
     latency = None if table is None else problem.latency(problem.space.estimator(table))
-    loop = SearchLoop(run, recipe, _halves(dataset, problem.request.seed), latency)
+    loop = SearchLoop(run, recipe, search_halves(dataset, problem.request.seed), latency)
     loop.train(work / CHECKPOINT, progress)
     result = _result(loop, problem.legend(recipe))
     write_json(work / RESULT, result)
     return result
 
 
-def _halves(dataset: Dataset, seed: int) -> SearchData:
+def search_halves(dataset: Dataset, seed: int) -> SearchData:
+    """Return the training images in two: for the weights of a search and for its architecture.
+
+    Raises:
+        ValueError: there are too few images for two halves.
+    """
     examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
     weights, alphas = split_examples(examples, 0.5, seeded_generator(seed, "halves"))
     return SearchData(weights=weights, alphas=alphas)

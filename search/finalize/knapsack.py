@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 FRONT_LIMIT = 1_000
 
@@ -31,14 +35,6 @@ class Plan:
     lower_bound: float  # no plan within the capacity has less distortion
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
-    cost: float
-    distortion: float
-    option: int
-    parent: "_Point | None"
-
-
 def allocate(groups: Sequence[Sequence[Option]], capacity: float) -> Plan | None:
     """Return the plan of least distortion whose cost is at most `capacity`.
 
@@ -50,15 +46,10 @@ def allocate(groups: Sequence[Sequence[Option]], capacity: float) -> Plan | None
     _check(groups)
     if sum(min(option.cost for option in group) for group in groups) > capacity:
         return None
-    point = _best(groups, capacity)
-    chosen: list[int] = []
-    while point.parent is not None:
-        chosen.append(point.option)
-        point = point.parent
-    chosen.reverse()
+    chosen = _best(groups, capacity)
     picked = [group[index] for group, index in zip(groups, chosen, strict=True)]
     return Plan(
-        chosen=tuple(chosen),
+        chosen=chosen,
         cost=sum(option.cost for option in picked),
         distortion=sum(option.distortion for option in picked),
         lower_bound=lower_bound(groups, capacity),
@@ -75,48 +66,67 @@ def lower_bound(groups: Sequence[Sequence[Option]], capacity: float) -> float:
                 for other in group
                 if other.cost > one.cost and one.distortion > other.distortion
             )
-    return max(
-        sum(min(option.distortion + slope * option.cost for option in group) for group in groups)
-        - slope * capacity
-        for slope in slopes
-    )
+    slope = np.array(sorted(slopes))
+    total = -slope * capacity
+    for group in groups:
+        cost, distortion = _arrays(group)
+        total += (distortion[:, None] + cost[:, None] * slope).min(axis=0)
+    return float(total.max())
 
 
-def _best(groups: Sequence[Sequence[Option]], capacity: float) -> _Point:
-    front = [_Point(0.0, 0.0, -1, None)]
+def _best(groups: Sequence[Sequence[Option]], capacity: float) -> tuple[int, ...]:
+    """Return the options chosen; the cheapest ones together are within the capacity."""
     # What the remaining groups cost at least: a partial plan that leaves less is dropped.
     rest = np.cumsum([min(option.cost for option in group) for group in reversed(groups)])[::-1]
     rest = np.append(rest, 0.0)
+    front_cost, front_distortion = np.zeros(1), np.zeros(1)
+    origins: list[tuple[Ints, Ints]] = []  # of the points of each front: earlier point, option
     for index, group in enumerate(groups):
         room = capacity - float(rest[index + 1])
-        grown = [
-            _Point(point.cost + option.cost, point.distortion + option.distortion, number, point)
-            for point in front
-            for number, option in enumerate(group)
-        ]
-        # The cheapest way always fits; without it rounding of sums could empty the front.
-        cheapest = min(grown, key=lambda point: point.cost)
-        front = _pareto([point for point in grown if point.cost <= room] or [cheapest])
-        if len(front) > FRONT_LIMIT:
-            front = _thin(front, room)
-    return min(front, key=lambda point: point.distortion)
+        cost, distortion = _arrays(group)
+        costs = np.add.outer(front_cost, cost).ravel()
+        distortions = np.add.outer(front_distortion, distortion).ravel()
+        kept = _front(costs, distortions, room)
+        if len(kept) > FRONT_LIMIT:
+            kept = kept[_thin(costs[kept], room)]
+        front_cost, front_distortion = costs[kept], distortions[kept]
+        origins.append(np.divmod(kept, len(group)))
+    at = int(front_distortion.argmin())
+    chosen: list[int] = []
+    for points, options in reversed(origins):
+        chosen.append(int(options[at]))
+        at = int(points[at])
+    return tuple(reversed(chosen))
 
 
-def _pareto(points: list[_Point]) -> list[_Point]:
-    kept: list[_Point] = []
-    for point in sorted(points, key=lambda point: (point.cost, point.distortion)):
-        if not kept or point.distortion < kept[-1].distortion:
-            kept.append(point)
-    return kept
+def _arrays(group: Sequence[Option]) -> tuple[Floats, Floats]:
+    """Return costs and distortions."""
+    return (
+        np.array([option.cost for option in group]),
+        np.array([option.distortion for option in group]),
+    )
 
 
-def _thin(front: list[_Point], room: float) -> list[_Point]:
-    """Keep the least distortion in each of FRONT_LIMIT steps of cost, and the cheapest point."""
-    step = max(room, 1e-300) / FRONT_LIMIT
-    best: dict[int, _Point] = {}
-    for point in front:
-        best[int(point.cost / step)] = point  # the front is ordered: later points are better
-    return _pareto([front[0], *best.values()])
+def _front(costs: Floats, distortions: Floats, room: float) -> Ints:
+    """Return which points are within the room and not worse than another, the cheapest first."""
+    within = np.flatnonzero(costs <= room)
+    if not len(within):
+        # The cheapest way always fits; rounding of sums must not empty the front.
+        within = np.array([int(costs.argmin())])
+    order = within[np.lexsort((distortions[within], costs[within]))]
+    least = np.minimum.accumulate(distortions[order])
+    front: Ints = order[np.append(True, least[1:] < least[:-1])]
+    return front
+
+
+def _thin(costs: Floats, room: float) -> Ints:
+    """Return the last point in each of FRONT_LIMIT steps of cost, and the first point of all.
+
+    Of a front, the cheapest first: later points distort less.
+    """
+    steps = (costs / (max(room, 1e-300) / FRONT_LIMIT)).astype(np.int64)
+    last = np.flatnonzero(np.append(steps[1:] != steps[:-1], True))
+    return np.union1d([0], last)
 
 
 def _check(groups: Sequence[Sequence[Option]]) -> None:

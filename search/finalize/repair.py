@@ -1,7 +1,9 @@
 """Bring a derived genotype under a latency budget: first by widths, then by other operations."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
+from latency.estimate.estimator import Prediction
 from search.finalize.derive import NONE, Alphas, log_probabilities
 from search.finalize.widths import FittedNetwork, choose_widths
 from search.space.cell_costs import CellCosts
@@ -42,6 +44,88 @@ class _Swap:
     loss: float  # of log-probability
 
 
+class RepairPath:
+    """The networks between what the alphas say and the cheapest one, for budgets of one target.
+
+    One edge after another is given a cheaper operation or another input, always the one that loses
+    least probability per millisecond saved. That does not depend on the budget, so the path is
+    walked once, as far as any budget needs.
+
+    Args:
+        derived: the genotype that the alphas say.
+        alphas: (14, 8) architecture parameters of `normal` and `reduce`.
+        task: image and classes.
+        estimator: of the target.
+    """
+
+    def __init__(
+        self,
+        derived: Genotype,
+        alphas: dict[str, Alphas],
+        task: TaskShape,
+        estimator: PlannedEstimator,
+    ) -> None:
+        self._derived, self._alphas = derived, alphas
+        self._task, self._estimator = task, estimator
+        self._walked = [derived]
+
+    def fit(self, budget_ms: float) -> tuple[FittedNetwork, bool]:
+        """Return the first network that meets the budget, and whether it is another than derived.
+
+        Widths are narrowed before an edge is changed. If nothing on the path meets the budget, the
+        cheapest network of the space is taken.
+
+        Args:
+            budget_ms: what the upper end of the predicted interval may be.
+
+        Raises:
+            BudgetInfeasibleError: the cheapest network of the space is over the budget as well.
+        """
+        fitted = self._with_widths(self._derived, budget_ms)
+        if fitted is not None:
+            return fitted, False
+        smallest, prediction = self._smallest
+        if prediction.high_ms > budget_ms:
+            raise BudgetInfeasibleError(budget_ms, prediction.high_ms)
+        position = 1
+        while (genotype := self._at(position)) is not None:
+            fitted = self._with_widths(genotype, budget_ms)
+            if fitted is not None:
+                return fitted, True
+            position += 1
+        fitted = FittedNetwork(
+            genotype=smallest, prediction=prediction, distortion=0.0, lower_bound=0.0
+        )
+        return fitted, True
+
+    def _with_widths(self, genotype: Genotype, budget_ms: float) -> FittedNetwork | None:
+        return choose_widths(genotype, self._task, self._estimator, budget_ms)
+
+    def _at(self, position: int) -> Genotype | None:
+        """Return the network after so many swaps; None is behind the end of the path."""
+        while len(self._walked) <= position:
+            last = self._walked[-1]
+            swap = _best_swap(last, self._scores, self._costs)
+            if swap is None:
+                return None
+            self._walked.append(_apply(last, swap))
+        return self._walked[position]
+
+    @cached_property
+    def _smallest(self) -> tuple[Genotype, Prediction]:
+        size = self._derived.channels, self._derived.cells
+        return smallest_genotype(self._estimator, *size, self._task)
+
+    @cached_property
+    def _costs(self) -> CellCosts:
+        size = CellSize(channels=self._derived.channels, cells=self._derived.cells, task=self._task)
+        return CellCosts(self._estimator, size)
+
+    @cached_property
+    def _scores(self) -> dict[str, Alphas]:
+        return {kind: log_probabilities(table) for kind, table in self._alphas.items()}
+
+
 def fit_to_budget(
     derived: Genotype,
     alphas: dict[str, Alphas],
@@ -51,9 +135,7 @@ def fit_to_budget(
 ) -> tuple[FittedNetwork, bool]:
     """Return the network that stays closest to the alphas within the budget, and if it was changed.
 
-    Widths are narrowed first. Where that is not enough, one edge after another is given a cheaper
-    operation or another input, always the one that loses least probability per millisecond saved;
-    if no swap is left, the cheapest network of the space is taken.
+    That is the first of the `RepairPath` that meets it.
 
     Args:
         derived: the genotype that the alphas say.
@@ -65,25 +147,7 @@ def fit_to_budget(
     Raises:
         BudgetInfeasibleError: the cheapest network of the space is over the budget as well.
     """
-    fitted = choose_widths(derived, task, estimator, budget_ms)
-    if fitted is not None:
-        return fitted, False
-    smallest, prediction = smallest_genotype(estimator, derived.channels, derived.cells, task)
-    if prediction.high_ms > budget_ms:
-        raise BudgetInfeasibleError(budget_ms, prediction.high_ms)
-    size = CellSize(channels=derived.channels, cells=derived.cells, task=task)
-    costs = CellCosts(estimator, size)
-    scores = {kind: log_probabilities(table) for kind, table in alphas.items()}
-    genotype = derived
-    while (swap := _best_swap(genotype, scores, costs)) is not None:
-        genotype = _apply(genotype, swap)
-        fitted = choose_widths(genotype, task, estimator, budget_ms)
-        if fitted is not None:
-            return fitted, True
-    fitted = FittedNetwork(
-        genotype=smallest, prediction=prediction, distortion=0.0, lower_bound=0.0
-    )
-    return fitted, True
+    return RepairPath(derived, alphas, task, estimator).fit(budget_ms)
 
 
 def _best_swap(genotype: Genotype, scores: dict[str, Alphas], costs: CellCosts) -> _Swap | None:

@@ -7,7 +7,7 @@ channel that lost all its weights is held at zero, so that export can remove it.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from latency.host_lock import training_step
 from search.data.batches import Augmentation, Examples, batches, seeded_generator
 from search.engine.checkpoint import resume_point, save_checkpoint
 from search.engine.device import CPU, mixed_precision
+from search.engine.divergence import check_finite, finite_loss
 from search.finalize.final_network import FinalNetwork
 from search.finalize.run import Goal, TrainingRun, TrainOutcome
 from search.finalize.schedule import TrainSchedule
@@ -32,7 +33,6 @@ _EVALUATION_BATCH = 256
 _RESTATED = 1024  # training images at most that batch norm statistics are taken from
 
 Report = Callable[[dict[str, Any]], None]
-Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,17 +58,14 @@ def make_network(
 def make_network(
     genotype: Genotype | StageGenotype, task: TaskShape, goal: Goal, device: torch.device = CPU
 ) -> FinalNetwork | StageNetwork:
-    """Return the untrained network of a genotype; the seed decides every weight."""
-    if isinstance(genotype, StageGenotype):
-        return seeded_network(lambda: StageNetwork(genotype, task), goal, device)
-    return seeded_network(lambda: FinalNetwork(genotype, task), goal, device)
-
-
-def seeded_network(build: Callable[[], Network], goal: Goal, device: torch.device = CPU) -> Network:
-    """Return what `build` makes, untrained; the seed decides every weight."""
+    """Return the untrained network; the seed decides every weight."""
+    network: FinalNetwork | StageNetwork
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(goal.seed)
-        network = build()
+        if isinstance(genotype, StageGenotype):
+            network = StageNetwork(genotype, task)
+        else:
+            network = FinalNetwork(genotype, task)
     set_pattern(network, goal.pattern)
     return network.to(device, memory_format=memory_format())  # type: ignore[call-overload, no-any-return]
 
@@ -86,12 +83,16 @@ def train_final(
 
     Each epoch is checkpointed; a run that finds a checkpoint goes on from there and ends with the
     same weights as one that was never interrupted.
+
+    Raises:
+        TrainingDivergedError: a loss or a weight is no longer finite.
     """
     run = TrainingRun(network, schedule, goal, count_steps(len(split.train), schedule.batch_size))
     if (state := resume_point(checkpoint)) is not None:
         run.load_state_dict(state)
     while run.epoch < schedule.epochs:
         loss = _train_epoch(run, split.train)
+        check_finite(network.parameters(), "train", run.epoch + 1)
         _restate(network, split.train, schedule.batch_size)
         accuracy = evaluate(network, split.valid)
         run.finish_epoch(accuracy)
@@ -141,7 +142,7 @@ def _train_epoch(run: TrainingRun, train: Examples) -> float:
                 logits = run.network(_in_order(images)).float()
             loss = F.cross_entropy(logits, labels, label_smoothing=schedule.label_smoothing)
             run.finish_step(loss)
-        total += loss.item()
+        total += finite_loss(loss, "train", run.epoch + 1, step + 1)
     return total / run.steps
 
 

@@ -7,13 +7,12 @@ end of the predicted interval has to be within the budget, not the prediction it
 from dataclasses import dataclass
 
 from latency.estimate.estimator import LatencyEstimator, Prediction
-from search.finalize.knapsack import Option, allocate
+from search.finalize.knapsack import Option, Plan
+from search.finalize.roomiest import roomiest_plan
 from search.space.dass_cells import SEPARABLE, WIDTH_STEPS, build_graph, plan_cells, separable_specs
 from search.space.genotype import Edge, Genotype
 from search.space.sampling import separable_edges, with_widths
 from search.space.task import TaskShape
-
-_BISECTIONS = 10  # the capacity is found to a thousandth of its range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +30,11 @@ def choose_widths(
 ) -> FittedNetwork | None:
     """Return the least distorting widths whose predicted interval ends within the budget.
 
-    None means that the cells are too slow even at their cheapest widths. The knapsack sums
-    operator prices; since the estimator may see more than a sum, its capacity is bisected until
-    the estimator itself agrees.
+    None means that the cells are too slow even at their cheapest widths.
     """
     layers = separable_edges(genotype)
-    groups = width_options(genotype, task, estimator)
-    low = sum(min(option.cost for option in group) for group in groups)
-    high = sum(max(option.cost for option in group) for group in groups)
 
-    def fitted(capacity: float) -> FittedNetwork | None:
-        plan = allocate(groups, capacity)
-        if plan is None:
-            return None
+    def accept(plan: Plan) -> FittedNetwork | None:
         widths = {layer: WIDTH_STEPS[i] for layer, i in zip(layers, plan.chosen, strict=True)}
         candidate = with_widths(genotype, widths)
         prediction = estimator.predict(build_graph(candidate, task))
@@ -56,20 +47,7 @@ def choose_widths(
             lower_bound=plan.lower_bound,
         )
 
-    best = fitted(high)
-    if best is not None:
-        return best
-    best = fitted(low)
-    if best is None:
-        return None
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        found = fitted(middle)
-        if found is None:
-            high = middle
-        else:
-            best, low = found, middle
-    return best
+    return roomiest_plan(width_options(genotype, task, estimator), accept)
 
 
 def width_options(

@@ -138,11 +138,12 @@ class CellEncoding:
             return
         lengths = [len(genotype.layers) for genotype in genotypes]
         network = np.repeat(np.arange(len(genotypes)), lengths)
-        # Mapped by built-in functions: a batch has half a million choices.
-        layers, patterns = map(_LAYER, choices), map(id, map(_PATTERN, choices))
-        layer = np.array(list(map(self._layers.get, layers, repeat(_UNKNOWN))))
-        pattern = np.array(list(map(_PATTERN_OF.__getitem__, patterns)))
-        density = np.array(list(map(_DENSITY, choices)))
+        # Mapped by built-in functions, into arrays of known length: a batch has half a million choices.
+        count, patterns = len(choices), map(id, map(_PATTERN, choices))
+        layers = map(self._layers.get, map(_LAYER, choices), repeat(_UNKNOWN))
+        layer = np.fromiter(layers, np.int64, count)
+        pattern = np.fromiter(map(_PATTERN_OF.__getitem__, patterns), np.int64, count)
+        density = np.fromiter(map(_DENSITY, choices), np.float64, count)
         width = pattern == _CHANNEL
         self._write_widths(found, network[width], layer[width], density[width])
         network, layer, pattern = network[~width], layer[~width], pattern[~width]

@@ -18,9 +18,12 @@ EDGES = 2 * NODES
 Edge = tuple[str, int]  # (operation, input)
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
+@dataclass(frozen=True, kw_only=True, order=True, slots=True)
 class LayerChoice:
-    """Sparsity of one layer of the network; layers that no choice names are dense."""
+    """Sparsity of one layer of the network; layers that no choice names are dense.
+
+    Slotted, because a batch of predictions reads half a million of them.
+    """
 
     layer: str  # path of the layer in the network, such as cells.0.edges.3
     pattern: SparsityPattern

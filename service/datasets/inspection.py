@@ -1,4 +1,7 @@
-"""What a data set asks of a network, read from its files without loading the images."""
+"""What a data set asks of a network, read from its files without loading the images.
+
+What a training would refuse is refused here already, as far as names, headers and labels tell.
+"""
 
 import os
 import tokenize
@@ -10,11 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
+from numpy.typing import NDArray
 
+from search.data.class_counts import LEAST_TEST, LEAST_TRAIN, check_labels, unnamed_classes
+from search.data.class_folders import find_class_folders
 from search.space.task import TaskShape
 
 CIFAR_CLASSES = 10
 CIFAR_SIZE = 32
+CIFAR_FILES = (*(f"data_batch_{index}" for index in range(1, 6)), "test_batch")
 DIGITS_TASK = TaskShape(image_channels=1, image_size=16, classes=10)  # 8x8, enlarged
 _MAX_LABELS = 10_000_000
 # What a damaged or hostile archive makes zipfile and NumPy raise, ValueError apart.
@@ -42,14 +49,17 @@ def inspect_dataset(form: str, path: Path, image_size: int | None) -> TaskShape:
         raise ValueError("the server can read nothing at this path")
     try:
         return _INSPECTORS[form](path, image_size)
+    except ValueError as error:  # files are named as seen from the data set
+        raise ValueError(str(error).replace(f"{path}/", "").replace(f"{path}", "it")) from error
     except _UNREADABLE as error:
         raise ValueError(f"this cannot be read as {form}: {type(error).__name__}") from error
 
 
-def _cifar(file_name: str) -> Callable[[Path, int | None], TaskShape]:
+def _cifar(suffix: str) -> Callable[[Path, int | None], TaskShape]:
     def inspect(path: Path, image_size: int | None) -> TaskShape:
-        if not (path / file_name).is_file():
-            raise ValueError(f"the folder has no file {file_name}")
+        for name in CIFAR_FILES:
+            if not (path / f"{name}{suffix}").is_file():
+                raise ValueError(f"the folder has no file {name}{suffix}")
         size = image_size or CIFAR_SIZE
         return TaskShape(image_channels=3, image_size=size, classes=CIFAR_CLASSES)
 
@@ -59,10 +69,7 @@ def _cifar(file_name: str) -> Callable[[Path, int | None], TaskShape]:
 def _image_folder(path: Path, image_size: int | None) -> TaskShape:
     if image_size is None:
         raise ValueError("an image folder needs image_size: its images are resized to one size")
-    for part in ("train", "test"):
-        if not (path / part).is_dir():
-            raise ValueError(f"the folder has no folder {part}/ with one folder for each class")
-    classes = sum(1 for entry in (path / "train").iterdir() if entry.is_dir())
+    classes = len(find_class_folders(path).names)
     return TaskShape(image_channels=3, image_size=image_size, classes=classes)
 
 
@@ -71,28 +78,45 @@ def _npz(path: Path, image_size: int | None) -> TaskShape:
     if not path.is_file():
         raise ValueError("an npz data set is a file")
     with zipfile.ZipFile(path) as archive:
-        shape, pixels = _header(archive, "train_images", "x_train")
-        (count, *more), kind = _header(archive, "train_labels", "y_train")
-        if len(shape) not in (3, 4) or pixels != np.uint8:
-            raise ValueError(
-                "train_images must be uint8, (N, height, width) or (N, height, width, channels)"
-            )
-        if not np.issubdtype(kind, np.integer) or more not in ([], [1]) or count > _MAX_LABELS:
-            raise ValueError(f"train_labels must be at most {_MAX_LABELS} whole numbers (N,)")
-        with archive.open(_member(archive, "train_labels", "y_train")) as file:
-            labels = npy_format.read_array(file, allow_pickle=False)
+        shape, train = _part(archive, "train")
+        test_shape, test = _part(archive, "test")
         named = "class_names.npy" in archive.namelist()
         names = _header(archive, "class_names")[0] if named else ()
+    if shape[1:] != test_shape[1:]:
+        raise ValueError(f"train_images are {shape[1:]}, but test_images are {test_shape[1:]}")
     height, width = shape[1:3]
     if height != width:
         raise ValueError("the images must be square")
-    if labels.size == 0 or labels.min() < 0:
-        raise ValueError("train_labels must be whole numbers from 0")
+    classes = (
+        [str(label) for label in range(names[0])] if names else unnamed_classes([train, test], "it")
+    )
+    check_labels(train, classes, "train_labels", LEAST_TRAIN)
+    check_labels(test, classes, "test_labels", LEAST_TEST)
     return TaskShape(
         image_channels=1 if len(shape) == 3 else shape[3],
         image_size=image_size or height,
-        classes=names[0] if names else int(labels.max()) + 1,
+        classes=len(classes),
     )
+
+
+def _part(archive: zipfile.ZipFile, part: str) -> tuple[tuple[int, ...], NDArray[np.integer]]:
+    """Return the shape of the training or test images, and their labels."""
+    images, labels = (f"{part}_images", f"x_{part}"), (f"{part}_labels", f"y_{part}")
+    shape, pixels = _header(archive, *images)
+    (count, *more), kind = _header(archive, *labels)
+    if len(shape) not in (3, 4) or pixels != np.uint8:
+        raise ValueError(
+            f"{images[0]} must be uint8, (N, height, width) or (N, height, width, channels)"
+        )
+    if not np.issubdtype(kind, np.integer) or more not in ([], [1]) or count > _MAX_LABELS:
+        raise ValueError(f"{labels[0]} must be at most {_MAX_LABELS} whole numbers (N,)")
+    if count == 0:
+        raise ValueError(f"{labels[0]} is empty")
+    if count != shape[0]:
+        raise ValueError(f"there are {shape[0]} {images[0]} but {count} {labels[0]}")
+    with archive.open(_member(archive, *labels)) as file:
+        values = npy_format.read_array(file, allow_pickle=False)
+    return shape, values.reshape(-1)
 
 
 def _member(archive: zipfile.ZipFile, *names: str) -> str:
@@ -118,8 +142,8 @@ def _header(archive: zipfile.ZipFile, *names: str) -> tuple[tuple[int, ...], np.
 
 
 _INSPECTORS: dict[str, Callable[[Path, int | None], TaskShape]] = {
-    "cifar10-binary": _cifar("data_batch_1.bin"),
-    "cifar10-python": _cifar("data_batch_1"),
+    "cifar10-binary": _cifar(".bin"),
+    "cifar10-python": _cifar(""),
     "image-folder": _image_folder,
     "npz": _npz,
 }

@@ -57,7 +57,9 @@ class Installation:
         joined = subprocess.run(join, env=environment, capture_output=True, text=True, check=False)
         assert joined.returncode == 0, joined.stderr
         self._agent = spawn(
-            [*agent, "run", *state], env=self._environment, log=self.folder / "agent.log"
+            [*agent, "run", "--again", "0.5", *state],
+            env=self._environment,
+            log=self.folder / "agent.log",
         )
 
     def kill_worker(self) -> int:

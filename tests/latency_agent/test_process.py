@@ -268,7 +268,12 @@ def test_measure_needs_no_server(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "affinity: there is no core 65000; this process may use " in refused.stderr
     core = min(os.sched_getaffinity(0))
-    answer = call("measure", str(plan), "-o", str(out), "--affinity", str(core))
+    for wrong in ("-1", "nan", "1e9", "twice"):
+        refused = call("measure", str(plan), "-o", str(out), f"--again={wrong}")
+        assert refused.returncode == 2
+        assert "--again: must be from 0 to 100" in refused.stderr
+    pinned = ("--affinity", str(core), "--again", "0.5")
+    answer = call("measure", str(plan), "-o", str(out), *pinned)
     assert answer.returncode == 0, answer.stderr
     assert "3 measured, 0 failed" in answer.stdout
     profile = read_profile(out)

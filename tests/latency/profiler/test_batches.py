@@ -8,7 +8,7 @@ import pytest
 
 from latency.measurement import ChainSamples, Conditions, OperatorMeasurement
 from latency.operator import OperatorSpec
-from latency.profiler.batches import OperatorRun
+from latency.profiler.batches import AGAIN, OperatorRun
 from latency.profiler.child_messages import ChildAnswer
 from latency.profiler.process import StoppedError
 from tests.latency.samples import conv
@@ -56,11 +56,14 @@ class Machine:
 LOOKS = 8  # questions before the first operator
 
 
-def run(machine: Machine, specs: tuple[OperatorSpec, ...] = SPECS) -> list[OperatorMeasurement]:
+def run(
+    machine: Machine, specs: tuple[OperatorSpec, ...] = SPECS, again: float = AGAIN
+) -> list[OperatorMeasurement]:
     """Measure on the machine; a second passes with each operator."""
     results: list[OperatorMeasurement] = []
     seconds = count()
-    OperatorRun(machine, monotonic=lambda: float(next(seconds))).run(specs, results.append)
+    measuring = OperatorRun(machine, again, monotonic=lambda: float(next(seconds)))
+    measuring.run(specs, results.append)
     assert sorted(found.spec.key for found in results) == sorted(spec.key for spec in specs)
     return results
 
@@ -92,6 +95,12 @@ def test_a_machine_that_is_never_quiet_gives_unstable_results_of_the_quietest_tr
         assert found.unstable == "disturbed: the reference model took 1.20 times its best"
         assert found.samples is not None
         assert found.samples.reference_ns[0] == 1_200
+
+
+def test_how_often_it_is_tried_again_is_for_the_owner_of_the_machine_to_say() -> None:
+    machine = Machine(slow=lambda number: 1.0 if number < LOOKS else 1.5)
+    run(machine, again=5.0)
+    assert len(machine.asked) == 6 * len(SPECS)
 
 
 def test_a_disturbance_is_waited_out_for_as_long_as_the_others_took() -> None:

@@ -59,9 +59,20 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     assert order(1, 2) != order(2, 2)
 
 
-def test_too_few_images_to_split_are_refused() -> None:
-    with pytest.raises(ValueError, match="1 images are too few"):
-        split_examples(numbered(1), 0.5, seeded_generator(0, "halves"))
+@given(st.lists(st.integers(2, 9), min_size=1, max_size=6), st.floats(0.01, 0.99))
+@settings(max_examples=40, deadline=None)
+def test_both_parts_have_every_class_however_few_images(counts: list[int], share: float) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    examples = Examples(images=torch.zeros(len(labels), 1, 1, 1), labels=labels)
+    parts = split_examples(examples, share, seeded_generator(0, "halves"))
+    found = [torch.bincount(part.labels, minlength=len(counts)) for part in parts]
+    assert all(bool((part >= 1).all()) for part in found)
+    assert torch.equal(found[0] + found[1], torch.tensor(counts))
+
+
+def test_class_with_a_single_image_cannot_be_split() -> None:
+    with pytest.raises(ValueError, match="class 2 has 1 image; to split it, at least 2 are needed"):
+        split_examples(numbered(5), 0.5, seeded_generator(0, "halves"))
 
 
 def test_shift_moves_each_image_within_its_reach() -> None:

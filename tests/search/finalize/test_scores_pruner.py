@@ -12,8 +12,7 @@ from latency.operator import SparsityPattern
 from search.data.batches import Examples
 from search.finalize.run import Goal, TrainingRun, TrainOutcome
 from search.finalize.schedule import TRAIN_SCHEDULES
-from search.finalize.stage_network import StageNetwork
-from search.finalize.train import Split, make_network, seeded_network, train_final
+from search.finalize.train import Split, make_network, train_final
 from search.layers.sparse import LayerMode, sparse_layers
 from search.space.sparsity import Allocation
 from search.space.stage_genotype import BlockKind, Stage, StageGenotype
@@ -36,7 +35,7 @@ def cells() -> nn.Module:
 
 
 def stages() -> nn.Module:
-    return seeded_network(lambda: StageNetwork(PLAIN, SMALL), GOAL)
+    return make_network(PLAIN, SMALL, GOAL)
 
 
 def halves(count: int) -> Examples:

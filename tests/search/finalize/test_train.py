@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import torch
 
 from latency.operator import BLOCK_ROWS, SparsityPattern
 from search.data.batches import Examples
+from search.engine.divergence import TrainingDivergedError
 from search.finalize.final_network import FinalNetwork
 from search.finalize.norms import normed_convs
 from search.finalize.run import Goal, TrainOutcome
@@ -111,6 +113,33 @@ def test_interrupted_training_ends_with_the_same_weights(
     for name, value in network.state_dict().items():
         other = resumed.state_dict()[name]
         assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other
+
+
+def test_training_that_diverged_goes_on_from_the_epoch_before(tmp_path: Path, whole: Run) -> None:
+    with pytest.raises(KilledError):
+        run(tmp_path, split=SMALL_SPLIT, stop_after=3)
+    sick = replace(SMALL_SPLIT, train=quadrants(24, 0))
+    sick.train.images.fill_(math.nan)
+    with pytest.raises(TrainingDivergedError, match="train: in epoch 4 the loss of step 1 is nan"):
+        run(tmp_path, split=sick)
+    _, outcome, events = run(tmp_path, split=SMALL_SPLIT)
+    assert (outcome, events) == (whole[1], whole[2][3:])
+
+
+def test_weights_out_of_range_are_not_checkpointed(tmp_path: Path) -> None:
+    """The loss of the only step is finite; what the step makes of the weights is not."""
+    schedule = replace(SCHEDULE, learning_rate=math.inf, batch_size=24)
+    network = make_network(some_genotype(8), SMALL, GOAL)
+    with pytest.raises(TrainingDivergedError, match="in epoch 1 a weight is infinite"):
+        train_final(
+            network,
+            SMALL_SPLIT,
+            schedule,
+            GOAL,
+            checkpoint=tmp_path / "train.pt",
+            report=lambda _event: None,
+        )
+    assert not (tmp_path / "train.pt").exists()
 
 
 def test_block_masks_share_indices(tmp_path: Path) -> None:

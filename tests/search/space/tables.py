@@ -47,6 +47,16 @@ def formula_table(channels: int, cells: int, task: TaskShape) -> LatencyTable:
     )
 
 
+def other_table(channels: int, cells: int, task: TaskShape) -> LatencyTable:
+    """Return the table of another device: faster, but slow where a window is large."""
+    plain = formula_table(channels, cells, task)
+    rows = tuple(
+        replace(row, median_ns=row.median_ns * (0.2 + 0.02 * row.spec.kernel**2))
+        for row in plain.rows
+    )
+    return replace(plain, rows=rows, target=replace(plain.target, runtime_version="1.24.0"))
+
+
 def sparse_table(space: SearchSpace, factor: float, *, missing: float = 0.0) -> LatencyTable:
     """Return a table of both regimes, with no two rows alike.
 

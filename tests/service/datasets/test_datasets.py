@@ -22,8 +22,20 @@ from tests.service.fakes import HeldClock, RecordingListener, RecordingQueue
 def image_folder(root: Path, classes: int = 3) -> Path:
     for part in ("train", "test"):
         for index in range(classes):
-            (root / part / f"class{index}").mkdir(parents=True)
+            folder = root / part / f"class{index}"
+            folder.mkdir(parents=True)
+            for number in range(2):  # names are looked at, images are not
+                (folder / f"{number}.png").touch()
     return root
+
+
+def arrays(train: list[int], test: list[int], size: int = 8) -> dict[str, object]:
+    return {
+        "train_images": np.zeros((len(train), size, size), dtype=np.uint8),
+        "train_labels": np.array(train),
+        "test_images": np.zeros((len(test), size, size), dtype=np.uint8),
+        "test_labels": np.array(test),
+    }
 
 
 def npz(path: Path, **arrays: object) -> Path:
@@ -81,22 +93,19 @@ class TestFormats:
         assert (found["image_channels"], found["image_size"], found["classes"]) == wanted
 
     def test_npz_with_named_classes(self, admin: TestClient, tmp_path: Path) -> None:
-        path = npz(
-            tmp_path / "x.npz",
-            train_images=np.zeros((2, 8, 8), dtype=np.uint8),
-            train_labels=np.array([0, 1]),
-            class_names=np.array(["a", "b", "c"]),
-        )
+        names = np.array(["a", "b", "c"])
+        path = npz(tmp_path / "x.npz", **arrays([0, 1, 2] * 2, [0, 1, 2]), class_names=names)
         assert register(admin, "npz", path)[1]["classes"] == 3
 
     @pytest.mark.parametrize(
-        ("form", "name"),
-        [("cifar10-binary", "data_batch_1.bin"), ("cifar10-python", "data_batch_1")],
+        ("form", "suffix"), [("cifar10-binary", ".bin"), ("cifar10-python", "")]
     )
-    def test_cifar(self, admin: TestClient, tmp_path: Path, form: str, name: str) -> None:
-        status, _ = register(admin, form, tmp_path)
-        assert status == 422
-        (tmp_path / name).touch()
+    def test_cifar(self, admin: TestClient, tmp_path: Path, form: str, suffix: str) -> None:
+        for name in [*(f"data_batch_{index}" for index in range(1, 6)), "test_batch"]:
+            status, found = register(admin, form, tmp_path)
+            assert status == 422
+            assert f"no file {name}{suffix}" in found["detail"]
+            (tmp_path / f"{name}{suffix}").touch()
         status, found = register(admin, form, tmp_path)
         assert status == 201
         assert (found["image_channels"], found["image_size"], found["classes"]) == (3, 32, 10)
@@ -144,10 +153,60 @@ class TestRefusals:
     def test_headers_that_lie(self, admin: TestClient, tmp_path: Path, header: bytes) -> None:
         padded = header.ljust(117) + b"\n"
         labels = b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded
-        path = npz(tmp_path / "x.npz", train_images=np.zeros((2, 8, 8), dtype=np.uint8))
+        rest = arrays([0, 1] * 2, [0, 1])
+        del rest["train_labels"]
+        path = npz(tmp_path / "x.npz", **rest)
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr("train_labels.npy", labels)
         assert register(admin, "npz", path)[0] == 422
+
+    @pytest.mark.parametrize(
+        ("train", "test", "message"),
+        [
+            ([0, 0, 1], [0, 1], "class '1' has 1 image in train_labels; at least 2 are needed"),
+            ([0, 0, 2, 2], [0, 2], "class '1' has 0 images in train_labels"),
+            ([0, 0, 1, 1], [0, 0], "class '1' has 0 images in test_labels; at least 1 is needed"),
+            ([0, 0, 1, 10**12], [0, 1], "label 1000000000000 but 6 labels only"),
+            ([0, 0, 1, -1], [0, 1], "train_labels has a negative label"),
+            ([0, 0], [0, 0], "train_labels has one class only"),
+            ([], [0], "train_labels is empty"),
+        ],
+    )
+    def test_labels_that_no_training_takes(
+        self, admin: TestClient, tmp_path: Path, train: list[int], test: list[int], message: str
+    ) -> None:
+        values = arrays(train, test)
+        if not train:
+            values["train_labels"] = np.zeros(0, dtype=np.int64)
+        path = npz(tmp_path / "x.npz", **values)
+        status, found = register(admin, "npz", path)
+        assert status == 422
+        assert message in found["detail"]
+
+    def test_images_that_no_training_takes(self, admin: TestClient, tmp_path: Path) -> None:
+        labels = [0, 1] * 2
+        other = arrays(labels, labels) | {"test_images": np.zeros((4, 16, 16), dtype=np.uint8)}
+        floats = arrays(labels, labels) | {"test_images": np.zeros((4, 8, 8))}
+        missing = arrays(labels, labels) | {"test_labels": np.array(labels[:3])}
+        for values, message in (
+            (other, "but test_images are (16, 16)"),
+            (floats, "test_images must be uint8"),
+            (missing, "there are 4 test_images but 3 test_labels"),
+        ):
+            status, found = register(admin, "npz", npz(tmp_path / "x.npz", **values))
+            assert status == 422
+            assert message in found["detail"]
+
+    def test_image_folder_names_what_is_missing(self, admin: TestClient, tmp_path: Path) -> None:
+        root = image_folder(tmp_path / "images")
+        (root / "train" / ".cache").mkdir()
+        (root / "train" / "class1" / "1.png").unlink()
+        status, found = register(admin, "image-folder", root, image_size=32)
+        assert status == 422
+        assert "class 'class1' has 1 image in train; at least 2 are needed" in found["detail"]
+        assert str(tmp_path) not in found["detail"]
+        (root / "train" / "class1" / "1.png").touch()
+        assert register(admin, "image-folder", root, image_size=32)[1]["classes"] == 3
 
     def test_image_folder_needs_its_parts_and_a_size(
         self, admin: TestClient, tmp_path: Path

@@ -1,0 +1,77 @@
+"""How much of a layer is lost when it is pruned, from the energy of its groups of weights.
+
+A group is what becomes zero together: a weight, or a block of weights. The weakest go first, and a
+layer that keeps a share s of its energy (the sum of its squared weights) is distorted by -log(s).
+
+That is the measure behind the LAMP scores (Lee et al., arXiv 2010.07611) by which training ranks
+weights across layers: the score of a weight is its energy over that of the weights of its layer
+that are not smaller, and so what -log(s) grows by when it goes, to first order. Every layer has
+the same share, whatever its size and scale: a small one that is starved starves the network too.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from latency.operator import BLOCK_ROWS, SparsityPattern
+
+Floats = npt.NDArray[np.float64]
+
+GROUPED_PATTERNS = (SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerEnergies:
+    """Energy of the best groups of a layer: of the best n at index n - 1, for each pattern."""
+
+    best: Mapping[SparsityPattern, Floats]
+
+    @property
+    def weights(self) -> int:
+        """How many weights the layer has."""
+        return len(self.best[SparsityPattern.UNSTRUCTURED])
+
+    def distortion(self, pattern: SparsityPattern, density: float) -> float:
+        """Return -log of the share of the energy that a density keeps; 0 for a layer of zeros.
+
+        As many groups stay as in training: rounded, at least one.
+        """
+        if pattern is SparsityPattern.DENSE:
+            return 0.0
+        best = self.best[pattern]
+        kept = max(1, min(len(best), round(density * len(best))))
+        return 0.0 if best[-1] == 0.0 else math.log(best[-1] / best[kept - 1])
+
+
+def layer_energies(weights: Sequence[npt.ArrayLike]) -> LayerEnergies:
+    """Return the energies of a layer, given as one array of weights or more, each (out, ...).
+
+    A factorized reduce has two: it is one layer for the table, and two that are pruned.
+
+    Raises:
+        ValueError: there are no weights, or some that are not finite.
+    """
+    arrays = [np.square(np.asarray(array, dtype=np.float64)) for array in weights]
+    if not sum(array.size for array in arrays):
+        raise ValueError("energies: a layer needs weights")
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("energies: weights must be finite")
+    groups = {
+        SparsityPattern.UNSTRUCTURED: [array.ravel() for array in arrays],
+        SparsityPattern.BLOCK: [_blocks(array) for array in arrays],
+    }
+    return LayerEnergies(
+        best={
+            pattern: np.cumsum(np.sort(np.concatenate(parts))[::-1])
+            for pattern, parts in groups.items()
+        }
+    )
+
+
+def _blocks(squares: Floats) -> Floats:
+    """Return the sums over BLOCK_ROWS adjacent outputs; the last block may have fewer."""
+    rows = squares.reshape(len(squares), -1)
+    return np.add.reduceat(rows, np.arange(0, len(rows), BLOCK_ROWS), axis=0).ravel()

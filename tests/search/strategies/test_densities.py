@@ -1,0 +1,191 @@
+"""Densities by knapsack, held against every other choice on networks that are small enough."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latency.estimate.execution import executed_nodes
+from latency.estimate.lookup_table import TableEstimator
+from latency.graph import NetworkGraph
+from latency.library_form import library_form, row_spec
+from latency.operator import Regime, SparsityPattern
+from latency.table import LatencyTable
+from search.finalize.final_network import FinalNetwork
+from search.space.dass_cells import build_graph
+from search.space.genotype import LayerChoice
+from search.space.planned_space import PlannedSpace
+from search.space.sparsity import Sparsity, sparse_spec
+from search.space.stage_genotype import BlockKind, Stage, StageGenotype
+from search.space.stage_networks import build_stages
+from search.strategies.densities import SPARSE_OPTIONS, AllocatedDensities, allocate_densities
+from search.strategies.energies import LayerEnergies, layer_energies
+from search.strategies.network_energies import network_energies
+from tests.search.space.tables import SMALL, cost_ns, formula_table, some_genotype, sparse_table
+
+PLAIN = Stage(kind=BlockKind.PLAIN, width=8, depth=1)
+STAGES = StageGenotype(
+    stem=4, stages=(PLAIN, replace(PLAIN, width=16, stride=2), replace(PLAIN, width=16))
+)
+GRAPH = build_stages(STAGES, SMALL)
+LAYERS = ("stages.0.0.conv", "stages.1.0.conv", "stages.2.0.conv", "logits")
+OPTIONS = (
+    Sparsity(pattern=SparsityPattern.BLOCK, density=0.25),
+    Sparsity(pattern=SparsityPattern.BLOCK, density=0.05),
+    Sparsity(pattern=SparsityPattern.UNSTRUCTURED, density=0.1),
+)
+
+
+def exact_table(graph: NetworkGraph) -> LatencyTable:
+    """Return a table with a row, without any spread, for all that a network can be."""
+    base = formula_table(4, 3, SMALL)
+    rng = np.random.default_rng(1)
+    library = {
+        row_spec(spec)
+        for node in library_form(graph).nodes
+        for spec in (node.spec, *(sparse_spec(node.spec, option) for option in SPARSE_OPTIONS))
+    }
+    specs = [*{node.spec for node in executed_nodes(graph)}, *library]
+    specs.sort(key=lambda spec: spec.label())
+    rows = tuple(
+        replace(
+            base.rows[0],
+            spec=spec,
+            median_ns=cost_ns(spec) * (0.15 + spec.density) * rng.uniform(0.9, 1.1),
+            spread_ns=0.0,
+        )
+        for spec in specs
+    )
+    target = replace(base.target, operator_library="1+test")
+    calibration = replace(base.calibration, sigma=0.02)
+    return replace(base, target=target, rows=rows, library=calibration)
+
+
+ESTIMATOR = TableEstimator(exact_table(GRAPH))
+
+
+def some_energies(graph: NetworkGraph, seed: int) -> dict[str, LayerEnergies]:
+    rng = np.random.default_rng(seed)
+    return {
+        node.parameters: layer_energies([rng.standard_t(3, size=node.spec.weight_shape)])
+        for node in graph.nodes
+        if node.parameters
+    }
+
+
+ENERGIES = some_energies(GRAPH, 0)
+
+
+def every_network() -> list[tuple[float, float]]:
+    """Return (upper end of the interval, distortion) of each choice, by way of the genotype."""
+    found = []
+    for choice in product((None, *OPTIONS), repeat=len(LAYERS)):
+        chosen = [(layer, o) for layer, o in zip(LAYERS, choice, strict=True) if o is not None]
+        layers = tuple(
+            LayerChoice(layer=layer, pattern=option.pattern, density=option.density)
+            for layer, option in chosen
+        )
+        graph = build_stages(STAGES.with_layers(layers), SMALL)
+        distortion = sum(
+            ENERGIES[layer].distortion(option.pattern, option.density) for layer, option in chosen
+        )
+        found.append((ESTIMATOR.predict(graph).high_ms, distortion))
+    return found
+
+
+EVERY = every_network()
+CHEAPEST_MS, DEAREST_MS = min(EVERY)[0], max(EVERY)[0]
+
+
+def allocated(share: float) -> AllocatedDensities | None:
+    budget_ms = CHEAPEST_MS + share * (DEAREST_MS - CHEAPEST_MS)
+    return allocate_densities(GRAPH, ESTIMATOR, ENERGIES, budget_ms, OPTIONS)
+
+
+@settings(max_examples=40, deadline=None)
+@given(share=st.floats(0.01, 1.1))
+def test_no_choice_within_the_budget_distorts_less(share: float) -> None:
+    budget_ms = CHEAPEST_MS + share * (DEAREST_MS - CHEAPEST_MS)
+    found = allocate_densities(GRAPH, ESTIMATOR, ENERGIES, budget_ms, OPTIONS)
+    assert found is not None
+    assert found.prediction.high_ms <= budget_ms
+    # A capacity is found to a thousandth of its range, and prices are whole nanoseconds.
+    slack_ms = 0.002 * (DEAREST_MS - CHEAPEST_MS) + 2e-5
+    best = min((lost for high_ms, lost in EVERY if high_ms <= budget_ms - slack_ms), default=np.inf)
+    assert found.distortion <= best + 1e-9
+    assert found.lower_bound <= best + 1e-9
+
+
+@settings(max_examples=25, deadline=None)
+@given(shares=st.lists(st.floats(0.0, 1.1), min_size=2, max_size=4))
+def test_more_budget_never_distorts_more(shares: list[float]) -> None:
+    found = [allocated(share) for share in sorted(shares)]
+    lost = [np.inf if one is None else one.distortion for one in found]
+    assert lost == sorted(lost, reverse=True)
+
+
+def test_what_is_returned_is_the_network_of_its_choices() -> None:
+    found = allocated(0.4)
+    assert found is not None
+    assert found.graph == build_stages(STAGES.with_layers(found.choices), SMALL)
+    assert found.prediction == ESTIMATOR.predict(found.graph)
+    assert found.prediction.regime is Regime.LIBRARY
+    assert found.distortion == pytest.approx(sum(layer.distortion for layer in found.layers))
+    assert [layer.layer for layer in found.layers] == list(LAYERS)
+    assert 0.05 <= found.density < 1.0
+    report = found.report()
+    assert report["regime"] == "library"
+    assert {layer["pattern"] for layer in report["layers"]} <= {"dense", "block", "unstructured"}
+
+
+def test_a_rich_budget_leaves_all_dense_and_too_small_a_one_is_refused() -> None:
+    found = allocated(1.5)
+    assert found is not None
+    assert found.choices == ()
+    assert found.distortion == 0.0
+    assert found.density == 1.0
+    assert allocated(-0.01) is None
+
+
+def test_stock_runtimes_gain_nothing_by_zeros() -> None:
+    table = replace(ESTIMATOR.table, library=None)
+    stock = TableEstimator(table)
+    dense_ms = stock.predict(GRAPH).high_ms
+    found = allocate_densities(GRAPH, stock, ENERGIES, dense_ms)
+    assert found is not None
+    assert found.choices == ()
+    assert allocate_densities(GRAPH, stock, ENERGIES, 0.99 * dense_ms) is None
+
+
+def test_layers_with_a_pattern_keep_it() -> None:
+    own = (LayerChoice(layer=LAYERS[1], pattern=SparsityPattern.BLOCK, density=0.5),)
+    graph = build_stages(STAGES.with_layers(own), SMALL)
+    found = allocate_densities(graph, ESTIMATOR, ENERGIES, CHEAPEST_MS * 1.5, OPTIONS)
+    assert found is not None
+    assert [layer.layer for layer in found.layers] == [LAYERS[0], *LAYERS[2:]]
+    assert found.graph == build_stages(STAGES.with_layers(own + found.choices), SMALL)
+
+
+def test_missing_weights_are_named() -> None:
+    with pytest.raises(ValueError, match=r"no weights of \['stages.0.0.conv'\]"):
+        allocate_densities(GRAPH, ESTIMATOR, {k: ENERGIES[k] for k in LAYERS[1:]}, 1.0)
+
+
+def test_cells_with_widths_and_factorized_reduces() -> None:
+    planned = Sparsity(pattern=SparsityPattern.BLOCK, density=0.2)
+    space = PlannedSpace(channels=4, cells=3, task=SMALL, sparsity=planned)
+    estimator = TableEstimator(sparse_table(space, 0.8))
+    genotype = some_genotype(5)
+    graph = build_graph(genotype, SMALL)
+    energies = network_energies(FinalNetwork(genotype, SMALL))
+    dense_ms = estimator.predict(graph).high_ms
+    options = [option for option in SPARSE_OPTIONS if option.pattern is SparsityPattern.BLOCK]
+    found = allocate_densities(graph, estimator, energies, 0.8 * dense_ms, options)
+    assert found is not None
+    assert found.prediction.high_ms <= 0.8 * dense_ms
+    assert found.graph == build_graph(genotype.with_layers(genotype.layers + found.choices), SMALL)
+    assert any(layer.layer.endswith("preprocess0") for layer in found.layers), "a merged reduce"
+    FinalNetwork(genotype.with_layers(genotype.layers + found.choices), SMALL)

@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latency.estimate.estimator import Prediction
+from latency.operator import Regime
+from search.strategies.front import (
+    Candidate,
+    budget_grid,
+    chosen_candidates,
+    finer_grid,
+    ranked,
+)
+from tests.search.space.tables import some_genotype
+
+PREDICTION = Prediction(
+    latency_ms=1.0,
+    low_ms=0.9,
+    high_ms=1.1,
+    measured=1,
+    transferred=0,
+    interpolated=0,
+    estimated=0,
+    assumed=0,
+    regime=Regime.STOCK,
+    table_version=1,
+    target_fingerprint="x",
+)
+CANDIDATES = st.lists(
+    st.builds(
+        lambda seed, high, fitness, distortion: Candidate(
+            genotype=some_genotype(seed),
+            prediction=replace(PREDICTION, high_ms=high / 4),
+            fitness=fitness / 4,
+            width_distortion=float(distortion),
+            source="test",
+        ),
+        st.integers(0, 12),
+        st.integers(1, 6),
+        st.integers(0, 4),
+        st.integers(0, 2),
+    ),
+    max_size=15,
+)
+
+
+def dominates(one: Candidate, other: Candidate) -> bool:
+    first, second = ((-c.fitness, c.prediction.high_ms, c.width_distortion) for c in (one, other))
+    return first != second and all(a <= b for a, b in zip(first, second, strict=True))
+
+
+@settings(max_examples=80, deadline=None)
+@given(candidates=CANDIDATES, wanted=st.integers(1, 6))
+def test_the_front_is_whole_and_topped_up(candidates: list[Candidate], wanted: int) -> None:
+    found = ranked(candidates)
+    assert len({one.genotype for one in found}) == len(found)
+    assert {one.genotype for one in found} == {one.genotype for one in candidates}
+    for one in found:
+        assert (one.rank > 0) == any(dominates(other, one) for other in found)
+    chosen = chosen_candidates(candidates, wanted)
+    front = [one for one in found if one.rank == 0]
+    assert all(one in chosen for one in front)
+    assert len(chosen) == max(len(front), min(wanted, len(found)))
+    assert [c.prediction.high_ms for c in chosen] == sorted(c.prediction.high_ms for c in chosen)
+
+
+def test_budgets_are_in_equal_ratios_and_can_be_made_finer() -> None:
+    grid = budget_grid(1.0, 8.0, 4)
+    assert grid == pytest.approx([1.0, 2.0, 4.0, 8.0])
+    assert (grid[0], grid[-1]) == (1.0, 8.0), "the ends are exact"
+    finer = sorted([*grid, *finer_grid(grid)])
+    assert finer == pytest.approx(budget_grid(1.0, 8.0, 7))

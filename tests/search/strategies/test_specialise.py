@@ -1,0 +1,126 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latency.operator import OperatorKind, SparsityPattern
+from latency.table import LatencyTable
+from search.space.planned_space import PlannedSpace
+from search.space.sparsity import Sparsity
+from search.strategies.specialise import (
+    CELL_OPTIONS,
+    CellOption,
+    Floats,
+    specialise,
+    verdict_report,
+    verdicts,
+)
+from tests.search.space.tables import SMALL, formula_table
+
+SPACE = PlannedSpace(
+    channels=8,
+    cells=3,
+    task=SMALL,
+    sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=0.2),
+)
+TABLE = formula_table(8, 3, SMALL)
+
+
+def with_equal_windows(table: LatencyTable) -> LatencyTable:
+    """Return a table on which every depthwise window costs the same."""
+    rows = tuple(
+        replace(row, median_ns=1000.0) if row.spec.is_depthwise else row for row in table.rows
+    )
+    return replace(table, rows=rows)
+
+
+def dropped(tables: dict[str, LatencyTable]) -> set[CellOption]:
+    return {verdict.option for verdict in specialise(SPACE, tables) if verdict.dropped}
+
+
+def test_where_work_costs_every_smaller_option_is_worth_having() -> None:
+    found = specialise(SPACE, {"pi": TABLE})
+    assert not any(verdict.dropped for verdict in found)
+    # All but the two that nothing contains: the widest separable one, the larger dilated one.
+    assert len(found) == len(CELL_OPTIONS) - 2
+    assert all(verdict.most_saved > 0.0 and verdict.device == "pi" for verdict in found)
+    assert all(verdict.against.contains(verdict.option) for verdict in found)
+
+
+def test_where_windows_cost_alike_small_ones_go() -> None:
+    found = dropped({"pi": with_equal_windows(TABLE)})
+    assert {option.operation for option in found} == {"sep_conv_3x3", "dil_conv_3x3"}
+    assert {option.width for option in found if option.operation == "sep_conv_3x3"} == {
+        0.25,
+        0.5,
+        0.75,
+        1.0,
+    }
+
+
+def test_one_device_that_profits_is_enough_to_keep_an_option() -> None:
+    assert dropped({"pi": with_equal_windows(TABLE), "box": TABLE}) == set()
+    found = specialise(SPACE, {"pi": with_equal_windows(TABLE), "box": TABLE})
+    (verdict,) = (one for one in found if one.option == CellOption(operation="sep_conv_3x3"))
+    assert verdict.against == CellOption(operation="sep_conv_5x5")
+    assert verdict.device == "box"
+
+
+def test_where_channels_come_in_steps_widths_between_go() -> None:
+    """Pointwise convolutions that cost the same from half of the channels on."""
+    rows = tuple(
+        replace(row, median_ns=5000.0)
+        if row.spec.kind is OperatorKind.CONV and row.spec.groups == 1
+        else replace(row, median_ns=1000.0 + row.spec.kernel)
+        for row in TABLE.rows
+    )
+    found = dropped({"pi": replace(TABLE, rows=rows)})
+    assert {option.width for option in found} == {0.25, 0.5, 0.75}
+    assert {option.operation for option in found} == {"sep_conv_3x3", "sep_conv_5x5"}
+
+
+PRICES = st.lists(
+    st.lists(st.integers(0, 4), min_size=2, max_size=2),
+    min_size=len(CELL_OPTIONS),
+    max_size=len(CELL_OPTIONS),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(devices=st.lists(PRICES, min_size=1, max_size=2))
+def test_nothing_is_lost_by_what_is_dropped(devices: list[list[list[int]]]) -> None:
+    """An option that stays contains what is dropped, and costs no more anywhere."""
+    prices: dict[str, dict[CellOption, Floats]] = {
+        str(number): {
+            option: np.array(values, dtype=float)
+            for option, values in zip(CELL_OPTIONS, device, strict=True)
+        }
+        for number, device in enumerate(devices)
+    }
+    found = verdicts(prices)
+    gone = {verdict.option for verdict in found if verdict.dropped}
+    for option in CELL_OPTIONS:
+        kept_and_as_cheap = [
+            other
+            for other in set(CELL_OPTIONS) - gone
+            if other.contains(option)
+            and all((of[other] <= of[option]).all() for of in prices.values())
+        ]
+        assert bool(kept_and_as_cheap) == (option in gone)
+
+
+def test_the_report_says_why() -> None:
+    report = json.loads(json.dumps(verdict_report(specialise(SPACE, {"pi": TABLE}))))
+    assert report["verdicts"][0]["why"].startswith(
+        "keep sep_conv_3x3 at width 0.25: on pi it saves"
+    )
+    gone = verdict_report(specialise(SPACE, {"pi": with_equal_windows(TABLE)}))["verdicts"]
+    assert any(verdict["why"].startswith("drop sep_conv_3x3") for verdict in gone)
+
+
+def test_a_table_is_needed() -> None:
+    with pytest.raises(ValueError, match="at least one latency table"):
+        specialise(SPACE, {})
