@@ -192,6 +192,7 @@ def _chained(
 
 
 def _ms(run: Callable[[], object]) -> float:
-    start = time.perf_counter_ns()
+    """Return the processor time of this thread, which does everything: no pause is in it."""
+    start = time.thread_time_ns()
     run()
-    return (time.perf_counter_ns() - start) / NS_PER_MS
+    return (time.thread_time_ns() - start) / NS_PER_MS

@@ -2,11 +2,13 @@
 
 The rival (`plain_dass`, `plain_search`) is the same supernet, written as the papers tell it. Both
 train in one process with one thread, in turns step by step, from equal weights: before any figure
-counts, both must answer alike. A ratio is taken inside of each round; the figure is the median over
-the rounds with the 95 % interval of a bootstrap. A step includes making its batch. An epoch is as
-many steps as its data have batches, and its beginning and end; the parts are measured, the sum is
-computed. There is no latency term on either side: the rival has none. The second order is the
-rival with the architecture steps that the paper runs; ours are first order in any case.
+counts, both must answer alike. Times are processor time of that thread: a training waits for
+nothing, and what else runs on the machine does not count. A ratio is taken inside of each round;
+the figure is the median over the rounds with the 95 % interval of a bootstrap. A step includes
+making its batch. An epoch is as many steps as its data have batches, and its beginning and end; the
+parts are measured, the sum is computed. There is no latency term on either side: the rival has
+none. The second order is the rival with the architecture steps that the paper runs; ours are first
+order in any case.
 """
 
 import argparse

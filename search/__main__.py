@@ -1,9 +1,10 @@
 """`python -m search STAGE --request FILE --work DIR [--table FILE] [--fence-seconds S]`.
 
 Runs one stage of a search as a process of its own: search, front (which may be left out), derive,
-train or export. Progress goes to standard output as JSON lines. The result is DIR/STAGE.json. Exit
-status: 0 done (also when it was done before), 1 failed, with DIR/STAGE.error.json saying why, 75
-stopped on purpose: run it again and it goes on from its last checkpoint.
+train, export or controls. Progress goes to standard output as JSON lines. The result is
+DIR/STAGE.json. Exit status: 0 done (also when it was done before), 1 failed, with
+DIR/STAGE.error.json saying why, 75 stopped on purpose: run it again and it goes on from its last
+checkpoint.
 """
 
 import argparse
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         [SearchRequest, Path, Dataset, LatencyTable | None, Progress], dict[str, Any]
     ]
 
-STAGES = ("search", "front", "derive", "train", "export")
+STAGES = ("search", "front", "derive", "train", "export", "controls")
 FAILED_EXIT = 1
 # Where cores are shared, threads that wait for each other cost more than they bring: a step of the
 # search, and of the final training of small images, took longer with two than with one.
@@ -139,16 +140,19 @@ def _refuse_infeasible(request: "SearchRequest", table: "LatencyTable", dataset:
 
 
 def _stage_function(stage: str) -> "StageFunction":
+    from search.controls.stage import run_controls
     from search.stages import run_derive, run_export, run_search, run_train
     from search.strategies.front_stage import run_front
 
-    return {
+    stages: dict[str, StageFunction] = {
         "search": run_search,
         "front": run_front,
         "derive": run_derive,
         "train": run_train,
         "export": run_export,
-    }[stage]
+        "controls": run_controls,
+    }
+    return stages[stage]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from latency.operator import SparsityPattern
+from search.space.networks import NARROWEST
 from search.space.planned_space import PlannedSpace
 from search.space.sparsity import Sparsity
 from search.space.stage_space import StageSpace
@@ -15,9 +16,10 @@ SPACE_NAMES = ("dass-cells", "stages")
 
 MIN_CELLS = 3  # fewer leave no room for a normal cell beside the two reductions
 MAX_CELLS = 64
-MIN_CHANNELS = 4
+MIN_CHANNELS = NARROWEST
 MAX_CHANNELS = 1024
 MAX_SEED = 2**32 - 1
+MAX_SEEDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +68,14 @@ class SearchRequest:
     recipe: str = "quick"  # one of RECIPE_NAMES
     task: TaskShape | None = None  # what the data set must turn out to be; None: not known yet
     tighten: float = 1.0  # factor on the budget, below 1 after a network was measured too slow
+    seeds: int = 1  # trainings of the network, and of each of its controls, that are compared
 
     def __post_init__(self) -> None:
         _check_space(self.space)
         _check_range("channels", self.channels, MIN_CHANNELS, MAX_CHANNELS)
         _check_range("cells", self.cells, MIN_CELLS, MAX_CELLS)
         _check_range("seed", self.seed, 0, MAX_SEED)
+        _check_range("seeds", self.seeds, 1, MAX_SEEDS)
         if not 0.0 < self.density <= 1.0:
             raise ValueError(f"search: density must be above 0 and at most 1, got {self.density}")
         if not (self.budget_ms > 0 and math.isfinite(self.budget_ms)):
@@ -86,6 +90,11 @@ class SearchRequest:
             raise ValueError(
                 f"search: unknown recipe {self.recipe!r}; allowed: {list(RECIPE_NAMES)}"
             )
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """Seeds of the trainings that are compared; the first is that of the search."""
+        return tuple((self.seed + step) % (MAX_SEED + 1) for step in range(self.seeds))
 
     def search_space(self, task: TaskShape) -> PlannedSpace | StageSpace:
         """Return the networks that this search is about, for a task."""

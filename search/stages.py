@@ -6,7 +6,8 @@ Every stage may be run again: it writes its files whole, the result file last.
 """
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ from search.engine.progress import Progress
 from search.engine.recipes import recipe_named
 from search.engine.search_stage import search_alphas
 from search.export.export import ExportResult, export_network
+from search.finalize.final_network import FinalNetwork
 from search.finalize.run import Goal
 from search.finalize.schedule import schedule_for
+from search.finalize.stage_network import StageNetwork
 from search.finalize.train import Split, evaluate, make_network, train_final
 from search.layers.sparse import sparse_layers
 from search.problems.choice import problem_of
@@ -73,7 +76,7 @@ def run_derive(
         ValueError: search.json is missing or malformed.
     """
     problem = problem_of(request, dataset.task)
-    found = _read(work / "search.json")["alphas"]
+    found = read_result(work / "search.json")["alphas"]
     alphas = {name: np.array(rows, dtype=float) for name, rows in found.items()}
     genotype = problem.derive(alphas)
     result: dict[str, Any] = {
@@ -112,13 +115,16 @@ def run_train(
     dataset: Dataset,
     table: LatencyTable | None,  # noqa: ARG001  (every stage is called in the same way)
     progress: Progress,
+    *,
+    random_masks: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Write network.pt and train.json: the derived network, trained, pruned and fine-tuned.
 
-    The test images are used here, once, when nothing is left to choose.
+    The test images are used here, once, when nothing is left to choose. With `random_masks`, the
+    densities of the layers by path, masks are drawn and not chosen by magnitude: a control.
     """
-    genotype = read_genotype(_read(work / "derive.json")["genotype"])
-    goal = _goal(request)
+    genotype = read_genotype(read_result(work / "derive.json")["genotype"])
+    goal = replace(_goal(request), random_masks=random_masks)
     schedule = schedule_for(request.recipe)
     network = make_network(genotype, dataset.task, goal, dataset.train_images.device)
     outcome = train_final(
@@ -160,9 +166,7 @@ def run_export(
     Raises:
         ParityError: ONNX Runtime does not compute what PyTorch does.
     """
-    genotype = read_genotype(_read(work / "derive.json")["genotype"])
-    network = make_network(genotype, dataset.task, _goal(request))
-    network.load_state_dict(load_checkpoint(work / "network.pt")["network"])
+    network = trained_network(request, work, dataset)
     estimator = None if table is None else TableEstimator(table)
     images = dataset.train_images[:PARITY_IMAGES].cpu()
     exported = export_network(
@@ -179,6 +183,20 @@ def run_export(
     write_json(work / "export.json", result)
     progress.report({"bytes": result["bytes"], "max_abs_difference": exported.max_abs_difference})
     return result
+
+
+def trained_network(
+    request: SearchRequest, work: Path, dataset: Dataset
+) -> FinalNetwork | StageNetwork:
+    """Return the network that `run_train` left in a folder, on the processor.
+
+    Raises:
+        ValueError: derive.json or network.pt is missing or damaged.
+    """
+    genotype = read_genotype(read_result(work / "derive.json")["genotype"])
+    network = make_network(genotype, dataset.task, _goal(request))
+    network.load_state_dict(load_checkpoint(work / "network.pt")["network"])
+    return network
 
 
 def _goal(request: SearchRequest) -> Goal:
@@ -237,7 +255,12 @@ def _export_result(exported: ExportResult) -> dict[str, Any]:
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_result(path: Path) -> dict[str, Any]:
+    """Return what a stage has written.
+
+    Raises:
+        ValueError: it is missing, damaged or no object.
+    """
     try:
         values = json.loads(path.read_bytes())
     except FileNotFoundError as error:

@@ -1,11 +1,22 @@
-"""Pruning of the final network: by the magnitude of its weights, or by scores that are trained."""
+"""Pruning of the final network: by magnitude, by scores that are trained, or at random as a control."""
+
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from search.data.batches import seeded_generator
 from search.finalize.norms import normed_convs
 from search.layers.allocation import allocate
-from search.layers.sparse import LayerMode, freeze_masks, reset_scores, set_mode, sparse_layers
+from search.layers.patterns import expand_groups, group_sizes
+from search.layers.sparse import (
+    LayerMode,
+    SparseLayer,
+    freeze_masks,
+    reset_scores,
+    set_mode,
+    sparse_layers,
+)
 from search.space.sparsity import Allocation
 
 
@@ -29,6 +40,41 @@ def fix_masks(network: nn.Module) -> None:
     """Mask what the scores choose now, and train the weights that are left."""
     freeze_masks(network)
     set_mode(network, LayerMode.MASKED)
+
+
+@torch.no_grad()
+def prune_at_random(
+    network: nn.Module, densities: Mapping[str, float], progress: float, seed: int
+) -> None:
+    """Mask groups of weights in an order that is drawn, whatever their weights are.
+
+    The order depends on seed and layer only, so what is masked once stays masked.
+
+    Args:
+        network: whose layers are masked.
+        densities: that the layers end with, by path: the fraction of groups that each keeps.
+        progress: from 0 to 1, as for `cubic_density`.
+        seed: of the orders.
+
+    Raises:
+        ValueError: a layer has no density.
+    """
+    for path, layer in sparse_layers(network).items():
+        if path not in densities:
+            raise ValueError(f"random masks: no density for layer {path!r}")
+        layer.density = cubic_density(progress, densities[path])
+        layer.score.copy_(_drawn_order(layer, seed, path))
+    freeze_masks(network)
+    set_mode(network, LayerMode.MASKED)
+
+
+def _drawn_order(layer: SparseLayer, seed: int, path: str) -> Tensor:
+    """Return the rank of its group for every weight of a layer, 1 and more, in a drawn order."""
+    groups = group_sizes(layer.weight.shape, layer.pattern).shape
+    generator = seeded_generator(seed, "random mask", path)
+    ranks = 1 + torch.randperm(groups.numel(), generator=generator)
+    # Whole numbers: exact as floats, and so is their mean over the members of a group.
+    return expand_groups(ranks.float().view(groups), layer.weight.shape, layer.pattern)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """One final training in progress: everything that a checkpoint has to hold."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from search.finalize.prune import (
     cubic_density,
     fix_masks,
     prune,
+    prune_at_random,
     silence_dead_channels,
 )
 from search.finalize.schedule import Pruner, TrainSchedule
@@ -33,6 +35,8 @@ class Goal:
     density: float  # fraction of all weights that are kept
     pattern: SparsityPattern
     seed: int
+    # Densities of the layers where masks are drawn at random; None: the largest weights stay.
+    random_masks: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +76,12 @@ class TrainingRun:
         done = self.epoch * self.steps + step
         self._active_optimizer().param_groups[0]["lr"] = self._rate(done)
         done -= self.schedule.dense_epochs * self.steps
-        if self.schedule.pruner is Pruner.SCORES:
+        if self._has_scores:
             self._switch_scores(done)
         length, every = self.schedule.prune_epochs * self.steps, self._prune_every()
         if 0 <= done < length and done % every == 0:
             # Counted from the end of the interval: the last of them reaches the goal exactly.
-            share = (done + every) / length if self.schedule.annealed else 1.0
-            self._prune(cubic_density(share, self.goal.density))
+            self._prune((done + every) / length if self.schedule.annealed else 1.0)
 
     def finish_step(self, loss: Tensor) -> None:
         """Take one optimiser step along the gradients of `loss`."""
@@ -138,12 +141,21 @@ class TrainingRun:
         self.score_optimizer.load_state_dict(state["score_optimizer"])
         self.best = state["best"]
 
-    def _prune(self, density: float) -> None:
+    def _prune(self, progress: float) -> None:
         """Choose anew what is kept; scores go on being trained, weights are masked."""
-        if self.schedule.pruner is Pruner.SCORES:
-            allocate(sparse_layers(self.network), density, self.schedule.allocation)
+        goal, allocation = self.goal, self.schedule.allocation
+        if goal.random_masks is not None:
+            prune_at_random(self.network, goal.random_masks, progress, goal.seed)
+        elif self._has_scores:
+            density = cubic_density(progress, goal.density)
+            allocate(sparse_layers(self.network), density, allocation)
         else:
-            prune(self.network, density, self.schedule.allocation)
+            prune(self.network, cubic_density(progress, goal.density), allocation)
+
+    @property
+    def _has_scores(self) -> bool:
+        """Whether scores are trained; random masks leave nothing to train them for."""
+        return self.schedule.pruner is Pruner.SCORES and self.goal.random_masks is None
 
     def _switch_scores(self, done: int) -> None:
         """Begin or end the training of scores, at that many steps behind the dense phase."""
@@ -157,8 +169,7 @@ class TrainingRun:
     def _active_optimizer(self) -> torch.optim.SGD:
         """Return what trains in the present epoch: scores in their phase, else the weights."""
         pruning = self.schedule.dense_epochs <= self.epoch and not self.fine_tuning
-        scores = pruning and self.schedule.pruner is Pruner.SCORES
-        return self.score_optimizer if scores else self.optimizer
+        return self.score_optimizer if pruning and self._has_scores else self.optimizer
 
     def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.SGD:
         return torch.optim.SGD(

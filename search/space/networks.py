@@ -1,5 +1,7 @@
 """Genotypes of any space: read from plain values, and as the networks that they are."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from latency.graph import NetworkGraph
@@ -10,6 +12,8 @@ from search.space.stage_networks import build_stages
 from search.space.task import TaskShape
 
 AnyGenotype = Genotype | StageGenotype
+
+NARROWEST = 4  # channels of the first cell, or of the stem
 
 
 def read_genotype(values: dict[str, Any]) -> AnyGenotype:
@@ -26,3 +30,18 @@ def network_graph(genotype: AnyGenotype, task: TaskShape) -> NetworkGraph:
     if isinstance(genotype, StageGenotype):
         return build_stages(genotype, task)
     return build_graph(genotype, task)
+
+
+def narrower_forms(genotype: AnyGenotype) -> Iterator[AnyGenotype]:
+    """Yield the network itself, then the same with fewer and fewer channels, all of them alike.
+
+    The fewest are NARROWEST in the first cell or the stem.
+    """
+    if isinstance(genotype, Genotype):
+        for channels in range(genotype.channels, NARROWEST - 1, -1):
+            yield replace(genotype, channels=channels)
+        return
+    for stem in range(genotype.stem, NARROWEST - 1, -1):
+        share = stem / genotype.stem
+        stages = (replace(s, width=max(1, round(share * s.width))) for s in genotype.stages)
+        yield replace(genotype, stem=stem, stages=tuple(stages), head=round(share * genotype.head))

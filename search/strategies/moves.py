@@ -95,7 +95,7 @@ class CellMoves:
 def mutated(genotype: Genotype, rng: np.random.Generator) -> Genotype:
     """Return the genotype with another operation or, as often, another input of one edge.
 
-    The two mutations of regularised evolution (Real et al., arXiv 1802.01548, section 3.1). A node
+    The two mutations of regularised evolution (Real et al., arXiv 1802.01548). A node
     keeps reading two different states; its first edge reads the earlier one.
     """
     cells = {kind: list(getattr(genotype, kind)) for kind in _KINDS}

@@ -47,15 +47,23 @@ class MixedEdges(nn.Module):
         )
 
     def forward(self, state_BCHW: Tensor, weight_EO: Tensor) -> tuple[Tensor, ...]:
-        """Return one tensor per edge: the operations on the state, weighted by `weight_EO`."""
+        """Return one tensor per edge: the operations on the state, weighted by `weight_EO`.
+
+        Without gradients, operations that no edge uses are not computed: where a discrete network
+        is judged that is most of them.
+        """
         weights = dict(zip(OPERATIONS, weight_EO.unbind(dim=1), strict=True))
         rectified = torch.cat([F.relu(state_BCHW)] * self.num_edges, dim=1)
         total_BECHW: Tensor | None = None
         for name, operation in self.grouped.items():
+            if _is_idle(weights[name]):
+                continue
             assert isinstance(operation, SepConv | DilConv)
             output = self._by_edge(operation.transform(rectified))
             total_BECHW = _accumulate(total_BECHW, output, weights[name])
         for name, pool in self.pools.items():
+            if _is_idle(weights[name]):
+                continue
             total_BECHW = _accumulate(total_BECHW, pool(state_BCHW).unsqueeze(1), weights[name])
         skips = torch.stack([skip(state_BCHW) for skip in self.skips], dim=1)
         return _accumulate(total_BECHW, skips, weights[SKIP]).unbind(dim=1)
@@ -64,6 +72,11 @@ class MixedEdges(nn.Module):
         """Return (batch, edges, channels, height, width); a view."""
         batch, channels, height, width = x.shape
         return x.view(batch, self.num_edges, channels // self.num_edges, height, width)
+
+
+def _is_idle(weight_E: Tensor) -> bool:
+    """Return whether no edge uses an operation; steps with gradients may not depend on values."""
+    return not torch.is_grad_enabled() and not bool(weight_E.any())
 
 
 def _accumulate(total_BECHW: Tensor | None, output: Tensor, weight_E: Tensor) -> Tensor:

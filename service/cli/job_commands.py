@@ -36,6 +36,11 @@ def search(
     pattern: Pattern = DEFAULT_PATTERN,
     recipe: Annotated[str, typer.Option(help="tiny, quick or standard.")] = "quick",
     seed: int = 0,
+    controls: Annotated[
+        bool,
+        typer.Option("--controls", help="Train and measure what it has to beat: 4 x the time."),
+    ] = False,
+    seeds: Annotated[int, typer.Option(help="Trainings of each, with --controls.")] = 1,
     wait: Wait = True,
 ) -> None:
     """Search a sparse network under a latency budget on a device."""
@@ -48,6 +53,8 @@ def search(
         "pattern": pattern,
         "recipe": recipe,
         "seed": seed,
+        "controls": controls,
+        "seeds": seeds,
     }
     with client() as api_client:
         job = api_client.search(device, budget_ms, **order)

@@ -107,6 +107,10 @@ def demo(
     data_dir: DataDir = None,
     budget_ms: Annotated[float | None, typer.Option(help="Latency of one image.")] = None,
     recipe: Annotated[str, typer.Option(help="tiny, quick or standard.")] = "quick",
+    controls: Annotated[
+        bool,
+        typer.Option("--controls", help="Train and measure what it has to beat: 4 x the time."),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where results go.")] = Path("edgewright-out"),
 ) -> None:
     """Do everything once on this machine: serve, enrol, profile, search, export, verify."""
@@ -115,7 +119,11 @@ def demo(
     from service.demo.processes import DemoError
 
     order = DemoOrder(
-        data_dir=data_folder(data_dir), budget_ms=budget_ms, recipe=recipe, out=out.absolute()
+        data_dir=data_folder(data_dir),
+        budget_ms=budget_ms,
+        recipe=recipe,
+        controls=controls,
+        out=out.absolute(),
     )
     try:
         run_demo(order, typer.echo)

@@ -30,9 +30,11 @@ def result_lines(job: JobRead) -> list[str]:
     certificate = result.get("certificate")
     if isinstance(certificate, dict):
         accuracy, images = certificate["accuracy"], certificate["test_images"]
+        controls = certificate.get("controls")  # an older certificate has none
         return [
             f"accuracy {accuracy:.2%} on the whole test set ({images} images)",
             f"budget {certificate['verdict']}",
+            *([f"controls: {controls['verdict']}"] if controls else []),
             f"files: edgewright pull {job.id}",
         ]
     if isinstance(result.get("measured"), dict):
@@ -54,6 +56,8 @@ def _progress_line(payload: dict[str, Any]) -> str:
         return f"  {stage} done"
     if "epoch" in payload:
         return _epoch_line(stage, payload)
+    if "verdict" in payload:
+        return f"  {stage}: {payload['verdict']}"
     if isinstance(payload.get("prediction"), dict):
         return _prediction_line(stage, payload["prediction"])
     if "max_abs_difference" in payload:

@@ -42,6 +42,7 @@ class DemoOrder:
     data_dir: Path
     budget_ms: float | None  # None: chosen from the table
     recipe: str
+    controls: bool
     out: Path
 
 
@@ -85,6 +86,7 @@ def _run_loop(order: DemoOrder, client: Client, say: Say) -> DemoResult:
             "recipe": order.recipe,
             "pattern": PATTERN.value,
             "density": DENSITY,
+            "controls": order.controls,
         }
         job = _search(client, device.id, wanted, say)
         folder = order.out / job.id

@@ -52,6 +52,7 @@ def report_lines(result: DemoResult, seconds: float, peak_bytes: int | None) -> 
     yield f"measured   {certificate['measured']['latency_ms']:.4f} ms, median of fresh processes"
     yield from _comparison_lines(certificate)
     yield f"verdict    {certificate['verdict']}"
+    yield from _control_lines(certificate)
     yield f"samples    labels    {_digits(result.samples['labels'])}"
     yield f"           predicted {_digits(result.samples['predicted'])} (plain ONNX Runtime)"
     for artifact in result.artifacts:
@@ -78,6 +79,26 @@ def _comparison_lines(certificate: dict[str, Any]) -> Iterator[str]:
             f"           {faster['ratio']:.2f} times as fast as {name}, {rival['latency_ms']:.4f} ms "
             f"(95 %: {faster['low']:.2f} to {faster['high']:.2f})"
         )
+
+
+def _control_lines(certificate: dict[str, Any]) -> Iterator[str]:
+    """Yield what the network had to beat, where the search was asked to say it."""
+    controls = certificate["controls"]
+    if controls is None:
+        return
+    for line in controls["controls"]:
+        yield f"control    {line['name']:<12} {control_text(line)}"
+
+
+def control_text(line: dict[str, Any]) -> str:
+    """Return a line of the table of controls: accuracy, measured latency, verdict."""
+    if "absent" in line:
+        return str(line["verdict"])
+    spread = "" if line["spread"] is None else f" ± {line['spread']:.2%}"
+    measured = line["measured"]
+    latency = "not measured" if measured is None else f"{measured['latency_ms']:.4f} ms measured"
+    over = ", over the budget" if line["met"] is False else ""
+    return f"{line['accuracy']:.2%}{spread}, {latency}{over}: {line['verdict']}"
 
 
 def _error_text(error: PublishedError | None) -> str:

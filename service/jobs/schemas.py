@@ -5,7 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from search.requests import MAX_CELLS, MAX_CHANNELS, MAX_SEED, MIN_CELLS, MIN_CHANNELS
+from search.requests import (
+    MAX_CELLS,
+    MAX_CHANNELS,
+    MAX_SEED,
+    MAX_SEEDS,
+    MIN_CELLS,
+    MIN_CHANNELS,
+)
 from service.artifacts.schemas import ArtifactRead
 from service.lifecycle import JobKind, JobState
 from service.profiling.schemas import (
@@ -39,6 +46,17 @@ class SearchCreate(RequestShape):
     pattern: Pattern = DEFAULT_PATTERN
     recipe: Literal["tiny", "quick", "standard", "gpu"] = "quick"
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    controls: Annotated[
+        bool,
+        Field(
+            description="also train, measure and compare what the network has to beat: a random "
+            "one, a dense one, int8, random masks; training takes about four times as long"
+        ),
+    ] = False
+    seeds: Annotated[
+        int,
+        Field(ge=1, le=MAX_SEEDS, description="trainings of the network and of each control"),
+    ] = 1
     priority: Priority = DEFAULT_PRIORITY
 
 

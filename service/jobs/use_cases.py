@@ -50,6 +50,8 @@ def create_search(desk: JobDesk, order: SearchCreate) -> JobRow:
         InvalidValueError: a value does not fit the space.
         BudgetInfeasibleError: the table of the device says that the budget cannot be met.
     """
+    if order.seeds > 1 and not order.controls:
+        raise invalid_field("/seeds", "More than one seed needs controls: true")
     device = find_device(desk.session, order.device)
     dataset = find_dataset(desk.session, order.dataset)
     try:

@@ -1,7 +1,6 @@
 """The certificate of a search: what was promised, what was measured, and on what."""
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -20,6 +19,7 @@ from service.lifecycle import WorkState
 from service.tables.job import JobRow
 from service.tables.latency_table import LatencyTableRow
 from service.tables.work_unit import WorkUnitRow
+from service.worker.control_lines import collect_controls, is_control
 from service.worker.device_work import measured_network, summary
 from service.worker.flow import Flow
 from service.worker.stage_results import read_result
@@ -46,6 +46,7 @@ class CertificateFacts:
     measurements: dict[str, NetworkMeasurement]  # by name, in the order in which they were made
     model_measurement: str  # the name of the one that counts
     comparison: str  # ... and of the one in turns with the network's rivals
+    controls: dict[str, Any] | None  # what it had to beat; None: not asked for
     library_sha256: str | None = None  # of the operator library that is delivered with the file
 
     @property
@@ -58,7 +59,7 @@ class CertificateFacts:
     def collect(cls, session: Session, flow: Flow, number: int) -> "CertificateFacts":
         """Read the facts of a job whose last round was `number`."""
         job = get_job(session, flow.job_id)
-        measured = [measured_network(session, unit_id) for unit_id in _verify_units(session, job)]
+        units = verified_units(session, job)
         return cls(
             issued_at=flow.context.clock().isoformat(),
             job=job,
@@ -67,9 +68,14 @@ class CertificateFacts:
             derived=read_result(flow, number, "derive"),
             trained=read_result(flow, number, "train"),
             exported=read_result(flow, number, "export"),
-            measurements={found.name: found for found in measured},
+            measurements={
+                name: measured_network(session, unit_id)
+                for name, unit_id in units.items()
+                if not is_control(name)
+            },
             model_measurement=f"round-{number}-model",
             comparison=comparison_name(number),
+            controls=collect_controls(session, flow, job, number, units),
         )
 
 
@@ -92,6 +98,7 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
             "sha256": facts.library_sha256,
         },
         "compared": _compared(facts.measurements[facts.comparison]),
+        "controls": facts.controls,
         "predicted": facts.exported["prediction"],
         "predicted_before_training": facts.derived["prediction"],
         "other_measurements": {
@@ -152,14 +159,15 @@ def _rival(measured: NetworkMeasurement, samples: tuple[tuple[int, ...], ...]) -
     }
 
 
-def _verify_units(session: Session, job: JobRow) -> Sequence[str]:
-    """Return the ids of the finished verifications of a job, in the order of their requests."""
-    statement = select(WorkUnitRow.id).where(
+def verified_units(session: Session, job: JobRow) -> dict[str, str]:
+    """Return the finished verifications of a job, name to id, in the order of their requests."""
+    statement = select(WorkUnitRow.work, WorkUnitRow.id).where(
         WorkUnitRow.job_id == job.id,
         WorkUnitRow.state == WorkState.DONE,
         WorkUnitRow.kind == WorkKind.VERIFY,
     )
-    return session.scalars(statement.order_by(WorkUnitRow.created_at)).all()
+    found = session.execute(statement.order_by(WorkUnitRow.created_at))
+    return {str(work["name"]): unit_id for work, unit_id in found}
 
 
 def _verdict(latency_ms: float, budget_ms: float) -> str:

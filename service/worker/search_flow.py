@@ -4,6 +4,7 @@ table of the device -> can the budget be met? -> search
   -> up to three rounds: derive -> measure with random weights -> over budget: tighten
      -> train -> export -> measure the file itself -> over budget: tighten
   -> the file beside its dense parent, in the same processes
+  -> if asked for: controls trained, and their files measured
   -> certificate
 """
 
@@ -11,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from service.worker import control_steps
 from service.worker import search_steps as steps
 from service.worker.device_work import wait_for_device
-from service.worker.flow import Flow
+from service.worker.flow import Flow, JobFailedError
 from service.worker.space_table import ensure_table
 from service.worker.stages import SEARCH_STAGE, StageOrder, run_stage
 
@@ -38,6 +40,9 @@ async def search_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
             break
         tighten = tighter
     await wait_for_device(flow, await flow.step(steps.ask_for_comparison, last))
+    if await flow.step(control_steps.wants_controls):
+        await training.run("controls", last, tighten)
+        await measure_controls(flow, last)
     await flow.step(steps.finish, last)
 
 
@@ -60,6 +65,16 @@ async def _measure(flow: Flow, ask: Callable[[Flow, int], str], number: int) -> 
     await wait_for_device(flow, unit_id)
     tighter: float | None = await flow.step(steps.judge, unit_id, number)
     return tighter
+
+
+async def measure_controls(flow: Flow, number: int) -> None:
+    """Have the file of each control measured; one that cannot be is noted, and nothing else."""
+    for name in await flow.step(control_steps.control_files, number):
+        unit_id: str = await flow.step(control_steps.ask_for_control, number, name)
+        try:
+            await wait_for_device(flow, unit_id)
+        except JobFailedError as failure:  # the network is done all the same
+            await flow.step(control_steps.note_unmeasured, name, failure.error)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,15 +22,17 @@ from service.lifecycle import JobState
 from service.profiling.planning import profiled_space
 from service.profiling.use_cases import load_table
 from service.worker.certificate import CertificateFacts, certificate, comparison_name
+from service.worker.control_lines import control_artifacts
 from service.worker.device_work import ask_device, measured_network
 from service.worker.flow import Flow
 from service.worker.stage_results import read_request, read_result, round_folder
 
 _COMPARED_PROCESSES = 7
 _MARGIN = 0.99  # the next round aims this much below what the measurement asks for
+_ONNX = "application/octet-stream"
 _MEDIA_TYPES = {
     LIBRARY_FILE: "application/octet-stream",
-    "model.onnx": "application/octet-stream",
+    "model.onnx": _ONNX,
     "genotype.json": "application/json",
     "certificate.json": "application/json",
 }
@@ -65,13 +67,23 @@ def ask_for_graph(flow: Flow, number: int) -> str:
 def ask_for_model(flow: Flow, number: int) -> str:
     """Step: store the exported file and ask the device to time it."""
     exported = read_result(flow, number, "export")
-    stored = flow.context.store.add_file(round_folder(flow, number) / "model.onnx")
-    if stored.sha256 != exported["sha256"]:
-        raise ValueError("the exported file is not the one that the export wrote")
+    path = round_folder(flow, number) / "model.onnx"
+    return ask_for_file(flow, path, exported["sha256"], f"round-{number}-model")
+
+
+def ask_for_file(flow: Flow, path: Path, sha256: str, name: str) -> str:
+    """Store an ONNX file and ask the device to time it; returns the id of the unit.
+
+    Raises:
+        ValueError: the file is not the one with this digest.
+    """
+    stored = flow.context.store.add_file(path)
+    if stored.sha256 != sha256:
+        raise ValueError(f"{path.name} is not the file that the trainer wrote")
     with flow.job() as (session, job):
         now = flow.context.clock()
-        record_artifact(session, stored, media_type=_MEDIA_TYPES["model.onnx"], now=now)
-        work = VerifyWork(name=f"round-{number}-model", artifact_sha256=stored.sha256)
+        record_artifact(session, stored, media_type=_ONNX, now=now)
+        work = VerifyWork(name=name, artifact_sha256=stored.sha256)
         return ask_device(flow, session, job, work)
 
 
@@ -150,6 +162,8 @@ def finish(flow: Flow, number: int) -> None:
         for name, stored in files.items():
             record_artifact(session, stored, media_type=_MEDIA_TYPES[name], now=now)
             attach_artifact(session, job.id, name, stored.sha256)
+        for name, sha256 in control_artifacts(facts.controls).items():
+            attach_artifact(session, job.id, name, sha256)
         content: dict[str, Any] = json.loads(text)
         job.result = {"genotype": facts.genotype, "certificate": content}
         if content["met"]:

@@ -95,6 +95,7 @@ def prepare_stage(flow: Flow, order: StageOrder) -> None:
         seed=request["seed"],
         recipe=request["recipe"],
         tighten=order.tighten,
+        seeds=request.get("seeds", 1),  # older jobs do not say
     )
     (folder / "request.json").write_bytes(codec.encode(search))
     (folder / "table.json").write_bytes(codec.encode(table))

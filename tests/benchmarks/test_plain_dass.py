@@ -173,8 +173,8 @@ def _through_the_step(
     return torch.autograd.grad(loss(moved, valid), search.alphas)
 
 
-def test_contest_times_every_part_of_every_stage() -> None:
-    stages = [Stage.DENSE, Stage.SCORES]
+def test_contest_times_every_part_of_a_stage() -> None:
+    stages = [Stage.DENSE]
     found = measure(contest(), 1, 1, second_order=True, stages=stages)
     assert list(found) == stages
     for times in found.values():

@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 DEVICE = "this-machine"
 SPACE = {"channels": 4, "cells": 3}
 GENEROUS_MS = 50.0
+CONTROLS = ["random", "dense", "int8", "random-mask"]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def client(installation: Installation) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def finished(installation: Installation, client: Client) -> tuple[JobRead, list[dict[str, Any]]]:
     """A search that ran through, and the reports of its trainers."""
-    job = client.search(DEVICE, GENEROUS_MS, recipe="tiny", seed=3, **SPACE)
+    job = client.search(DEVICE, GENEROUS_MS, recipe="tiny", seed=3, controls=True, **SPACE)
     reports: list[dict[str, Any]] = []
     killed = False
     for event in client.events(job.id):
@@ -114,6 +115,22 @@ def test_the_certificate_compares_the_file_with_its_rivals(
     assert (table.library_error is None) == (library_path() is None)
 
 
+def test_the_certificate_says_what_the_search_had_to_beat(
+    client: Client, finished: tuple[JobRead, list[dict[str, Any]]]
+) -> None:
+    job, _ = finished
+    controls = client.candidates(job.id)[0].certificate["controls"]
+    assert [line["name"] for line in controls["controls"]] == CONTROLS
+    for line in controls["controls"]:
+        assert line["met"] is True
+        assert 0 < line["measured"]["latency_ms"] <= GENEROUS_MS
+        assert len(line["measured"]["processes_ms"]) == 5
+        assert 0 <= line["accuracy"] <= 1
+        better = f"better than control {line['name']} by "
+        assert line["verdict"].startswith(better) == (line["gained"] > line["uncertainty"])
+        assert line["verdict"] in controls["verdict"]
+
+
 def test_the_downloaded_model_runs_in_a_plain_session(
     client: Client, finished: tuple[JobRead, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
@@ -121,7 +138,9 @@ def test_the_downloaded_model_runs_in_a_plain_session(
     files = client.pull(job.id, tmp_path)
     certificate = json.loads(files["certificate.json"].read_text())
     library = [LIBRARY_FILE] if certificate["regime"] == "library" else []
-    assert sorted(files) == ["certificate.json", "genotype.json", *library, "model.onnx"]
+    controls = {f"control-{name}.onnx" for name in CONTROLS}
+    own = {"certificate.json", "genotype.json", *library, "model.onnx"}
+    assert set(files) == own | controls
     digest = hashlib.sha256(files["model.onnx"].read_bytes()).hexdigest()
     assert digest == certificate["export"]["sha256"]
     genotype = Genotype.from_dict(json.loads(files["genotype.json"].read_text()))

@@ -7,7 +7,7 @@ import pytest
 from latency.codec import decode, encode
 from latency.operator import SparsityPattern
 from search.engine.recipes import RECIPES, recipe_named
-from search.requests import RECIPE_NAMES, DatasetRef, SearchRequest
+from search.requests import MAX_SEED, RECIPE_NAMES, DatasetRef, SearchRequest
 
 
 def request(**changed: Any) -> SearchRequest:
@@ -26,12 +26,19 @@ def test_round_trip_through_json() -> None:
     assert decode(encode(one), SearchRequest) == one
 
 
+def test_trainings_that_are_compared_have_seeds_of_their_own() -> None:
+    assert request(seed=7).training_seeds == (7,)
+    assert request(seed=7, seeds=3).training_seeds == (7, 8, 9)
+    assert request(seed=MAX_SEED, seeds=2).training_seeds == (MAX_SEED, 0)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"channels": 3}, "channels must be from 4 to 1024, got 3"),
         ({"cells": 2}, "cells must be from 3 to 64, got 2"),
         ({"seed": -1}, "seed must be from 0"),
+        ({"seeds": 0}, "seeds must be from 1 to 10, got 0"),
         ({"density": 0.0}, "density must be above 0"),
         ({"budget_ms": 0.0}, "budget_ms must be above 0"),
         ({"budget_ms": float("inf")}, "budget_ms must be above 0"),

@@ -46,6 +46,21 @@ def test_a_network_becomes_integer_operators_and_hardly_changes(tmp_path: Path) 
     assert np.corrcoef(exact[0], near[0])[0, 1] > 0.95
 
 
+def test_ranges_are_those_of_the_images_that_are_given() -> None:
+    graph = small_network()
+    model = build_model(graph, random_weights(0))
+    rng = np.random.default_rng(3)
+    images = 0.01 * rng.standard_normal((16, *graph.input_shape), dtype=np.float32)
+
+    def error(int8: onnx.ModelProto) -> float:
+        sessions = [onnxruntime.InferenceSession(m.SerializeToString()) for m in (model, int8)]
+        exact, near = ([s.run(None, {INPUT: image[None]})[0] for image in images] for s in sessions)
+        return float(np.abs(np.subtract(exact, near)).mean())
+
+    # One step of a range of noise is larger than all of these images.
+    assert error(quantized(model, images)) < 0.5 * error(quantized(model))
+
+
 def test_what_cannot_be_quantized_is_an_error() -> None:
     model = build_model(small_network(), random_weights(0))
     model.graph.node[0].op_type = "NoSuchOperator"

@@ -56,6 +56,13 @@ def error_of(work: Path, stage: str) -> dict[str, Any]:
     return values
 
 
+def test_controls_are_a_stage_that_needs_those_before(work: Path) -> None:
+    assert main(arguments("controls", work)) == 1
+    error = error_of(work, "controls")
+    assert error["code"] == "stage-failed"
+    assert "derive.json is missing" in error["message"]
+
+
 def test_search_then_derive_as_processes(work: Path) -> None:
     with start("search", work) as process:
         output, _ = process.communicate(timeout=120)

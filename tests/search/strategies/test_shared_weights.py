@@ -32,7 +32,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> SharedWeights:
     folder = tmp_path_factory.mktemp("judge")
     recipe = replace(
         RECIPE,
-        dense_epochs=7,
+        dense_epochs=4,
         supernet_channels=4,
         steps_per_epoch=3,
         weight_lr=0.1,

@@ -58,6 +58,28 @@ def test_edges_that_halve_the_image_have_skips_of_their_own() -> None:
     assert not torch.allclose(outputs[0], outputs[1])
 
 
+@pytest.mark.parametrize("name", [*GROUPED, "max_pool_3x3", "skip_connect", "none"])
+def test_operations_that_no_edge_uses_are_left_out_where_no_gradient_is_asked_for(
+    name: str,
+) -> None:
+    torch.manual_seed(0)
+    mixed = MixedEdges(4, 1, edges=2)
+    state = torch.randn(2, 4, 8, 8)
+    weights = torch.zeros(2, len(OPERATIONS))
+    weights[1, OPERATIONS.index(name)] = 0.7
+    wanted = mixed(state, weights)
+    called: list[str] = []
+    for other, operation in [*mixed.grouped.items(), *mixed.pools.items()]:
+        for module in operation.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.register_forward_hook(lambda *_, other=other: called.append(other))
+    with torch.no_grad():
+        found = mixed(state, weights)
+    assert set(called) == {name} - {"skip_connect", "none"}
+    for one, other_one in zip(found, wanted, strict=True):
+        assert torch.allclose(one, other_one, atol=1e-6)
+
+
 def test_cell_sums_its_edges_in_the_order_of_the_alphas() -> None:
     """With skips only, each node is the sum of its inputs times the weights of their edges."""
     torch.manual_seed(0)

@@ -57,6 +57,12 @@ def test_a_search_is_of_cells_unless_stages_are_asked_for(admin: TestClient, boa
     assert start(admin, space="stages")["request"]["space"] == "stages"
 
 
+def test_controls_are_made_where_they_are_asked_for(admin: TestClient, board: Board) -> None:
+    assert start(admin)["request"]["controls"] is False
+    request = start(admin, controls=True, seeds=3)["request"]
+    assert (request["controls"], request["seeds"]) == (True, 3)
+
+
 def test_profile_and_verification_are_jobs_too(
     admin: TestClient, board: Board, job_queue: RecordingQueue
 ) -> None:
@@ -79,6 +85,8 @@ def test_profile_and_verification_are_jobs_too(
         ({"cells": 2}, 422, "3"),
         ({"density": 1.5}, 422, "1"),
         ({"colour": "red"}, 422, "Unknown"),
+        ({"seeds": 3}, 422, "controls"),
+        ({"seeds": 11, "controls": True}, 422, "10"),
     ],
 )
 def test_a_wrong_value_is_refused_naming_what_is_allowed(

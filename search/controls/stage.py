@@ -1,0 +1,105 @@
+"""The stage `controls`: train what the searched network has to beat, and say whether it does.
+
+    derive.json, train.json, network.pt, export.json -> controls.json, controls/NAME-SEED/
+
+Controls, all within the same budget by the same table:
+
+    random       a network that was drawn, not searched, about as slow; another for each seed
+    dense        the same network with every weight kept, and as few channels as that takes
+    int8         the same, quantized by ONNX Runtime, whose accuracy it is
+    random-mask  the same network and densities, but masks drawn at random
+
+Each is trained like the searched network, with each seed of the request; so is that network itself.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from latency.table import LatencyTable
+from search.controls.bench import Bench, Control
+from search.controls.space import SearchedSpace
+from search.controls.trainings import Trainings
+from search.controls.verdict import Accuracies, judge
+from search.data.dataset import Dataset
+from search.engine.checkpoint import write_json
+from search.engine.progress import Progress
+from search.problems.choice import problem_of
+from search.requests import SearchRequest
+from search.space.networks import read_genotype
+from search.stages import read_result
+
+
+def run_controls(
+    request: SearchRequest,
+    work: Path,
+    dataset: Dataset,
+    table: LatencyTable | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write controls.json, and the file of each control that its `path` names.
+
+    Trainings that were finished before are not repeated; one that was interrupted goes on from its
+    last epoch.
+
+    Args:
+        request: what was searched; each of its `seeds` trains every network once.
+        work: holds the results of the stages before.
+        dataset: of the search.
+        table: prices of the target.
+        progress: hears of every epoch, and of every verdict.
+
+    Raises:
+        ValueError: there is no table, or was none in `derive`; or a stage before is missing.
+    """
+    derived = read_result(work / "derive.json")
+    if table is None or derived["prediction"] is None:
+        raise ValueError(
+            "controls: they are under the budget of the search by the same table, so derive and "
+            "controls need --table"
+        )
+    problem = problem_of(request, dataset.task)
+    bench = Bench(
+        request=request,
+        space=SearchedSpace(problem, problem.space.estimator(table)),
+        trainings=Trainings(work=work, dataset=dataset, table=table, progress=progress),
+        searched=read_genotype(derived["genotype"]),
+        searched_ms=float(derived["prediction"]["high_ms"]),
+    )
+    networks = bench.train_searched()
+    searched = bench.accuracies(networks)
+    lines = [_line(control, searched) for control in bench.controls(networks)]
+    for line in lines:
+        progress.report({"control": line["name"], "verdict": line["verdict"]})
+    result = {
+        "seeds": list(request.training_seeds),
+        "test_images": searched.test_images,
+        "searched": _statistics(searched),
+        "controls": lines,
+        "verdict": "; ".join(line["verdict"] for line in lines),
+    }
+    write_json(work / "controls.json", result)
+    return result
+
+
+def _line(control: Control, searched: Accuracies) -> dict[str, Any]:
+    """Return what controls.json says of a control."""
+    if control.accuracies is None:
+        why = f"no control {control.name}: {control.facts['absent']}"
+        return {"name": control.name, **control.facts, "verdict": why}
+    verdict = judge(control.name, searched, control.accuracies)
+    return {
+        "name": control.name,
+        **_statistics(control.accuracies),
+        "gained": verdict.gained,
+        "uncertainty": verdict.uncertainty,
+        "verdict": verdict.text(),
+        **control.facts,
+    }
+
+
+def _statistics(found: Accuracies) -> dict[str, Any]:
+    return {
+        "accuracies": list(found.values),
+        "accuracy": found.mean,
+        "spread": found.spread,
+    }

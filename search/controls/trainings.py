@@ -1,0 +1,118 @@
+"""Trainings of controls: a folder for each network and seed; what is in it is not done again."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from latency.files import write_atomic
+from latency.graph import NetworkGraph
+from latency.table import LatencyTable
+from search.controls.int8 import quantize_network, runtime_accuracy
+from search.data.batches import Examples
+from search.data.dataset import Dataset
+from search.engine.checkpoint import write_json
+from search.engine.progress import Progress
+from search.layers.sparse import sparse_layers
+from search.requests import SearchRequest
+from search.space.networks import AnyGenotype
+from search.stages import read_result, run_export, run_train, trained_network
+
+_FOLDER = "controls"
+_INT8_IMAGES = 128  # of the training set, for the ranges of activations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained network: what was asked for, and the folder with what came of it."""
+
+    request: SearchRequest
+    folder: Path
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """train.json."""
+        return read_result(self.folder / "train.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainings:
+    """Trains, exports and quantizes networks for the data and the table of one search."""
+
+    work: Path  # of the search
+    dataset: Dataset
+    table: LatencyTable
+    progress: Progress
+
+    def train(
+        self,
+        name: str,
+        genotype: AnyGenotype,
+        request: SearchRequest,
+        random_masks: Mapping[str, float] | None = None,
+    ) -> Trained:
+        """Train a network as the final training of a search does, from its last checkpoint on."""
+        folder = self.folder(name, request.seed)
+        if not (folder / "train.json").exists():
+            write_json(folder / "derive.json", {"genotype": genotype.to_dict()})
+            progress = _Named(inner=self.progress, name=f"{name}, seed {request.seed}")
+            run_train(
+                request, folder, self.dataset, self.table, progress, random_masks=random_masks
+            )
+        return Trained(request=request, folder=folder)
+
+    def export(self, trained: Trained) -> dict[str, Any]:
+        """Write the file of a trained network; returns export.json."""
+        if not (trained.folder / "export.json").exists():
+            run_export(trained.request, trained.folder, self.dataset, self.table, self.progress)
+        return read_result(trained.folder / "export.json")
+
+    def quantize(self, name: str, trained: Trained, graph: NetworkGraph) -> dict[str, Any]:
+        """Write the file of a trained dense network in int8, and what it gets right.
+
+        Raises:
+            QuantizationError: ONNX Runtime cannot quantize it.
+        """
+        folder = self.folder(name, trained.request.seed)
+        if not (folder / "int8.json").exists():
+            network = trained_network(trained.request, trained.folder, self.dataset)
+            images = self.dataset.train_images[:_INT8_IMAGES]
+            model = quantize_network(network, graph, images)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(folder / "model.onnx", model)
+            test = Examples(images=self.dataset.test_images, labels=self.dataset.test_labels)
+            result = {
+                "accuracy": runtime_accuracy(model, test),
+                "calibration_images": len(images),
+                "sha256": hashlib.sha256(model).hexdigest(),
+                "bytes": len(model),
+            }
+            write_json(folder / "int8.json", result)
+        return read_result(folder / "int8.json")
+
+    def folder(self, name: str, seed: int) -> Path:
+        """Return where a network trained with a seed is kept."""
+        return self.work / _FOLDER / f"{name}-{seed}"
+
+    def mask_densities(self, trained: Trained) -> dict[str, float]:
+        """Return the fraction of groups that each layer of a trained network keeps, by path."""
+        network = trained_network(trained.request, trained.folder, self.dataset)
+        return {path: layer.density for path, layer in sparse_layers(network).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    """Progress that says which of the trainings it is about."""
+
+    inner: Progress
+    name: str
+
+    def report(self, event: dict[str, Any]) -> None:
+        """Pass an event on."""
+        self.inner.report({"phase": self.name, **event})
+
+
+def with_seed(request: SearchRequest, seed: int, *, density: float | None = None) -> SearchRequest:
+    """Return the request with another seed, and another density where one is given."""
+    return replace(request, seed=seed, density=request.density if density is None else density)

@@ -1,0 +1,40 @@
+"""The steps of a search around its controls: which there are, and their measurements."""
+
+from typing import Any
+
+from service.jobs.journal import NOTE_EVENT, record
+from service.jobs.use_cases import get_job
+from service.lifecycle import JobState
+from service.worker import control_lines
+from service.worker.control_lines import control_name
+from service.worker.flow import Flow
+from service.worker.search_steps import ask_for_file
+from service.worker.stage_results import read_result, round_folder
+
+
+def wants_controls(flow: Flow) -> bool:
+    """Step: return whether the job asks for controls."""
+    with flow.context.database.reading() as session:
+        return control_lines.wants_controls(get_job(session, flow.job_id).request)
+
+
+def control_files(flow: Flow, number: int) -> list[str]:
+    """Step: return the names of the controls that have a file to measure."""
+    lines = read_result(flow, number, "controls")["controls"]
+    return [line["name"] for line in lines if "path" in line]
+
+
+def ask_for_control(flow: Flow, number: int, name: str) -> str:
+    """Step: ask the device to time the file of a control, as it timed that of the network."""
+    lines = read_result(flow, number, "controls")["controls"]
+    line = next(line for line in lines if line["name"] == name)
+    path = round_folder(flow, number) / line["path"]
+    return ask_for_file(flow, path, line["sha256"], control_name(number, name))
+
+
+def note_unmeasured(flow: Flow, name: str, error: dict[str, Any]) -> None:
+    """Step: note that a control could not be measured; the job goes on."""
+    with flow.job() as (session, job):
+        flow.enter(session, job, JobState.RUNNING)
+        message = f"control {name} is not measured: {error.get('message', '')}"
+        record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())
