@@ -55,23 +55,22 @@ class Events:
         """Take one event."""
 
 
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with search.json."""
-    torch.set_num_threads(1)
-    work = tmp_path_factory.mktemp("searched")
-    run_search(REQUEST, work, DIGITS_8, TABLE, Events())
-    return work
-
-
 @pytest.fixture
-def work(searched: Path, tmp_path: Path) -> Path:
-    (tmp_path / "search.json").write_bytes((searched / "search.json").read_bytes())
+def work(tmp_path: Path) -> Path:
+    """Return a folder with the result of a search that took no time."""
+    alphas = {
+        name: table.tolist()
+        for name, table in stages.random_alphas(0, skeleton=SPACE.skeleton).items()
+    }
+    (tmp_path / "search.json").write_text(json.dumps({"alphas": alphas}))
     return tmp_path
 
 
-def test_the_search_says_what_its_alphas_are(searched: Path) -> None:
-    result = json.loads((searched / "search.json").read_text())
+def test_a_search_says_what_its_alphas_are_and_the_stages_behind_it_read_them(
+    tmp_path: Path,
+) -> None:
+    result = run_search(REQUEST, tmp_path, DIGITS_8, TABLE, Events())
+    assert json.loads((tmp_path / "search.json").read_text()) == json.loads(json.dumps(result))
     shapes = {name: np.shape(table) for name, table in result["alphas"].items()}
     assert shapes == SPACE.skeleton.tables
     assert len(result["options"]) == 6
@@ -82,6 +81,10 @@ def test_the_search_says_what_its_alphas_are(searched: Path) -> None:
     assert result["supernet"]["density"] == pytest.approx(0.3, abs=0.01)
     assert [event["phase"] for event in result["history"]] == ["dense", "scores", "masked"]
     assert all(event["expected_latency_ms"] > 0 for event in result["history"])
+    run_derive(REQUEST, tmp_path, DIGITS_8, TABLE, Events())
+    run_train(REQUEST, tmp_path, DIGITS_8, TABLE, Events())
+    exported = run_export(REQUEST, tmp_path, DIGITS_8, TABLE, Events())
+    assert exported["prediction"]["high_ms"] > 0
 
 
 def test_a_search_that_was_stopped_ends_with_the_same_bits(tmp_path: Path) -> None:
