@@ -42,7 +42,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=sorted(_SIZES), nargs="+", default=sorted(_SIZES))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, help="a round; default: 4 where they are short, or 1")
     parser.add_argument("--second-order", action="store_true", help="of the rival, too")
     parser.add_argument("--output", type=Path, default=OUTPUT)
