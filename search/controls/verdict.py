@@ -4,6 +4,8 @@ import math
 import statistics
 from dataclasses import dataclass
 
+_Z90 = 1.645  # standard errors in half a 90 % interval
+
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracies:
@@ -55,12 +57,12 @@ class Verdict:
 def judge(control: str, searched: Accuracies, rival: Accuracies) -> Verdict:
     """Compare a searched network with a control.
 
-    The uncertainty is the binomial standard error of the difference, since another test set of
-    that size would give other accuracies; with several trainings it is their spread where that
-    is larger. Both take the two networks as independent, which errs on the side of the control:
-    they see the same images.
+    The uncertainty is half the 90 % interval of the difference by the binomial standard errors,
+    since another test set of that size would give other accuracies; with several trainings it is
+    their spread where that is larger. Both take the two networks as independent, which errs on the
+    side of the control: they see the same images.
     """
-    binomial = math.hypot(*(_standard_error(found) for found in (searched, rival)))
+    binomial = _Z90 * math.hypot(*(_standard_error(found) for found in (searched, rival)))
     spread = math.hypot(*(found.spread or 0.0 for found in (searched, rival)))
     return Verdict(
         control=control, gained=searched.mean - rival.mean, uncertainty=max(binomial, spread)

@@ -154,8 +154,12 @@ class TrainingRun:
 
     @property
     def _has_scores(self) -> bool:
-        """Whether scores are trained; random masks leave nothing to train them for."""
-        return self.schedule.pruner is Pruner.SCORES and self.goal.random_masks is None
+        """Whether scores are trained; random masks and dense networks leave them nothing to choose.
+
+        Weights rest while scores are trained, which a dense control is spared.
+        """
+        chooses = self.goal.random_masks is None and self.goal.density < 1.0
+        return chooses and self.schedule.pruner is Pruner.SCORES
 
     def _switch_scores(self, done: int) -> None:
         """Begin or end the training of scores, at that many steps behind the dense phase."""

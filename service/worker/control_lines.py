@@ -14,7 +14,7 @@ from service.worker.stage_results import read_result
 _METHOD = (
     "each control is under the budget by the same table and trained as long, with the same seeds; "
     "accuracies are of the whole test set; the file of the first seed is measured as the network "
-    "itself; better means by more than the standard error of the test set and the spread of seeds"
+    "itself; better means by more than half the 90 % interval of the test set and the spread of seeds"
 )
 _PREFIX = "control-"
 
