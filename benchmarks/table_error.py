@@ -7,13 +7,13 @@ space is measured, and the table of all of them is compared too. Some held-out n
 a second time at the end, so that the last line tells how well the machine agrees with itself: no
 prediction can be better than that. For cells the multi-layer regressor follows, on one network in
 three, trained on the others. Then what each form of the density curves misses on rows that are left
-out. The table is written, for `transfer_error` to start from.
+out. The table is written, for `transfer_error` to start from, and what was measured of the networks.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,9 +77,9 @@ def main() -> None:
     started = time.perf_counter()
     judges = space.held_out_networks(SEED, options.networks)
     apart = max(1, options.networks // max(1, options.again))  # small and large ones alike
-    fit = _networks("fit", space.calibration_networks(SEED, CALIBRATION_NETWORKS), target)
-    first = _networks("new", judges, target)
-    second = _networks("again", judges[::apart], target)
+    calibrating = space.calibration_networks(SEED, CALIBRATION_NETWORKS)
+    fit, first = _networks({"fit": calibrating, "new": judges}, target)
+    (second,) = _networks({"again": judges[::apart]}, target)
     print(f"{len(fit + first + second)} networks, {_minutes_since(started)}")
     tables = {PLAN: calibrated(target, chosen, fit)}
     if recorded:
@@ -88,6 +88,7 @@ def main() -> None:
         tables[f"all {len(rows)} points"] = calibrated(target, rows, fit)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"table-{options.space}.json").write_bytes(encode(tables[PLAN]))
+    (options.output / f"networks-{options.space}.json").write_bytes(encode(fit + first + second))
     for regime in Regime if target.has_library else (Regime.STOCK,):
         _print_regime(regime, tables, fit, first, second)
         if options.space == SPACE_NAMES[0]:
@@ -137,12 +138,18 @@ def _minutes_since(started: float) -> str:
 
 
 def _networks(
-    prefix: str, graphs: Sequence[NetworkGraph], target: Target
-) -> list[NetworkMeasurement]:
-    named = named_graphs(prefix, graphs, with_library=target.has_library)
+    sets: Mapping[str, Sequence[NetworkGraph]], target: Target
+) -> list[list[NetworkMeasurement]]:
+    """Return the measurements of each set; all are measured together, as a job has it."""
+    named = tuple(
+        network
+        for prefix, graphs in sets.items()
+        for network in named_graphs(prefix, graphs, with_library=target.has_library)
+    )
     found = measure(ProfileWork(operators=(), networks=named), target)[1]
     order = {network.name: position for position, network in enumerate(named)}
-    return sorted(found, key=lambda measured: order[measured.name])  # disturbed ones came last
+    found = sorted(found, key=lambda measured: order[measured.name])  # disturbed ones came last
+    return [[one for one in found if one.name.startswith(f"{prefix}-")] for prefix in sets]
 
 
 def _print_regime(

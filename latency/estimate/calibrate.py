@@ -31,6 +31,7 @@ _HUBER = 1.345  # residuals beyond this many robust deviations count less
 _ROUNDS = 20
 _MAD_TO_SIGMA = 1.4826
 _QUIET_SHARE = 2 / 3
+_ENOUGH = 4  # undisturbed networks make a line without the disturbed ones
 _MIN_FOR_SIGMA = 3
 _FEW_SIGMA = 0.06  # with one or two networks there is no telling
 _MIN_SIGMA = 0.012  # two measurements of one network agree no better
@@ -53,7 +54,7 @@ def fit_calibration(
         ValueError: there are networks but no rows.
     """
     prices = OperatorPrices(rows, facts)
-    usable = usable_networks(networks, regime)
+    usable = _latencies(calibrating_networks(networks, regime))
     if not usable:
         return Calibration()
     sums = np.array([prices.sum_ns(graph) for graph, _ in usable])
@@ -123,17 +124,25 @@ def usable_networks(
     networks: Sequence[NetworkMeasurement], regime: Regime
 ) -> list[tuple[NetworkGraph, float]]:
     """Return graph and median latency of the networks of `quiet_networks`."""
-    return [
-        (network.graph, network.median_ns)
-        for network in quiet_networks(networks, regime)
-        if network.graph is not None
-    ]
+    return _latencies(quiet_networks(networks, regime))
+
+
+def calibrating_networks(
+    networks: Sequence[NetworkMeasurement], regime: Regime
+) -> list[NetworkMeasurement]:
+    """Return the networks of a regime that a line is fitted to: the undisturbed, if they are enough.
+
+    Unlike a judge that is left out, a disturbed network that is not fitted makes no table look
+    better than it is.
+    """
+    undisturbed = undisturbed_networks(networks, regime)
+    return undisturbed if len(undisturbed) >= _ENOUGH else quiet_networks(networks, regime)
 
 
 def quiet_networks(
     networks: Sequence[NetworkMeasurement], regime: Regime
 ) -> list[NetworkMeasurement]:
-    """Return the networks of a regime that tell how fast a target is.
+    """Return the networks of a regime that judge a table.
 
     Those that were not undisturbed are left out, unless they are more than a third: then that is
     how the machine is.
@@ -212,6 +221,10 @@ def _left_out_sigma(sums: Array, measured: Array) -> float:
         slope, intercept = _robust_line(sums[others], measured[others])
         errors.append((intercept + slope * sums[left_out]) / measured[left_out] - 1.0)
     return max(_MIN_SIGMA, float(np.sqrt(np.mean(np.square(errors)))))
+
+
+def _latencies(networks: Sequence[NetworkMeasurement]) -> list[tuple[NetworkGraph, float]]:
+    return [(network.graph, network.median_ns) for network in networks if network.graph is not None]
 
 
 def _robust_line(sums: Array, measured: Array) -> tuple[float, float]:

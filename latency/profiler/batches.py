@@ -4,8 +4,8 @@ Every operator carries the reference model through its own rounds, so a batch is
 reference at its beginning, at its end and everywhere in between, operator by operator. What the
 reference cannot tell, a clock or a governor that changed, is read around the batch and speaks
 against all of it. Disturbances last from a tenth of a second to minutes. So operators that were
-disturbed wait until all others are done, and are then tried again for up to twice as long as those
-took (`again`), with more and more patience for a quiet moment within each try.
+disturbed wait until all others are done, and are then tried again for up to four times as long as
+those took (`again`), with more and more patience for a quiet moment within each try.
 """
 
 import time
@@ -26,7 +26,7 @@ _LOOKS_AT_THE_MACHINE = 8  # before the first operator: how fast is the referenc
 _LOOK_ROUNDS = 100
 # Trying again lasts so many times as long as the first tries took, at the least so long. Then the
 # quietest try is reported, as unstable.
-AGAIN = 2.0
+AGAIN = 4.0
 _LEAST_AGAIN_S = 20.0
 _BATCH = 8  # operators; what a power cut may cost
 _BATCH_S = 10.0  # results of a batch are reported at its end, so large operators make it shorter

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latency.estimate.calibrate import (
+    calibrating_networks,
     fit_calibration,
     published_error,
     quiet_networks,
@@ -53,6 +54,24 @@ def test_a_disturbed_network_does_not_tilt_the_line() -> None:
     calibration = fit_calibration(ROWS, networks)
     assert calibration.slope == pytest.approx(1.1, rel=0.04)
     assert calibration.sigma > 0.1  # and it is not hidden
+
+
+@pytest.mark.parametrize(("disturbed", "used"), [(0, 8), (2, 6), (4, 4), (5, 8), (8, 8)])
+def test_a_line_is_fitted_to_undisturbed_networks_where_there_are_four(
+    disturbed: int, used: int
+) -> None:
+    depths = [3, 5, 8, 10, 12, 16, 18, 20]
+    networks = [
+        replace(
+            network(depth, (1.4 if index < disturbed else 1.0) * 4e4 * depth),
+            reference_ns=((120 if index < disturbed else 100,) * 5,) * 3,
+        )
+        for index, depth in enumerate(depths)
+    ]
+    assert calibrating_networks(networks, Regime.STOCK) == networks[8 - used :]
+    calibration = fit_calibration(ROWS, networks)
+    assert calibration.networks == used
+    assert (calibration.slope == pytest.approx(1.0, rel=0.01)) == (disturbed <= 4)
 
 
 @pytest.mark.parametrize(("disturbed", "used"), [(0, 6), (2, 4), (3, 6), (6, 6)])
