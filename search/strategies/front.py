@@ -27,6 +27,7 @@ class Candidate:
     fitness: float  # accuracy of its operations with the weights of the supernet
     width_distortion: float  # of its middle widths; 0 is full width everywhere
     source: str  # which strategy found it
+    derived: bool = False  # what the stage `derive` makes of the alphas for the whole budget
     rank: int = 0  # 0: no other candidate dominates it; 1: only those of rank 0 do; and so on
 
     def to_dict(self) -> dict[str, Any]:
@@ -39,23 +40,43 @@ class Candidate:
 
 def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Return each network once, with its rank, by rank and then the fastest first."""
-    once = list({candidate.genotype: candidate for candidate in candidates}.values())
+    once: dict[Genotype, Candidate] = {}
+    for candidate in candidates:
+        if candidate.derived or candidate.genotype not in once:
+            once[candidate.genotype] = candidate
     if not once:
         return []
-    points = np.array([[-c.fitness, c.prediction.high_ms, c.width_distortion] for c in once])
+    points = np.array(
+        [[-c.fitness, c.prediction.high_ms, c.width_distortion] for c in once.values()]
+    )
     found = [
         replace(candidate, rank=int(rank))
-        for candidate, rank in zip(once, ranks(points), strict=True)
+        for candidate, rank in zip(once.values(), ranks(points), strict=True)
     ]
     return sorted(found, key=lambda candidate: (candidate.rank, candidate.prediction.high_ms))
 
 
 def chosen_candidates(candidates: Iterable[Candidate], wanted: int) -> list[Candidate]:
-    """Return the front, the fastest first; where it has fewer than `wanted`, the next ranks too."""
+    """Return what is offered, the fastest first: the front, and what the alphas derive.
+
+    Where those are fewer than `wanted`, others follow that are furthest in latency from what is
+    there: people choose along latency, and the supernet's judgement is no more than a hint.
+    """
     found = ranked(candidates)
-    front = sum(candidate.rank == 0 for candidate in found)
-    kept = found[: max(wanted, front)]
+    kept = [candidate for candidate in found if candidate.rank == 0 or candidate.derived]
+    left = [candidate for candidate in found if candidate not in kept]
+    while left and len(kept) < wanted:
+        # Of equally far ones the first, which has the lowest rank.
+        furthest = max(left, key=lambda candidate: _distance(candidate, kept))
+        kept.append(furthest)
+        left.remove(furthest)
     return sorted(kept, key=lambda candidate: candidate.prediction.high_ms)
+
+
+def _distance(candidate: Candidate, others: Sequence[Candidate]) -> float:
+    """Return how far the latency is from the nearest of others, as a logarithm of their ratio."""
+    own = math.log(candidate.prediction.high_ms)
+    return min(abs(own - math.log(other.prediction.high_ms)) for other in others)
 
 
 def budget_grid(lowest_ms: float, highest_ms: float, count: int) -> list[float]:

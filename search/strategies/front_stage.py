@@ -50,9 +50,11 @@ def run_front(
     table: LatencyTable | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Write front.json: candidates that no other dominates, all within the budget.
+    """Write front.json: candidates within the budget, what nothing dominates and what is derived.
 
-    Where those are fewer than WANTED, dominated ones follow, with a rank that says so.
+    Where those are fewer than WANTED, others follow; `rank` says which are dominated. How far
+    `fitness` can be trusted is seen from how near it comes to `mixture_accuracy`: a supernet that was
+    trained as a mixture only judges networks of few convolutions too well (decision 0021).
 
     Args:
         request: what was searched; `tighten` is applied to the budget.
@@ -80,6 +82,7 @@ def run_front(
         "tighten": request.tighten,
         "candidates": [candidate.to_dict() for candidate in candidates],
         "judged_images": judge.judged_images,
+        "mixture_accuracy": judge.mixture_accuracy(),
         "considered": len(ranked(found)),
     }
     write_json(work / RESULT, result)
@@ -165,14 +168,17 @@ class _CandidateMaker:
         grid = budgets = budget_grid(self._smallest_ms, highest_ms, _BUDGETS)
         found: list[Candidate] = []
         for _ in range(_ROUNDS):
-            found += [self._fitted(path, budget_ms) for budget_ms in budgets]
+            found += [
+                self._fitted(path, budget_ms, derived=budget_ms == highest_ms)
+                for budget_ms in budgets
+            ]
             if sum(one.rank == 0 for one in ranked([*others, *found])) >= WANTED:
                 break
             budgets = finer_grid(grid)
             grid = sorted([*grid, *budgets])
         return found
 
-    def _fitted(self, path: RepairPath, budget_ms: float) -> Candidate:
+    def _fitted(self, path: RepairPath, budget_ms: float, *, derived: bool) -> Candidate:
         fitted, _ = path.fit(budget_ms)
         return Candidate(
             genotype=fitted.genotype,
@@ -180,6 +186,7 @@ class _CandidateMaker:
             fitness=self._judged(fitted.genotype),
             width_distortion=fitted.distortion,
             source="alphas",
+            derived=derived,
         )
 
     def _judged(self, genotype: Genotype) -> float:

@@ -11,6 +11,10 @@ weights were trained on:
 
 Judged is the accuracy on images of the architecture's half, which no weight was trained on.
 
+It is a hint, not more. Weights that were trained in a mixture of nearly equal parts rely on each
+other: then networks of many convolutions are judged far below what they are worth, and those of
+skips and pools least so. The more decided the mixture, the better the judgement.
+
 Shape suffixes: K kinds of cell (2), N nodes (4), E edges (14), O operations (8).
 """
 
@@ -64,17 +68,24 @@ class SharedWeights:
         self._seen = torch.split(data.weights.images[:count], size)
         self._images = torch.split(data.alphas.images[:_JUDGED], _BATCH)
         self._labels = data.alphas.labels[:_JUDGED]
-        self._sizes_KN = self._node_sizes([table.to(self._device) for table in mixture])
+        self._mixture = [table.to(self._device) for table in mixture]
+        self._sizes_KN = self._node_sizes(self._mixture)
 
     @property
     def judged_images(self) -> int:
         """How many images an accuracy is of."""
         return len(self._labels)
 
-    @torch.no_grad()
+    def mixture_accuracy(self) -> float:
+        """Return the fraction of right answers of the supernet as it was trained."""
+        return self._accuracy(self._mixture)
+
     def __call__(self, genotype: Genotype) -> float:
         """Return the fraction of right answers of the network."""
-        tables = self._scaled(genotype)
+        return self._accuracy(self._scaled(genotype))
+
+    @torch.no_grad()
+    def _accuracy(self, tables: Tables) -> float:
         with training_step():
             restate_norms(self._supernet, lambda part: self._logits(part, tables), self._seen)
             self._supernet.eval()

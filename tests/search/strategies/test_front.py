@@ -66,6 +66,32 @@ def test_the_front_is_whole_and_topped_up(candidates: list[Candidate], wanted: i
     assert [c.prediction.high_ms for c in chosen] == sorted(c.prediction.high_ms for c in chosen)
 
 
+def test_what_is_derived_is_always_offered_and_others_are_spread() -> None:
+    def candidate(seed: int, high_ms: float, fitness: float, *, derived: bool = False) -> Candidate:
+        return Candidate(
+            genotype=some_genotype(seed),
+            prediction=replace(PREDICTION, high_ms=high_ms),
+            fitness=fitness,
+            width_distortion=0.0,
+            source="test",
+            derived=derived,
+        )
+
+    best, near, middle, derived = (
+        candidate(0, 1.0, 0.9),
+        candidate(1, 1.1, 0.8),
+        candidate(2, 3.0, 0.1),
+        candidate(3, 9.0, 0.5, derived=True),
+    )
+    every = [best, near, middle, derived]
+    chosen = [{one.genotype for one in chosen_candidates(every, wanted)} for wanted in (1, 3, 9)]
+    assert chosen[0] == {best.genotype, derived.genotype}
+    assert chosen[1] == {best.genotype, middle.genotype, derived.genotype}
+    assert chosen[2] == {one.genotype for one in every}
+    found = chosen_candidates([derived, replace(derived, derived=False)], 1)
+    assert [one.derived for one in found] == [True], "whichever source comes first"
+
+
 def test_budgets_are_in_equal_ratios_and_can_be_made_finer() -> None:
     grid = budget_grid(1.0, 8.0, 4)
     assert grid == pytest.approx([1.0, 2.0, 4.0, 8.0])

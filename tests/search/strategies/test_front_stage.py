@@ -16,7 +16,7 @@ from search.requests import SearchRequest
 from search.space.dass_cells import build_graph
 from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.genotype import Genotype
-from search.stages import run_search
+from search.stages import run_derive, run_search
 from search.strategies.front_stage import EVALUATIONS, RESULT, STATE, WANTED, run_front
 from tests.search.engine.small import small_request
 from tests.search.space.tables import SMALL, formula_table
@@ -102,6 +102,16 @@ def test_six_networks_from_one_search(searched: Path, whole: dict[str, Any]) -> 
     latencies = [one["prediction"]["high_ms"] for one in candidates]
     assert latencies == sorted(latencies)
     assert latencies[-1] > 1.2 * latencies[0], "from fast to good"
+    assert 0.0 < whole["mixture_accuracy"] <= 1.0
+
+
+def test_what_derive_returns_is_among_them(
+    searched: Path, work: Path, whole: dict[str, Any]
+) -> None:
+    request, dataset = request_of(searched)
+    (derived,) = (one for one in whole["candidates"] if one["derived"])
+    wanted = run_derive(request, work, dataset, TABLE, Judged())
+    assert derived["genotype"] == wanted["genotype"]
 
 
 def test_a_front_that_was_interrupted_ends_alike(
