@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from latency.codec import encode
-from latency.exchange.table_file import TableFile, write_table
 from latency.estimate.lookup_table import TableEstimator
+from latency.exchange.table_file import TableFile, write_table
 from latency.graph import NetworkGraph
 from latency.operator import SparsityPattern
 from latency.table import LatencyTable
