@@ -261,7 +261,8 @@ def main() -> None:
     )
     print_table(outcomes)
     if not options.paper_length:
-        print("paper-length (600 + 20 + 200 epochs, full width): not run (needs a GPU)")
+        epochs = " + ".join(map(str, PAPER_LENGTH.epochs))
+        print(f"paper-length ({epochs} epochs, full width): not run (needs a GPU)")
 
 
 def print_table(outcomes: Sequence[Outcome]) -> None:
@@ -285,13 +286,12 @@ def _reference(folder: Path) -> DatasetRef:
 
 
 def _chosen(options: argparse.Namespace) -> Protocol:
-    return Protocol(
+    return replace(
+        PROTOCOL,
         images=options.images,
         width=options.width,
-        channels=PROTOCOL.channels,
         cells=options.cells,
         epochs=tuple(options.epochs),
-        batch_size=PROTOCOL.batch_size,
     )
 
 

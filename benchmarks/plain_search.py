@@ -18,13 +18,12 @@ from search.data.batches import Examples
 from search.engine.recipes import SearchRecipe
 from search.engine.schedule import Stage
 from search.engine.search_loop import SearchData
-from search.space.genotype import NODES
+from search.space.cell_interactions import MIXED_EDGES
 from search.space.primitives import OPERATIONS
 from search.space.task import TaskShape
 
 EVALUATED = 256  # images that the accuracy of an epoch is taken on, as ours does
 _RADIUS = 0.01  # of the finite difference, over the norm of the direction: DARTS, section 2.3
-_EDGES = sum(range(2, 2 + NODES))
 
 Batch = tuple[Tensor, Tensor]
 
@@ -42,7 +41,9 @@ class PlainSearch:
         self.recipe = recipe
         self.data = data
         self.network = PlainSupernet(recipe.supernet_channels, recipe.supernet_cells, task)
-        self.alphas = [nn.Parameter(1e-3 * torch.randn(_EDGES, len(OPERATIONS))) for _ in range(2)]
+        self.alphas = [
+            nn.Parameter(1e-3 * torch.randn(len(MIXED_EDGES), len(OPERATIONS))) for _ in range(2)
+        ]
         layers = list(plain_layers(self.network))
         scores = [layer.score for layer in layers]
         named = {id(score) for score in scores}

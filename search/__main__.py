@@ -75,7 +75,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--request", type=Path, required=True, help="SearchRequest as JSON")
     parser.add_argument("--work", type=Path, required=True, help="results and checkpoints")
-    parser.add_argument("--table", type=Path, help="LatencyTable as JSON; without: no budget")
+    parser.add_argument("--table", type=Path, help="table file; without: no budget")
     parser.add_argument(
         "--fence-seconds",
         type=float,
@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
     import torch
 
     from latency.codec import decode
-    from latency.table import LatencyTable
+    from latency.exchange.table_file import read_table
     from search.data.datasets import load_dataset
     from search.engine.device import training_device
     from search.engine.recipes import recipe_named
@@ -107,8 +107,8 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
         request = decode(options.request.read_bytes(), SearchRequest)
     table = None
     if options.table is not None:
-        with _naming("invalid-table", options.table):
-            table = decode(options.table.read_bytes(), LatencyTable)
+        with _naming("invalid-table"):
+            table = read_table(options.table).table
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
         _check_task(request, dataset)

@@ -189,7 +189,7 @@ def _add_again(command: argparse.ArgumentParser) -> None:
         type=_factor,
         default=AGAIN,
         metavar="FACTOR",
-        help="what was measured while something else ran is tried again for so many times as long "
+        help="operators measured while something else ran are tried again for so many times as long "
         "as the first tries took (default: %(default)s)",
     )
 

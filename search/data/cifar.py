@@ -12,24 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.cifar_files import BINARY, CLASS_NAMES, SIZE, TEST_FILE, TRAIN_FILES
 from search.data.dataset import RawSplit
 
-CLASS_NAMES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
-_IMAGE_BYTES = 3 * 32 * 32
+_IMAGE_BYTES = 3 * SIZE * SIZE
 _RECORD_BYTES = 1 + _IMAGE_BYTES
-_TRAIN_FILES = tuple(f"data_batch_{index}" for index in range(1, 6))
-_TEST_FILE = "test_batch"
 _WRONG_LABELS = "dataset: {} has labels that are not from 0 to 9"
 _ALLOWED_GLOBALS = frozenset(
     {
@@ -50,8 +37,8 @@ def load_cifar_binary(folder: Path) -> Splits:
     Raises:
         ValueError: a file is missing, truncated, or has a label above 9.
     """
-    train = [_read_binary(folder / f"{name}.bin") for name in _TRAIN_FILES]
-    return _splits(train, _read_binary(folder / f"{_TEST_FILE}.bin"), folder)
+    train = [_read_binary(folder / f"{name}{BINARY}") for name in TRAIN_FILES]
+    return _splits(train, _read_binary(folder / f"{TEST_FILE}{BINARY}"), folder)
 
 
 def load_cifar_python(folder: Path) -> Splits:
@@ -60,8 +47,8 @@ def load_cifar_python(folder: Path) -> Splits:
     Raises:
         ValueError: a file is missing, damaged, or asks for more than arrays and plain values.
     """
-    train = [_read_python(folder / name) for name in _TRAIN_FILES]
-    return _splits(train, _read_python(folder / _TEST_FILE), folder)
+    train = [_read_python(folder / name) for name in TRAIN_FILES]
+    return _splits(train, _read_python(folder / TEST_FILE), folder)
 
 
 def _splits(train: list[Batch], test: Batch, folder: Path) -> Splits:
@@ -124,7 +111,7 @@ def _batch(pixels: NDArray[np.uint8], labels: NDArray[np.int64], path: Path) -> 
         raise ValueError(f"dataset: {path} has no images")
     if labels.max() >= len(CLASS_NAMES):
         raise ValueError(_WRONG_LABELS.format(path))
-    return np.array(pixels.reshape(-1, 3, 32, 32)), labels
+    return np.array(pixels.reshape(-1, 3, SIZE, SIZE)), labels
 
 
 class _ArrayUnpickler(pickle.Unpickler):

@@ -34,7 +34,7 @@ def search(
     cells: Cells = 5,
     density: Annotated[float, typer.Option(help="Fraction of weights kept.")] = 0.25,
     pattern: Pattern = DEFAULT_PATTERN,
-    recipe: Annotated[str, typer.Option(help="tiny, quick or standard.")] = "quick",
+    recipe: Annotated[str, typer.Option(help="tiny, quick, standard or gpu.")] = "quick",
     seed: int = 0,
     controls: Annotated[
         bool,

@@ -15,13 +15,11 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from search.data import cifar_files
 from search.data.class_counts import LEAST_TEST, LEAST_TRAIN, check_labels, unnamed_classes
 from search.data.class_folders import find_class_folders
 from search.space.task import TaskShape
 
-CIFAR_CLASSES = 10
-CIFAR_SIZE = 32
-CIFAR_FILES = (*(f"data_batch_{index}" for index in range(1, 6)), "test_batch")
 DIGITS_TASK = TaskShape(image_channels=1, image_size=16, classes=10)  # 8x8, enlarged
 _MAX_LABELS = 10_000_000
 # What a damaged or hostile archive makes zipfile and NumPy raise, ValueError apart.
@@ -57,11 +55,12 @@ def inspect_dataset(form: str, path: Path, image_size: int | None) -> TaskShape:
 
 def _cifar(suffix: str) -> Callable[[Path, int | None], TaskShape]:
     def inspect(path: Path, image_size: int | None) -> TaskShape:
-        for name in CIFAR_FILES:
+        for name in (*cifar_files.TRAIN_FILES, cifar_files.TEST_FILE):
             if not (path / f"{name}{suffix}").is_file():
                 raise ValueError(f"the folder has no file {name}{suffix}")
-        size = image_size or CIFAR_SIZE
-        return TaskShape(image_channels=3, image_size=size, classes=CIFAR_CLASSES)
+        size = image_size or cifar_files.SIZE
+        classes = len(cifar_files.CLASS_NAMES)
+        return TaskShape(image_channels=3, image_size=size, classes=classes)
 
     return inspect
 
@@ -81,15 +80,16 @@ def _npz(path: Path, image_size: int | None) -> TaskShape:
         shape, train = _part(archive, "train")
         test_shape, test = _part(archive, "test")
         named = "class_names.npy" in archive.namelist()
-        names = _header(archive, "class_names")[0] if named else ()
+        count = _count_named(archive, len(train)) if named else None
     if shape[1:] != test_shape[1:]:
         raise ValueError(f"train_images are {shape[1:]}, but test_images are {test_shape[1:]}")
     height, width = shape[1:3]
     if height != width:
         raise ValueError("the images must be square")
-    classes = (
-        [str(label) for label in range(names[0])] if names else unnamed_classes([train, test], "it")
-    )
+    if count is None:
+        classes = unnamed_classes([train, test], "it")
+    else:
+        classes = tuple(str(label) for label in range(count))
     check_labels(train, classes, "train_labels", LEAST_TRAIN)
     check_labels(test, classes, "test_labels", LEAST_TEST)
     return TaskShape(
@@ -119,6 +119,17 @@ def _part(archive: zipfile.ZipFile, part: str) -> tuple[tuple[int, ...], NDArray
     return shape, values.reshape(-1)
 
 
+def _count_named(archive: zipfile.ZipFile, images: int) -> int:
+    """Return how many classes have a name: the header says it, and may lie."""
+    (count, *more), _ = _header(archive, "class_names")
+    if more or count > images:
+        raise ValueError(
+            f"class_names must be one name a class, (classes,), for {images} training images; "
+            f"got {(count, *more)}"
+        )
+    return count
+
+
 def _member(archive: zipfile.ZipFile, *names: str) -> str:
     """Return the file of the first of these arrays that the archive has."""
     members = archive.namelist()
@@ -142,7 +153,7 @@ def _header(archive: zipfile.ZipFile, *names: str) -> tuple[tuple[int, ...], np.
 
 
 _INSPECTORS: dict[str, Callable[[Path, int | None], TaskShape]] = {
-    "cifar10-binary": _cifar(".bin"),
+    "cifar10-binary": _cifar(cifar_files.BINARY),
     "cifar10-python": _cifar(""),
     "image-folder": _image_folder,
     "npz": _npz,

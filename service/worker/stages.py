@@ -12,6 +12,7 @@ from dbos import DBOS, SetEnqueueOptions
 from sqlalchemy.exc import SQLAlchemyError
 
 from latency import codec
+from latency.exchange.table_file import TableFile, write_table
 from latency.operator import SparsityPattern
 from search.requests import SearchRequest
 from service.datasets.use_cases import find_dataset
@@ -98,7 +99,7 @@ def prepare_stage(flow: Flow, order: StageOrder) -> None:
         seeds=request.get("seeds", 1),  # older jobs do not say
     )
     (folder / "request.json").write_bytes(codec.encode(search))
-    (folder / "table.json").write_bytes(codec.encode(table))
+    write_table(folder / "table.json", TableFile(table=table))
     found = flow.context.job_folder(order.job_id) / _SEARCH_RESULT
     if order.stage != SEARCH_STAGE and not (folder / _SEARCH_RESULT).exists():
         shutil.copyfile(found, folder / _SEARCH_RESULT)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from latency.codec import encode
+from latency.exchange.table_file import TableFile, write_table
 from search.__main__ import main
 from search.data.datasets import load_dataset
 from search.requests import SearchRequest
@@ -21,13 +22,9 @@ from tests.search.space.tables import SMALL, formula_table
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     (tmp_path / "work").mkdir()
-    write(tmp_path / "request.json", small_request(tmp_path))
-    write(tmp_path / "table.json", formula_table(4, 3, SMALL))
+    (tmp_path / "request.json").write_bytes(encode(small_request(tmp_path)))
+    write_table(tmp_path / "table.json", TableFile(table=formula_table(4, 3, SMALL)))
     return tmp_path / "work"
-
-
-def write(path: Path, value: object) -> None:
-    path.write_bytes(encode(value))
 
 
 def arguments(stage: str, work: Path) -> list[str]:
@@ -126,6 +123,15 @@ def test_mistakes_are_written_where_the_worker_reads(work: Path) -> None:
     assert "missing required field `dataset`" in error["message"]
 
 
+def test_a_table_that_is_no_table_file_is_refused(work: Path) -> None:
+    table = work.parent / "table.json"
+    table.write_bytes(encode(formula_table(4, 3, SMALL)))  # without the envelope of a file
+    assert main(arguments("search", work)) == 1
+    error = error_of(work, "search")
+    assert error["code"] == "invalid-table"
+    assert error["message"].count(str(table)) == 1
+
+
 def test_missing_data_set_is_an_error_of_its_own(work: Path) -> None:
     (work.parent / "data.npz").unlink()
     assert main(arguments("search", work)) == 1
@@ -150,7 +156,8 @@ def test_stage_without_its_input_fails(work: Path) -> None:
 
 
 def test_budget_that_no_network_meets_says_what_would(work: Path) -> None:
-    write(work.parent / "request.json", small_request(work.parent, budget_ms=1e-4))
+    request = small_request(work.parent, budget_ms=1e-4)
+    (work.parent / "request.json").write_bytes(encode(request))
     assert main(arguments("search", work)) == 1
     error = error_of(work, "search")
     assert error["code"] == "budget-infeasible"

@@ -14,6 +14,7 @@ import torch
 
 from latency.codec import encode
 from latency.estimate.lookup_table import TableEstimator
+from latency.exchange.table_file import TableFile, write_table
 from latency.graph import NetworkGraph
 from latency.operator import SparsityPattern
 from latency.table import LatencyTable
@@ -180,7 +181,7 @@ def asked(tmp_path: Path) -> Path:
     """Return a folder with a request and a table, on 60 images."""
     request = small_request(tmp_path, space="stages", budget_ms=10.0)
     (tmp_path / "request.json").write_bytes(encode(request))
-    (tmp_path / "table.json").write_bytes(encode(stages.table_of("library")))
+    write_table(tmp_path / "table.json", TableFile(table=stages.table_of("library")))
     return tmp_path
 
 

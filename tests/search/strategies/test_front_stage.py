@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from latency.codec import encode
+from latency.exchange.table_file import TableFile, write_table
 from search.__main__ import main
 from search.data.dataset import Dataset
 from search.data.datasets import load_dataset
@@ -47,7 +48,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
         run_search(request, folder / "work", load_dataset(request.dataset), TABLE, Judged())
-    (folder / "table.json").write_bytes(encode(TABLE))
+    write_table(folder / "table.json", TableFile(table=TABLE))
     return folder
 
 

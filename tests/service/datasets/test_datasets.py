@@ -38,6 +38,11 @@ def arrays(train: list[int], test: list[int], size: int = 8) -> dict[str, object
     }
 
 
+def array_without_values(header: bytes) -> bytes:
+    padded = header.ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded
+
+
 def npz(path: Path, **arrays: object) -> Path:
     np.savez(path, **arrays)  # type: ignore[arg-type]
     return path
@@ -151,14 +156,24 @@ class TestRefusals:
         ],
     )
     def test_headers_that_lie(self, admin: TestClient, tmp_path: Path, header: bytes) -> None:
-        padded = header.ljust(117) + b"\n"
-        labels = b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded
         rest = arrays([0, 1] * 2, [0, 1])
         del rest["train_labels"]
         path = npz(tmp_path / "x.npz", **rest)
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr("train_labels.npy", labels)
+            archive.writestr("train_labels.npy", array_without_values(header))
         assert register(admin, "npz", path)[0] == 422
+
+    @pytest.mark.parametrize("shape", ["(1000000000000,)", "(5,)", "(2, 3)", "()"])
+    def test_names_that_cannot_be_those_of_the_classes(
+        self, admin: TestClient, tmp_path: Path, shape: str
+    ) -> None:
+        header = f"{{'descr': '<U1', 'fortran_order': False, 'shape': {shape}}}".encode()
+        path = npz(tmp_path / "x.npz", **arrays([0, 1] * 2, [0, 1]))
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("class_names.npy", array_without_values(header))
+        status, found = register(admin, "npz", path)
+        assert status == 422
+        assert "class_names" in found["detail"]
 
     @pytest.mark.parametrize(
         ("train", "test", "message"),
