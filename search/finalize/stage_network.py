@@ -79,10 +79,10 @@ class InvertedResidual(nn.Module):
         if self.expand is not None:
             y = F.relu6(self.expand_norm(self.expand(y)))
         y = F.relu6(self.depthwise_norm(self.depthwise(y)))
-        y = self.project_norm(self.project(y))
+        projected: Tensor = self.project_norm(self.project(y))
         if not self.has_sum:
-            return y
-        return y + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x)))
+            return projected
+        return projected + (x if self.shortcut is None else self.shortcut_norm(self.shortcut(x)))
 
 
 class PlainBlock(nn.Module):
