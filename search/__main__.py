@@ -81,7 +81,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         type=float,
         help="leave when standard input closes or is silent for so long",
     )
-    parser.add_argument("--threads", type=int, help=f"of the tensor library (default: {_THREADS})")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=_THREADS,
+        help="of the tensor library (default: %(default)s)",
+    )
     parser.add_argument(
         "--device", default="auto", help="cpu or cuda (default: a GPU where there is one)"
     )
@@ -101,8 +106,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
     from search.engine.recipes import recipe_named
     from search.requests import SearchRequest
 
-    threads = options.threads or _THREADS
-    torch.set_num_threads(max(1, threads))
+    torch.set_num_threads(max(1, options.threads))
     with _naming("invalid-request", options.request):
         request = decode(options.request.read_bytes(), SearchRequest)
     table = None
@@ -134,9 +138,8 @@ def _refuse_infeasible(request: "SearchRequest", table: "LatencyTable", dataset:
 
     space = request.search_space(dataset.task)
     smallest = space.smallest(space.estimator(table))
-    budget_ms = request.budget_ms * request.tighten
-    if smallest.high_ms > budget_ms:
-        raise BudgetInfeasibleError(budget_ms, smallest.high_ms)
+    if smallest.high_ms > request.tightened_ms:
+        raise BudgetInfeasibleError(request.tightened_ms, smallest.high_ms)
 
 
 def _stage_function(stage: str) -> "StageFunction":

@@ -92,6 +92,11 @@ class SearchRequest:
             )
 
     @property
+    def tightened_ms(self) -> float:
+        """What the upper end of a predicted interval may be."""
+        return self.budget_ms * self.tighten
+
+    @property
     def training_seeds(self) -> tuple[int, ...]:
         """Seeds of the trainings that are compared; the first is that of the search."""
         return tuple((self.seed + step) % (MAX_SEED + 1) for step in range(self.seeds))

@@ -29,11 +29,9 @@ from search.engine.progress import Progress
 from search.engine.recipes import recipe_named
 from search.engine.search_stage import search_alphas
 from search.export.export import ExportResult, export_network
-from search.finalize.final_network import FinalNetwork
 from search.finalize.run import Goal
 from search.finalize.schedule import schedule_for
-from search.finalize.stage_network import StageNetwork
-from search.finalize.train import Split, evaluate, make_network, train_final
+from search.finalize.train import AnyNetwork, Split, evaluate, make_network, train_final
 from search.layers.sparse import sparse_layers
 from search.problems.choice import problem_of
 from search.requests import SearchRequest
@@ -90,15 +88,16 @@ def run_derive(
     if table is not None:
         estimator = problem.space.estimator(table)
         if recipe_named(request.recipe).repaired:
-            fitted = problem.fit(alphas, estimator, request.budget_ms * request.tighten)
+            fitted = problem.fit(alphas, estimator, request.tightened_ms)
             genotype = fitted.genotype
             result["repaired"] = fitted.repaired
             result |= fitted.facts
-        prediction = estimator.predict(network_graph(genotype, dataset.task))
-        result["prediction"] = asdict(prediction)
     result["genotype"] = genotype.to_dict()
     graph = network_graph(genotype, dataset.task)
-    result["graph"] = (graph if estimator is None else estimator.fastest_form(graph)).to_dict()
+    if estimator is not None:
+        result["prediction"] = asdict(estimator.predict(graph))
+        graph = estimator.fastest_form(graph)
+    result["graph"] = graph.to_dict()
     result["widths"] = {
         choice.layer: choice.density
         for choice in genotype.layers
@@ -185,9 +184,7 @@ def run_export(
     return result
 
 
-def trained_network(
-    request: SearchRequest, work: Path, dataset: Dataset
-) -> FinalNetwork | StageNetwork:
+def trained_network(request: SearchRequest, work: Path, dataset: Dataset) -> AnyNetwork:
     """Return the network that `run_train` left in a folder, on the processor.
 
     Raises:

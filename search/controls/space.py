@@ -69,7 +69,7 @@ class SearchedSpace:
     @property
     def budget_ms(self) -> float:
         """What the upper end of a predicted interval may be."""
-        return self._problem.request.budget_ms * self._problem.request.tighten
+        return self._problem.request.tightened_ms
 
     def graph(self, genotype: AnyGenotype) -> NetworkGraph:
         """Return the network for stock operators, every weight kept."""

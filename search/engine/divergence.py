@@ -17,9 +17,9 @@ class TrainingDivergedError(ValueError):
     """
 
     def __init__(self, stage: str, epoch: int, what: str) -> None:
+        kept = f"; the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else ""
         super().__init__(
-            f"{stage}: in epoch {epoch} {what}; only finite numbers can be trained on. The "
-            "checkpoint of the epoch before is kept"
+            f"{stage}: in epoch {epoch} {what}; only finite numbers can be trained on{kept}"
         )
         self.code = "training-diverged"
         self.epoch = epoch

@@ -25,7 +25,7 @@ def stage_of(recipe: SearchRecipe, epoch: int) -> tuple[Stage, int, int]:
 
 
 def annealed_density(final: float, done: float) -> float:
-    """Return the density after a share `done` of the scores stage: cubic from 1 to `final`.
+    """Return the density after a share `done`, from 0 to 1, of a pruning: cubic from 1 to `final`.
 
     Zhu and Gupta, arXiv 1710.01878: most is removed while the network can still recover.
     """

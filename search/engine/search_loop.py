@@ -81,7 +81,7 @@ class SearchLoop:
         self.data = data
         self.latency = latency
         self.augmentation = Augmentation(shift=recipe.shift, flip=recipe.flip)
-        self.budget_ms = run.request.budget_ms * run.request.tighten
+        self.budget_ms = run.request.tightened_ms
         self._gradients = GradientSource(data.weights.images.device)
         self._step = 0  # weight steps of the present epoch, for messages
 

@@ -15,14 +15,11 @@ from latency.lowering.compact import compact
 from latency.operator import Regime
 from search.export.fold import fold_weights, weight_source
 from search.export.parity import max_difference
-from search.finalize.final_network import FinalNetwork
-from search.finalize.stage_network import StageNetwork
+from search.finalize.train import AnyNetwork
 from search.layers.sparse import sparse_layers
 from search.space.dass_cells import MERGED_KERNEL, WIDTH_STEPS
 from search.space.genotype import LayerChoice
 from search.space.networks import AnyGenotype, network_graph
-
-TrainedNetwork = FinalNetwork | StageNetwork
 
 _LEAST_DENSITY = 1e-4  # genotypes round densities to four places
 
@@ -44,7 +41,7 @@ class ExportResult:
 
 
 def export_network(
-    network: TrainedNetwork,
+    network: AnyNetwork,
     images: Tensor,
     *,
     metadata: dict[str, str] | None = None,
@@ -94,7 +91,7 @@ def export_network(
     )
 
 
-def sparse_genotype(network: TrainedNetwork) -> AnyGenotype:
+def sparse_genotype(network: AnyNetwork) -> AnyGenotype:
     """Return the genotype of a trained network with the density that each layer reached."""
     layers = sparse_layers(network)
     choices = list(network.genotype.layers)
@@ -113,7 +110,7 @@ def sparse_genotype(network: TrainedNetwork) -> AnyGenotype:
     return network.genotype.with_layers(tuple(choices))
 
 
-def layer_densities(network: TrainedNetwork) -> dict[str, float]:
+def layer_densities(network: AnyNetwork) -> dict[str, float]:
     """Return the fraction of weights that each sparse layer keeps, by module path."""
     return {
         path: round(layer.kept_weights() / layer.weight.numel(), 6)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from search.data.batches import seeded_generator
+from search.engine.schedule import annealed_density
 from search.finalize.norms import normed_convs
 from search.layers.allocation import allocate
 from search.layers.patterns import expand_groups, group_sizes
@@ -18,15 +19,6 @@ from search.layers.sparse import (
     sparse_layers,
 )
 from search.space.sparsity import Allocation
-
-
-def cubic_density(progress: float, density: float) -> float:
-    """Return the density at `progress` from 0 to 1, from dense down to `density`.
-
-    Most weights go early, while many are superfluous (Zhu and Gupta, arXiv 1710.01878).
-    """
-    remaining = 1.0 - min(1.0, max(0.0, progress))
-    return density + (1.0 - density) * remaining**3
 
 
 def prune(network: nn.Module, density: float, allocation: Allocation = Allocation.GLOBAL) -> None:
@@ -53,7 +45,7 @@ def prune_at_random(
     Args:
         network: whose layers are masked.
         densities: that the layers end with, by path: the fraction of groups that each keeps.
-        progress: from 0 to 1, as for `cubic_density`.
+        progress: from 0 to 1, as for `annealed_density`.
         seed: of the orders.
 
     Raises:
@@ -62,10 +54,9 @@ def prune_at_random(
     for path, layer in sparse_layers(network).items():
         if path not in densities:
             raise ValueError(f"random masks: no density for layer {path!r}")
-        layer.density = cubic_density(progress, densities[path])
+        layer.density = annealed_density(densities[path], progress)
         layer.score.copy_(_drawn_order(layer, seed, path))
-    freeze_masks(network)
-    set_mode(network, LayerMode.MASKED)
+    fix_masks(network)
 
 
 def _drawn_order(layer: SparseLayer, seed: int, path: str) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from latency.operator import SparsityPattern
+from search.engine.schedule import annealed_density
 from search.finalize.prune import (
     apply_masks,
-    cubic_density,
     fix_masks,
     prune,
     prune_at_random,
@@ -144,13 +144,13 @@ class TrainingRun:
     def _prune(self, progress: float) -> None:
         """Choose anew what is kept; scores go on being trained, weights are masked."""
         goal, allocation = self.goal, self.schedule.allocation
+        density = annealed_density(goal.density, progress)
         if goal.random_masks is not None:
             prune_at_random(self.network, goal.random_masks, progress, goal.seed)
         elif self._has_scores:
-            density = cubic_density(progress, goal.density)
             allocate(sparse_layers(self.network), density, allocation)
         else:
-            prune(self.network, cubic_density(progress, goal.density), allocation)
+            prune(self.network, density, allocation)
 
     @property
     def _has_scores(self) -> bool:

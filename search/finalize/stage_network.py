@@ -48,60 +48,36 @@ class BasicBlock(nn.Module):
 class InvertedResidual(nn.Module):
     """Expand, filter, project, and the input added where the shape is kept.
 
-    Sandler et al., arXiv 1801.04381, section 3.4.
+    Sandler et al., arXiv 1801.04381, section 3.4. A projected one has a sum wherever it keeps the
+    image size, and always expands; as `NetworkBuilder.inverted_residual`.
     """
 
     expand: SparseConv2d | None
+    shortcut: SparseConv2d | None
 
     def __init__(self, in_channels: int, stage: Stage, stride: int) -> None:
         super().__init__()
-        middle = stage.expansion * in_channels
+        middle, projected = stage.expansion * in_channels, stage.kind is BlockKind.PROJECTED
+        same_width = in_channels == stage.width
         self.expand = None
-        if stage.expansion > 1:
+        if projected or stage.expansion > 1:
             self.expand = SparseConv2d(in_channels, middle, 1)
             self.expand_norm = nn.BatchNorm2d(middle)
         self.depthwise = SparseConv2d(middle, middle, stage.kernel, stride=stride, groups=middle)
         self.depthwise_norm = nn.BatchNorm2d(middle)
         self.project = SparseConv2d(middle, stage.width, 1)
         self.project_norm = nn.BatchNorm2d(stage.width)
-        self.adds_input = stride == 1 and in_channels == stage.width
+        self.has_sum = stride == 1 and (projected or same_width)
+        self.shortcut = None
+        if self.has_sum and not same_width:
+            self.shortcut = SparseConv2d(in_channels, stage.width, 1)
+            self.shortcut_norm = nn.BatchNorm2d(stage.width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, width, height / stride, width / stride)."""
         y = x
         if self.expand is not None:
             y = F.relu6(self.expand_norm(self.expand(y)))
-        y = F.relu6(self.depthwise_norm(self.depthwise(y)))
-        projected: Tensor = self.project_norm(self.project(y))
-        return x + projected if self.adds_input else projected
-
-
-class ProjectedResidual(nn.Module):
-    """An inverted residual that has a sum wherever it keeps the image size.
-
-    As `NetworkBuilder.projected_residual`.
-    """
-
-    shortcut: SparseConv2d | None
-
-    def __init__(self, in_channels: int, stage: Stage, stride: int) -> None:
-        super().__init__()
-        middle = stage.expansion * in_channels
-        self.expand = SparseConv2d(in_channels, middle, 1)
-        self.expand_norm = nn.BatchNorm2d(middle)
-        self.depthwise = SparseConv2d(middle, middle, stage.kernel, stride=stride, groups=middle)
-        self.depthwise_norm = nn.BatchNorm2d(middle)
-        self.project = SparseConv2d(middle, stage.width, 1)
-        self.project_norm = nn.BatchNorm2d(stage.width)
-        self.has_sum = stride == 1
-        self.shortcut = None
-        if self.has_sum and in_channels != stage.width:
-            self.shortcut = SparseConv2d(in_channels, stage.width, 1)
-            self.shortcut_norm = nn.BatchNorm2d(stage.width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (batch, width, height / stride, width / stride)."""
-        y = F.relu6(self.expand_norm(self.expand(x)))
         y = F.relu6(self.depthwise_norm(self.depthwise(y)))
         projected: Tensor = self.project_norm(self.project(y))
         if not self.has_sum:
@@ -170,8 +146,6 @@ def _make_stage(in_channels: int, stage: Stage) -> nn.Sequential:
 def _make_block(in_channels: int, stage: Stage, stride: int) -> nn.Module:
     if stage.kind is BlockKind.BASIC:
         return BasicBlock(in_channels, stage.width, stride)
-    if stage.kind is BlockKind.INVERTED:
-        return InvertedResidual(in_channels, stage, stride)
-    if stage.kind is BlockKind.PROJECTED:
-        return ProjectedResidual(in_channels, stage, stride)
-    return PlainBlock(in_channels, stage, stride)
+    if stage.kind is BlockKind.PLAIN:
+        return PlainBlock(in_channels, stage, stride)
+    return InvertedResidual(in_channels, stage, stride)

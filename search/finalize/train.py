@@ -32,6 +32,8 @@ from search.space.task import TaskShape
 _EVALUATION_BATCH = 256
 _RESTATED = 1024  # training images at most that batch norm statistics are taken from
 
+AnyNetwork = FinalNetwork | StageNetwork
+
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -57,9 +59,9 @@ def make_network(
 
 def make_network(
     genotype: Genotype | StageGenotype, task: TaskShape, goal: Goal, device: torch.device = CPU
-) -> FinalNetwork | StageNetwork:
+) -> AnyNetwork:
     """Return the untrained network; the seed decides every weight."""
-    network: FinalNetwork | StageNetwork
+    network: AnyNetwork
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(goal.seed)
         if isinstance(genotype, StageGenotype):

@@ -1,5 +1,6 @@
 """CellProblem: the space of DASS, cells of the DARTS form."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,17 +21,12 @@ from search.supernet.architecture import CELL_TABLES, NODE_EDGES, ArchitecturePa
 from search.supernet.supernet import Supernet
 
 
+@dataclass(frozen=True, kw_only=True)
 class CellProblem:
-    """Cells of one size for one task.
+    """Cells of one size for one task."""
 
-    Args:
-        request: what is searched.
-        space: of the request, for the task.
-    """
-
-    def __init__(self, request: SearchRequest, space: PlannedSpace) -> None:
-        self.request = request
-        self.space = space
+    request: SearchRequest
+    space: PlannedSpace  # of the request, for the task
 
     def supernet(self, recipe: SearchRecipe) -> Supernet:
         """Return the DARTS network of mixed cells."""

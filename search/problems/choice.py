@@ -14,5 +14,5 @@ def problem_of(request: SearchRequest, task: TaskShape) -> SearchProblem[Any]:
     """Return what `request` searches, for the task of its data set."""
     space = request.search_space(task)
     if isinstance(space, StageSpace):
-        return StageProblem(request, space)
-    return CellProblem(request, space)
+        return StageProblem(request=request, space=space)
+    return CellProblem(request=request, space=space)

@@ -1,5 +1,6 @@
 """StageProblem: networks of residual, inverted residual and plain blocks."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,17 +19,12 @@ from search.supernet.architecture import ArchitectureParameters
 from search.supernet.stage_supernet import StageSupernet
 
 
+@dataclass(frozen=True, kw_only=True)
 class StageProblem:
-    """Networks of stages of one width for one task.
+    """Networks of stages of one width for one task."""
 
-    Args:
-        request: what is searched.
-        space: of the request, for the task.
-    """
-
-    def __init__(self, request: SearchRequest, space: StageSpace) -> None:
-        self.request = request
-        self.space = space
+    request: SearchRequest
+    space: StageSpace  # of the request, for the task
 
     def supernet(self, recipe: SearchRecipe) -> StageSupernet:
         """Return the supernet, whose stem may be narrower than the exported network's."""

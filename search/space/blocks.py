@@ -11,6 +11,7 @@ from dataclasses import replace
 from latency.graph import INPUT, OUTPUT, GraphNode, NetworkGraph
 from latency.operator import Activation, OperatorKind, OperatorSpec
 from search.space.dass_cells import conv_spec, linear_spec, plain_spec
+from search.space.stage_genotype import BlockKind, Stage
 
 
 class NetworkBuilder:
@@ -45,35 +46,23 @@ class NetworkBuilder:
         spec = self._conv(source, channels, kernel, stride)
         return self._add(name, replace(spec, groups=channels, activation=activation), source)
 
-    def inverted_residual(
-        self, name: str, source: str, channels: int, *, expansion: int, stride: int, kernel: int = 3
-    ) -> str:
-        """Add a block of MobileNet-v2: expand, filter, project, and the sum where shapes agree."""
-        relu6, before = Activation.RELU6, self._shapes[source][0]
-        last = source
-        if expansion > 1:
-            last = self.conv(f"{name}.expand", last, expansion * before, 1, activation=relu6)
-        last = self.depthwise(f"{name}.depthwise", last, kernel, stride, relu6)
-        last = self.conv(f"{name}.project", last, channels, 1)
-        if stride == 1 and before == channels:
-            last = self._sum(f"{name}.sum", last, source)
-        return last
+    def inverted_residual(self, name: str, source: str, stage: Stage, stride: int) -> str:
+        """Add a block of MobileNet-v2: expand, filter, project, and the sum where shapes agree.
 
-    def projected_residual(
-        self, name: str, source: str, channels: int, *, expansion: int, stride: int
-    ) -> str:
-        """Add that block in the form which is common on CIFAR: at stride 1 always with a sum.
-
-        Where the widths differ, its shortcut is a 1x1 convolution; an expansion of 1 is one too.
+        A projected one has the form that is common on CIFAR: at stride 1 always with a sum. Where
+        the widths differ, its shortcut is a 1x1 convolution; an expansion of 1 is one too.
         """
         relu6, before = Activation.RELU6, self._shapes[source][0]
-        shortcut = source
-        if stride == 1 and before != channels:
-            shortcut = self.conv(f"{name}.shortcut", source, channels, 1)
-        last = self.conv(f"{name}.expand", source, expansion * before, 1, activation=relu6)
-        last = self.depthwise(f"{name}.depthwise", last, 3, stride, relu6)
-        last = self.conv(f"{name}.project", last, channels, 1)
-        return self._sum(f"{name}.sum", last, shortcut) if stride == 1 else last
+        projected = stage.kind is BlockKind.PROJECTED
+        has_sum = stride == 1 and (projected or before == stage.width)
+        last = shortcut = source
+        if has_sum and before != stage.width:
+            shortcut = self.conv(f"{name}.shortcut", source, stage.width, 1)
+        if projected or stage.expansion > 1:
+            last = self.conv(f"{name}.expand", last, stage.expansion * before, 1, activation=relu6)
+        last = self.depthwise(f"{name}.depthwise", last, stage.kernel, stride, relu6)
+        last = self.conv(f"{name}.project", last, stage.width, 1)
+        return self._sum(f"{name}.sum", last, shortcut) if has_sum else last
 
     def basic_block(self, name: str, source: str, channels: int, stride: int) -> str:
         """Add a block of ResNet-18: two 3x3 convolutions beside a shortcut."""

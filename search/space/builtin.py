@@ -12,15 +12,9 @@ from latency.graph import INPUT, NetworkGraph
 from latency.operator import Activation
 from search.space import rivals
 from search.space.blocks import NetworkBuilder
-from search.space.rivals import (
-    BLOCKS_PER_STAGE,
-    INVERTED_RESIDUALS,
-    KEEPS_SIZE,
-    MOBILE_HEAD,
-    MOBILE_STEM,
-    RESIDUAL_STAGES,
-)
-from search.space.stage_networks import build_stages
+from search.space.rivals import INVERTED_RESIDUALS, KEEPS_SIZE, MOBILE_HEAD, MOBILE_STEM
+from search.space.stage_genotype import BlockKind, Stage
+from search.space.stage_networks import add_stage, build_stages
 from search.space.task import TaskShape
 
 IMAGE_CHANNELS = 3
@@ -33,16 +27,15 @@ def mobilenet_v2(*, cifar: bool = False) -> NetworkGraph:
     network = NetworkBuilder(IMAGE_CHANNELS, CIFAR_SIZE if cifar else IMAGENET_SIZE)
     relu6 = Activation.RELU6
     last = network.conv("stem", INPUT, MOBILE_STEM, 3, 1 if cifar else 2, relu6)
-    for stage, (expansion, channels, blocks, stride) in enumerate(INVERTED_RESIDUALS):
-        for block in range(blocks):
-            keeps = block > 0 or (cifar and stage == KEEPS_SIZE)
-            last = network.inverted_residual(
-                f"stages.{stage}.{block}",
-                last,
-                channels,
-                expansion=expansion,
-                stride=1 if keeps else stride,
-            )
+    for index, (expansion, channels, blocks, stride) in enumerate(INVERTED_RESIDUALS):
+        stage = Stage(
+            kind=BlockKind.INVERTED,
+            width=channels,
+            depth=blocks,
+            stride=1 if cifar and index == KEEPS_SIZE else stride,
+            expansion=expansion,
+        )
+        last = add_stage(network, f"stages.{index}", last, stage)
     last = network.conv("head", last, MOBILE_HEAD, 1, 1, relu6)
     return network.finish(last, CIFAR_CLASSES if cifar else IMAGENET_CLASSES)
 
@@ -50,12 +43,11 @@ def mobilenet_v2(*, cifar: bool = False) -> NetworkGraph:
 def resnet18() -> NetworkGraph:
     """Return ResNet-18 of width 1 for 224 px and 1000 classes."""
     network = NetworkBuilder(IMAGE_CHANNELS, IMAGENET_SIZE)
-    last = network.conv("stem", INPUT, RESIDUAL_STAGES[0], 7, 2, Activation.RELU)
+    genotype = rivals.resnet18()
+    last = network.conv("stem", INPUT, genotype.stem, 7, 2, Activation.RELU)
     last = network.max_pool("stem.pool", last)
-    for stage, channels in enumerate(RESIDUAL_STAGES):
-        for block in range(BLOCKS_PER_STAGE):
-            stride = 2 if stage > 0 and block == 0 else 1
-            last = network.basic_block(f"stages.{stage}.{block}", last, channels, stride)
+    for index, stage in enumerate(genotype.stages):
+        last = add_stage(network, f"stages.{index}", last, stage)
     return network.finish(last, IMAGENET_CLASSES)
 
 

@@ -27,7 +27,7 @@ def build_stages(genotype: StageGenotype, task: TaskShape) -> NetworkGraph:
     network = NetworkBuilder(task.image_channels, task.image_size)
     last = network.conv(STEM, INPUT, genotype.stem, 3, 1, Activation.RELU)
     for index, stage in enumerate(genotype.stages):
-        last = _add_stage(network, f"stages.{index}", last, stage)
+        last = add_stage(network, f"stages.{index}", last, stage)
     return _with_choices(_finished(network, last, genotype.head, task), genotype.layers)
 
 
@@ -37,7 +37,7 @@ def _finished(network: NetworkBuilder, source: str, head: int, task: TaskShape) 
     return network.finish(source, task.classes)
 
 
-def _add_stage(network: NetworkBuilder, name: str, source: str, stage: Stage) -> str:
+def add_stage(network: NetworkBuilder, name: str, source: str, stage: Stage) -> str:
     """Add the blocks of a stage; return the name of its output."""
     for block in range(stage.depth):
         stride = stage.stride if block == 0 else 1
@@ -51,18 +51,7 @@ def _add_block(network: NetworkBuilder, name: str, source: str, stage: Stage, st
     if stage.kind is BlockKind.PLAIN:
         layer = f"{name}.conv"
         return network.conv(layer, source, stage.width, stage.kernel, stride, Activation.RELU)
-    if stage.kind is BlockKind.PROJECTED:
-        return network.projected_residual(
-            name, source, stage.width, expansion=stage.expansion, stride=stride
-        )
-    return network.inverted_residual(
-        name,
-        source,
-        stage.width,
-        expansion=stage.expansion,
-        stride=stride,
-        kernel=stage.kernel,
-    )
+    return network.inverted_residual(name, source, stage, stride)
 
 
 def _with_choices(graph: NetworkGraph, layers: tuple[LayerChoice, ...]) -> NetworkGraph:
@@ -113,7 +102,7 @@ def executed_stage(
     """
     network = NetworkBuilder(in_channels, size)
     source = network.conv(STEM, INPUT, in_channels, 1, 1, Activation.RELU)
-    graph = network.finish(_add_stage(network, FIRST_STAGE, source, stage), 2)
+    graph = network.finish(add_stage(network, FIRST_STAGE, source, stage), 2)
     return tuple(node for node in _executed(graph, regime) if stage_of(node.name) == FIRST_STAGE)
 
 

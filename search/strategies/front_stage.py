@@ -73,7 +73,7 @@ def run_front(
     space = space_of_cells(request, dataset.task)
     alphas = _read_alphas(work)
     judge = load_shared_weights(request, work, dataset)
-    maker = _CandidateMaker(space, table, request.budget_ms * request.tighten, judge)
+    maker = _CandidateMaker(space, table, request.tightened_ms, judge)
     found = maker.from_evolution(request, work / STATE, progress)
     found += maker.from_alphas(alphas, found)
     candidates = chosen_candidates(found, WANTED)

@@ -154,7 +154,7 @@ def load_shared_weights(request: SearchRequest, work: Path, dataset: Dataset) ->
     recipe = recipe_named(request.recipe)
     if state["epoch"] != recipe.epochs:
         raise ValueError(f"front: the search ended in epoch {state['epoch']} of {recipe.epochs}")
-    problem = CellProblem(request, space_of_cells(request, dataset.task))
+    problem = CellProblem(request=request, space=space_of_cells(request, dataset.task))
     run = SearchRun(problem, recipe, dataset.train_images.device)
     try:
         run.supernet.load_state_dict(state["supernet"])

@@ -19,7 +19,8 @@ from search.space.dass_cells import build_graph
 from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.genotype import Genotype
 from search.stages import run_derive, run_export, run_train
-from tests.search.finalize.test_stages import DIGITS_8, REQUEST, Events, write_alphas
+from tests.search.engine.small import Events
+from tests.search.finalize.test_stages import DIGITS_8, REQUEST, write_alphas
 from tests.search.space.tables import sparse_table
 
 DATA = replace(
@@ -73,7 +74,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         run_controls(ORDER, work, DATA, TABLE, StoppingEvents("random, seed 6", 2))
     events = Events()
     result = run_controls(ORDER, work, DATA, TABLE, events)
-    phases = [event["phase"] for event in events.seen if "epoch" in event]
+    phases = [event["phase"] for event in events.events if "epoch" in event]
     # Three epochs each, but for what was finished before, and two epochs of what was interrupted.
     assert "random, seed 5" not in phases
     assert "searched, seed 6" not in phases
@@ -173,7 +174,7 @@ def test_a_finished_comparison_trains_nothing_again(
     work, result = finished
     events = Events()
     assert run_controls(ORDER, work, DATA, TABLE, events) == result
-    assert not [event for event in events.seen if "epoch" in event]
+    assert not [event for event in events.events if "epoch" in event]
 
 
 def test_controls_need_a_table_and_the_stages_before(tmp_path: Path) -> None:

@@ -84,5 +84,5 @@ class Events:
     def report(self, event: dict[str, Any]) -> None:
         """Remember the event; stop after the given epoch, with its checkpoint written."""
         self.events.append(event)
-        if event.get("epoch") == self.stop_after:
+        if self.stop_after is not None and event.get("epoch") == self.stop_after:
             raise KeyboardInterrupt

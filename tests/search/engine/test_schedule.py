@@ -34,6 +34,7 @@ def test_density_falls_from_one_to_the_final_one(final: float) -> None:
     assert values[0] == pytest.approx(1.0)
     assert values[-1] == pytest.approx(final)
     assert values == sorted(values, reverse=True)
+    assert values[5] == pytest.approx(final + (1.0 - final) / 8), "half way: seven eighths are gone"
 
 
 def test_narrow_supernet_keeps_the_weights_per_channel_of_the_exported_network() -> None:

@@ -10,12 +10,11 @@ from search.export.export import export_network, layer_densities, sparse_genotyp
 from search.export.fold import fold_weights
 from search.export.parity import ParityError, max_difference
 from search.finalize.final_network import FinalNetwork
-from search.finalize.prune import apply_masks, prune, silence_dead_channels
-from search.layers.sparse import set_pattern
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
 from search.space.networks import network_graph
 from search.space.primitives import OPERATIONS
+from tests.search.finalize.trained import as_if_trained
 from tests.search.space.tables import SMALL, formula_estimator, some_genotype
 
 IMAGES = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -24,23 +23,7 @@ IMAGES = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 def trained(
     genotype: Genotype, density: float = 1.0, pattern: str = "unstructured"
 ) -> FinalNetwork:
-    """Return a network whose weights, norms and statistics are all away from their defaults."""
-    torch.manual_seed(0)
-    network = FinalNetwork(genotype, SMALL)
-    set_pattern(network, SparsityPattern(pattern))
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.uniform_(-0.5, 0.5)
-    if density < 1.0:
-        prune(network, density)
-        silence_dead_channels(network)
-        apply_masks(network)
-    network.train()
-    for _ in range(3):
-        network(torch.randn(16, 1, 8, 8))
-    return network.eval()
+    return as_if_trained(lambda: FinalNetwork(genotype, SMALL), density, pattern)
 
 
 def output_scale(network: FinalNetwork) -> float:

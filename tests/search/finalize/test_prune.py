@@ -4,7 +4,7 @@ import torch
 from latency.operator import BLOCK_ROWS, SparsityPattern
 from search.finalize.final_network import FinalNetwork
 from search.finalize.norms import normed_convs
-from search.finalize.prune import apply_masks, cubic_density, prune, silence_dead_channels
+from search.finalize.prune import apply_masks, prune, silence_dead_channels
 from search.layers.sparse import density_of, set_pattern, sparse_layers
 from tests.search.space.tables import SMALL, some_genotype
 
@@ -12,15 +12,6 @@ from tests.search.space.tables import SMALL, some_genotype
 def make_network(seed: int = 4) -> FinalNetwork:
     torch.manual_seed(seed)
     return FinalNetwork(some_genotype(seed, 8, 3), SMALL)
-
-
-def test_density_falls_from_one_to_the_goal() -> None:
-    values = [cubic_density(step / 10, 0.2) for step in range(11)]
-    assert values[0] == 1.0
-    assert values[-1] == pytest.approx(0.2)
-    assert values == sorted(values, reverse=True)
-    # Half way, seven eighths of the way down.
-    assert values[5] == pytest.approx(0.2 + 0.8 / 8)
 
 
 @pytest.mark.parametrize("pattern", [SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK])

@@ -8,26 +8,20 @@ import pytest
 import torch
 from torch import nn
 
-from latency.operator import SparsityPattern
-from search.data.batches import Examples
-from search.finalize.run import Goal, TrainingRun, TrainOutcome
+from search.finalize.run import TrainingRun, TrainOutcome
 from search.finalize.schedule import TRAIN_SCHEDULES
-from search.finalize.train import Split, make_network, train_final
+from search.finalize.train import make_network, train_final
 from search.layers.sparse import LayerMode, sparse_layers
 from search.space.sparsity import Allocation
 from search.space.stage_genotype import BlockKind, Stage, StageGenotype
+from tests.search.finalize.test_train import GOAL, SMALL_SPLIT, KilledError
 from tests.search.space.tables import SMALL, some_genotype
 
 PAPER = TRAIN_SCHEDULES["dass-paper"]
 SHORT = replace(
     PAPER, dense_epochs=2, prune_epochs=2, tune_epochs=2, batch_size=12, shift=1, flip=False
 )
-GOAL = Goal(density=0.3, pattern=SparsityPattern.UNSTRUCTURED, seed=3)
 PLAIN = StageGenotype(stem=4, stages=(Stage(kind=BlockKind.BASIC, width=8, depth=1),) * 3)
-
-
-class KilledError(Exception):
-    """Stands for the end of the process."""
 
 
 def cells() -> nn.Module:
@@ -36,15 +30,6 @@ def cells() -> nn.Module:
 
 def stages() -> nn.Module:
     return make_network(PLAIN, SMALL, GOAL)
-
-
-def halves(count: int) -> Examples:
-    """Return noisy images whose class is a bright row."""
-    generator = torch.Generator().manual_seed(count)
-    labels = torch.arange(count) % 3
-    images = 0.3 * torch.randn(count, 1, 8, 8, generator=generator)
-    images[torch.arange(count), 0, 2 * labels + 1] += 2.0
-    return Examples(images=images, labels=labels)
 
 
 def trained(
@@ -59,11 +44,10 @@ def trained(
             raise KilledError
 
     network = stages()
-    split = Split(train=halves(24), valid=halves(12))
     path = folder / "train.pt"
     return (
         network,
-        train_final(network, split, SHORT, GOAL, checkpoint=path, report=report),
+        train_final(network, SMALL_SPLIT, SHORT, GOAL, checkpoint=path, report=report),
         densities,
     )
 
@@ -72,7 +56,7 @@ def changed_by_step(run: TrainingRun) -> set[str]:
     network = run.network.train()
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
     run.prepare_step(0)
-    examples = halves(12)
+    examples = SMALL_SPLIT.valid
     run.finish_step(nn.functional.cross_entropy(network(examples.images), examples.labels))
     after = dict(network.named_parameters())
     return {name for name in before if not torch.equal(before[name], after[name])}

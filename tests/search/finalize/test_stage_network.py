@@ -14,25 +14,18 @@ from latency.operator import SparsityPattern
 from search.export.fold import fold_weights, weight_source
 from search.export.parity import max_difference
 from search.finalize.norms import normed_convs
-from search.finalize.prune import apply_masks, prune, silence_dead_channels
 from search.finalize.stage_network import StageNetwork
-from search.layers.sparse import set_pattern, sparse_layers
+from search.layers.sparse import sparse_layers
 from search.space.genotype import LayerChoice
 from search.space.stage_genotype import BlockKind, Stage, StageGenotype
 from search.space.stage_networks import build_stages
 from search.space.stage_space import StageSpace
+from tests.search.finalize.trained import as_if_trained
+from tests.search.space.stages import mixed_stages
 from tests.search.space.tables import SMALL
 
 IMAGES = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-MIXED = StageGenotype(
-    stem=4,
-    stages=(
-        Stage(kind=BlockKind.BASIC, width=8, depth=2, stride=2),
-        Stage(kind=BlockKind.INVERTED, width=8, depth=2, kernel=5, expansion=4),
-        Stage(kind=BlockKind.PLAIN, width=16, depth=1, stride=2),
-    ),
-    head=32,
-)
+MIXED = mixed_stages(4)
 PROJECTED = replace(
     MIXED,
     stages=(
@@ -50,23 +43,7 @@ NETWORKS = {"mixed": MIXED, "projected": PROJECTED, "without-expansion": WITHOUT
 def trained(
     genotype: StageGenotype, density: float = 1.0, pattern: str = "unstructured"
 ) -> StageNetwork:
-    """Return a network whose weights, norms and statistics are all away from their defaults."""
-    torch.manual_seed(0)
-    network = StageNetwork(genotype, SMALL)
-    set_pattern(network, SparsityPattern(pattern))
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.uniform_(-0.5, 0.5)
-    if density < 1.0:
-        prune(network, density)
-        silence_dead_channels(network)
-        apply_masks(network)
-    network.train()
-    for _ in range(3):
-        network(torch.randn(16, 1, 8, 8))
-    return network.eval()
+    return as_if_trained(lambda: StageNetwork(genotype, SMALL), density, pattern)
 
 
 def some_stages(seed: int) -> StageGenotype:

@@ -2,7 +2,6 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +20,7 @@ from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.genotype import Genotype
 from search.space.sparsity import Sparsity, with_sparsity
 from search.stages import run_derive, run_export, run_train
+from tests.search.engine.small import Events
 from tests.search.space.tables import formula_estimator, formula_table
 
 REFERENCE = DatasetRef(format="digits", image_size=8)
@@ -37,16 +37,6 @@ REQUEST = SearchRequest(
     budget_ms=(SMALLEST_MS + LARGEST_MS) / 2,
     recipe="tiny",
 )
-
-
-class Events:
-    """Keeps what a stage reports."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, Any]] = []
-
-    def report(self, event: dict[str, Any]) -> None:
-        self.seen.append(event)
 
 
 def write_alphas(work: Path, seed: int = 0) -> None:
@@ -116,7 +106,7 @@ def test_from_alphas_to_a_file_that_classifies(tmp_path: Path) -> None:
     trained = run_train(REQUEST, tmp_path, DIGITS_8, TABLE, events)
     exported = run_export(REQUEST, tmp_path, DIGITS_8, TABLE, Events())
 
-    assert [event["epoch"] for event in events.seen] == [1, 2, 3]
+    assert [event["epoch"] for event in events.events] == [1, 2, 3]
     assert trained["density"] == pytest.approx(0.3, abs=0.001)
     assert trained["nonzeros"] == round(trained["density"] * trained["parameters"])
     assert trained["test_images"] == len(DIGITS_8.test_labels)
@@ -148,5 +138,5 @@ def test_finished_stages_can_be_run_again(tmp_path: Path) -> None:
     exported = run_export(REQUEST, tmp_path, DIGITS_8, TABLE, Events())
     events = Events()
     assert run_train(REQUEST, tmp_path, DIGITS_8, TABLE, events) == trained
-    assert events.seen == []
+    assert events.events == []
     assert run_export(REQUEST, tmp_path, DIGITS_8, TABLE, Events()) == exported

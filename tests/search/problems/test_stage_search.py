@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -29,8 +28,7 @@ from search.space.stage_genotype import StageGenotype
 from search.space.stage_networks import build_stages
 from search.space.stage_space import StageSpace
 from search.stages import run_derive, run_export, run_search, run_train
-from tests.search.engine import small
-from tests.search.engine.small import small_request
+from tests.search.engine.small import Events, small_request
 from tests.search.space import stages
 from tests.search.space.tables import sparse_table
 
@@ -47,13 +45,6 @@ REQUEST = SearchRequest(
     budget_ms=1.3 * SMALLEST_MS,
     recipe="tiny",
 )
-
-
-class Events:
-    """Progress that nobody looks at."""
-
-    def report(self, event: dict[str, Any]) -> None:
-        """Take one event."""
 
 
 @pytest.fixture
@@ -94,7 +85,7 @@ def test_a_search_that_was_stopped_ends_with_the_same_bits(tmp_path: Path) -> No
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run_search(request, whole, dataset, table, Events())
     with pytest.raises(KeyboardInterrupt):
-        run_search(request, parts, dataset, table, small.Events(stop_after=2))
+        run_search(request, parts, dataset, table, Events(stop_after=2))
     run_search(request, parts, dataset, table, Events())
     assert (whole / "search.json").read_bytes() == (parts / "search.json").read_bytes()
     one, other = (

@@ -1,16 +1,13 @@
 """The rivals have the sizes of the networks that DASS was compared with."""
 
-from collections import Counter
-
 import pytest
 
-from latency.estimate.execution import executed_nodes
-from latency.library_form import library_form
 from latency.operator import Regime
 from search.space.builtin import BUILTIN, CIFAR_CLASSES, CIFAR_SIZE, IMAGE_CHANNELS
 from search.space.rivals import RIVALS
-from search.space.stage_networks import build_stages, executed_stage
+from search.space.stage_networks import build_stages
 from search.space.task import TaskShape
+from tests.search.space.stages import check_stages_stand_alone
 
 CIFAR = TaskShape(image_channels=IMAGE_CHANNELS, image_size=CIFAR_SIZE, classes=CIFAR_CLASSES)
 
@@ -53,12 +50,4 @@ def test_mobilenet_has_projections_where_widths_change_at_stride_one() -> None:
 @pytest.mark.parametrize("regime", Regime)
 @pytest.mark.parametrize("name", RIVALS)
 def test_every_stage_can_be_priced_alone(name: str, regime: Regime) -> None:
-    genotype = RIVALS[name](0.5)
-    graph = build_stages(genotype, CIFAR)
-    whole = library_form(graph).nodes if regime is Regime.LIBRARY else executed_nodes(graph)
-    channels, size = genotype.stem, CIFAR_SIZE
-    for index, stage in enumerate(genotype.stages):
-        found = [node.spec for node in whole if node.name.startswith(f"stages.{index}.")]
-        alone = executed_stage(stage, channels, size, regime)
-        assert Counter(found) == Counter(node.spec for node in alone)
-        channels, size = stage.width, -(-size // stage.stride)
+    check_stages_stand_alone(RIVALS[name](0.5), CIFAR, regime)

@@ -1,31 +1,19 @@
 """Networks of stages: what their graphs hold, and that every stage can be priced alone."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency.estimate.execution import executed_nodes
-from latency.library_form import library_form
 from latency.operator import Activation, Regime, SparsityPattern
 from search.space.genotype import LayerChoice
-from search.space.stage_genotype import BlockKind, Stage, StageGenotype
-from search.space.stage_networks import build_stages, executed_stage
+from search.space.stage_networks import build_stages
 from search.space.stage_space import StageSpace
+from tests.search.space.stages import check_stages_stand_alone, mixed_stages
 from tests.search.space.tables import DIGITS
 
 SPACE = StageSpace(width=8, task=DIGITS)
-MIXED = StageGenotype(
-    stem=8,
-    stages=(
-        Stage(kind=BlockKind.BASIC, width=16, depth=2, stride=2),
-        Stage(kind=BlockKind.INVERTED, width=16, depth=1, kernel=5, expansion=4),
-        Stage(kind=BlockKind.PLAIN, width=32, depth=1, stride=2),
-    ),
-    head=64,
-)
+MIXED = mixed_stages(8)
 
 
 def test_blocks_are_what_they_are_called() -> None:
@@ -46,14 +34,7 @@ def test_blocks_are_what_they_are_called() -> None:
 @given(seed=st.integers(0, 10_000), regime=st.sampled_from(Regime))
 def test_what_is_executed_is_decided_inside_of_each_stage(seed: int, regime: Regime) -> None:
     genotype = SPACE.random_genotype(np.random.default_rng(seed))
-    graph = build_stages(genotype, DIGITS)
-    whole = library_form(graph).nodes if regime is Regime.LIBRARY else executed_nodes(graph)
-    channels, size = genotype.stem, DIGITS.image_size
-    for index, stage in enumerate(genotype.stages):
-        found = [node.spec for node in whole if node.name.startswith(f"stages.{index}.")]
-        alone = executed_stage(stage, channels, size, regime)
-        assert Counter(found) == Counter(node.spec for node in alone)
-        channels, size = stage.width, -(-size // stage.stride)
+    check_stages_stand_alone(genotype, DIGITS, regime)
 
 
 def test_a_layers_own_choice_is_stronger_than_that_of_its_stage() -> None:
