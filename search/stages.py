@@ -22,6 +22,7 @@ from search.data.batches import Examples, seeded_generator, split_examples
 from search.data.dataset import Dataset
 from search.engine.checkpoint import (
     load_checkpoint,
+    read_result,
     save_checkpoint,
     write_json,
 )
@@ -250,20 +251,3 @@ def _export_result(exported: ExportResult) -> dict[str, Any]:
         "regime": exported.graph.regime.value,
         "dense_parent": exported.dense_parent.to_dict(),
     }
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """Return what a stage has written.
-
-    Raises:
-        ValueError: it is missing, damaged or no object.
-    """
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ValueError(f"{path.name} is missing: run the stage before first") from error
-    except ValueError as error:
-        raise ValueError(f"{path.name} is damaged: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path.name} holds no object")
-    return values

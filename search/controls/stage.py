@@ -21,12 +21,11 @@ from search.controls.space import SearchedSpace
 from search.controls.trainings import Trainings
 from search.controls.verdict import Accuracies, judge
 from search.data.dataset import Dataset
-from search.engine.checkpoint import write_json
+from search.engine.checkpoint import read_result, write_json
 from search.engine.progress import Progress
 from search.problems.choice import problem_of
 from search.requests import SearchRequest
 from search.space.networks import read_genotype
-from search.stages import read_result
 
 
 def run_controls(

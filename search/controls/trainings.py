@@ -1,23 +1,28 @@
-"""Trainings of controls: a folder for each network and seed; what is in it is not done again."""
+"""Trainings of controls: a folder for each network and seed; what is in it is not done again.
+
+But for what was made to another order, such as before the network was derived anew.
+"""
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from latency import codec
 from latency.files import write_atomic
 from latency.graph import NetworkGraph
 from latency.table import LatencyTable
 from search.controls.int8 import quantize_network, runtime_accuracy
 from search.data.batches import Examples
 from search.data.dataset import Dataset
-from search.engine.checkpoint import write_json
+from search.engine.checkpoint import read_result, write_json
 from search.engine.progress import Progress
 from search.layers.sparse import sparse_layers
 from search.requests import SearchRequest
 from search.space.networks import AnyGenotype
-from search.stages import read_result, run_export, run_train, trained_network
+from search.stages import run_export, run_train, trained_network
 
 _FOLDER = "controls"
 _INT8_IMAGES = 128  # of the training set, for the ranges of activations
@@ -54,8 +59,18 @@ class Trainings:
     ) -> Trained:
         """Train a network as the final training of a search does, from its last checkpoint on."""
         folder = self.folder(name, request.seed)
+        derived = {"genotype": genotype.to_dict()}
+        order = {
+            **derived,
+            "masks": random_masks,
+            "density": request.density,
+            "pattern": request.pattern,
+            "recipe": request.recipe,
+            "dataset": self.dataset.sha256(),
+        }
+        _start(folder, order)
         if not (folder / "train.json").exists():
-            write_json(folder / "derive.json", {"genotype": genotype.to_dict()})
+            write_json(folder / "derive.json", derived)
             progress = _Named(inner=self.progress, name=f"{name}, seed {request.seed}")
             run_train(
                 request, folder, self.dataset, self.table, progress, random_masks=random_masks
@@ -63,10 +78,8 @@ class Trainings:
         return Trained(request=request, folder=folder)
 
     def export(self, trained: Trained) -> dict[str, Any]:
-        """Write the file of a trained network; returns export.json."""
-        if not (trained.folder / "export.json").exists():
-            run_export(trained.request, trained.folder, self.dataset, self.table, self.progress)
-        return read_result(trained.folder / "export.json")
+        """Write the file of a trained network, as the table has it fastest; returns export.json."""
+        return run_export(trained.request, trained.folder, self.dataset, self.table, self.progress)
 
     def quantize(self, name: str, trained: Trained, graph: NetworkGraph) -> dict[str, Any]:
         """Write the file of a trained dense network in int8, and what it gets right.
@@ -75,11 +88,11 @@ class Trainings:
             QuantizationError: ONNX Runtime cannot quantize it.
         """
         folder = self.folder(name, trained.request.seed)
+        _start(folder, {"graph": graph.to_dict(), "trained": trained.result})
         if not (folder / "int8.json").exists():
             network = trained_network(trained.request, trained.folder, self.dataset)
             images = self.dataset.train_images[:_INT8_IMAGES]
             model = quantize_network(network, graph, images)
-            folder.mkdir(parents=True, exist_ok=True)
             write_atomic(folder / "model.onnx", model)
             test = Examples(images=self.dataset.test_images, labels=self.dataset.test_labels)
             result = {
@@ -99,6 +112,14 @@ class Trainings:
         """Return the fraction of groups that each layer of a trained network keeps, by path."""
         network = trained_network(trained.request, trained.folder, self.dataset)
         return {path: layer.density for path, layer in sparse_layers(network).items()}
+
+
+def _start(folder: Path, order: dict[str, Any]) -> None:
+    """Write down what a folder is for; what was made there to another order is removed."""
+    path, plain = folder / "order.json", codec.to_plain(order)
+    if path.exists() and read_result(path) != plain:
+        shutil.rmtree(folder)
+    write_json(path, plain)
 
 
 @dataclass(frozen=True, kw_only=True)

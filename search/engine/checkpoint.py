@@ -57,3 +57,20 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, text.encode())
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Return what a stage has written.
+
+    Raises:
+        ValueError: it is missing, damaged or no object.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ValueError(f"{path.name} is missing: run the stage before first") from error
+    except ValueError as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.name} holds no object")
+    return values

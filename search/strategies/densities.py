@@ -9,7 +9,6 @@ allocation stays. Works on graphs, so on networks of every space.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 from latency.estimate.estimator import Prediction
 from latency.estimate.execution import executed_nodes
@@ -38,7 +37,6 @@ class AllocatedLayer:
     layer: str
     pattern: SparsityPattern
     density: float  # fraction of its weights that are kept
-    weights: int
     price_ns: float  # marginal cost, before calibration
     distortion: float  # -log of the share of its energy that is kept
 
@@ -61,24 +59,6 @@ class AllocatedDensities:
             for layer in self.layers
             if layer.pattern is not SparsityPattern.DENSE
         )
-
-    @property
-    def density(self) -> float:
-        """Fraction of the weights of these layers that are kept."""
-        kept = sum(layer.density * layer.weights for layer in self.layers)
-        return kept / max(1, sum(layer.weights for layer in self.layers))
-
-    def report(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "regime": self.prediction.regime.value,
-            "latency_ms": self.prediction.latency_ms,
-            "high_ms": self.prediction.high_ms,
-            "density": self.density,
-            "distortion": self.distortion,
-            "lower_bound": self.lower_bound,
-            "layers": [vars(layer) | {"pattern": layer.pattern.value} for layer in self.layers],
-        }
 
 
 def allocate_densities(
@@ -178,7 +158,6 @@ def _layer_options(
             layer=layer,
             pattern=option.pattern,
             density=option.density,
-            weights=energies.weights,
             price_ns=float(round(estimator.price(_sparse(spec, option)).ns)),
             distortion=energies.distortion(option.pattern, option.density),
         )

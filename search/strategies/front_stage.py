@@ -2,9 +2,11 @@
 
 Candidates come from two sources, all judged with the same trained supernet: the alphas, fitted to
 budgets between the smallest network and the budget of the request; and evolution within the budget.
+
+A supernet that was trained as a mixture judges skips and pools too well (decision 0021): what the
+candidates are worth only their own training tells.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,13 @@ import numpy as np
 
 from latency.table import LatencyTable
 from search.data.dataset import Dataset
-from search.engine.checkpoint import write_json
+from search.engine.checkpoint import read_result, write_json
 from search.engine.progress import Progress
 from search.engine.search_stage import RESULT as SEARCH_RESULT
 from search.finalize.derive import Alphas, derive_genotype
 from search.finalize.repair import BudgetInfeasibleError, RepairPath
 from search.requests import SearchRequest
 from search.space.dass_cells import build_graph
-from search.space.extremes import smallest_genotype
 from search.space.genotype import Genotype
 from search.space.planned_space import PlannedSpace
 from search.strategies.evaluations import EvaluatedSearch, Evolution
@@ -106,10 +107,9 @@ class _CandidateMaker:
     ) -> None:
         self._space, self._table, self._budget_ms = space, table, budget_ms
         self._estimator = space.estimator(table)
-        _, smallest = smallest_genotype(self._estimator, space.channels, space.cells, space.task)
-        if smallest.high_ms > budget_ms:
-            raise BudgetInfeasibleError(budget_ms, smallest.high_ms)
-        self._smallest_ms = smallest.high_ms
+        self._smallest_ms = space.smallest(self._estimator).high_ms
+        if self._smallest_ms > budget_ms:
+            raise BudgetInfeasibleError(budget_ms, self._smallest_ms)
         self._judge = judge
         self._fitness: dict[Genotype, float] = {}  # by cells, without widths
 
@@ -126,7 +126,7 @@ class _CandidateMaker:
             seed=request.seed,
         )
         if state.exists():
-            search.restore(json.loads(state.read_text()))
+            search.restore(read_result(state))
             self._fitness |= {one.genotype: one.fitness for one in search.judged}
         evaluations = EVALUATIONS[request.recipe]
 
@@ -197,8 +197,5 @@ class _CandidateMaker:
 
 
 def _read_alphas(work: Path) -> dict[str, Alphas]:
-    path = work / SEARCH_RESULT
-    if not path.exists():
-        raise ValueError(f"front: {SEARCH_RESULT} is missing; run the stage search first")
-    alphas = json.loads(path.read_text())["alphas"]
+    alphas = read_result(work / SEARCH_RESULT)["alphas"]
     return {kind: np.array(alphas[kind], dtype=float) for kind in ("normal", "reduce")}

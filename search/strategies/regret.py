@@ -5,8 +5,8 @@ the other's own, on that other device.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from search.space.batch import BatchPredictor
 
@@ -94,11 +94,6 @@ def predicted_networks(
         )
         for found_for in order
     ]
-
-
-def regret_report(found: Sequence[Regret]) -> dict[str, Any]:
-    """Return plain JSON values."""
-    return {"regrets": [asdict(regret) for regret in found]}
 
 
 def regret_text(found: Sequence[Regret]) -> str:

@@ -10,10 +10,9 @@ Looking for what a device does not need before the search is the idea of HURRICA
 arXiv 1910.11609); the rule here is our own.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -111,11 +110,6 @@ def verdicts(prices: Mapping[str, Mapping[CellOption, Floats]]) -> list[Verdict]
         if rivals:
             found.append(min(rivals, key=lambda verdict: verdict.most_saved))
     return found
-
-
-def verdict_report(found: Sequence[Verdict]) -> dict[str, Any]:
-    """Return plain JSON values."""
-    return {"verdicts": [asdict(verdict) | {"why": verdict.label()} for verdict in found]}
 
 
 def _compared(

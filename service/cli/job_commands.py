@@ -10,6 +10,7 @@ from service.cli.shared import (
     DEFAULT_SPACE,
     Cells,
     Channels,
+    Controls,
     DatasetName,
     Device,
     Pattern,
@@ -36,10 +37,7 @@ def search(
     pattern: Pattern = DEFAULT_PATTERN,
     recipe: Annotated[str, typer.Option(help="tiny, quick, standard or gpu.")] = "quick",
     seed: int = 0,
-    controls: Annotated[
-        bool,
-        typer.Option("--controls", help="Train and measure what it has to beat: 4 x the time."),
-    ] = False,
+    controls: Controls = False,
     seeds: Annotated[int, typer.Option(help="Trainings of each, with --controls.")] = 1,
     wait: Wait = True,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.shared import EXIT_INTERRUPTED, fail
+from service.cli.shared import EXIT_INTERRUPTED, Controls, fail
 
 app = typer.Typer()
 token_app = typer.Typer(help="Tokens for people and devices.", no_args_is_help=True)
@@ -107,10 +107,7 @@ def demo(
     data_dir: DataDir = None,
     budget_ms: Annotated[float | None, typer.Option(help="Latency of one image.")] = None,
     recipe: Annotated[str, typer.Option(help="tiny, quick or standard.")] = "quick",
-    controls: Annotated[
-        bool,
-        typer.Option("--controls", help="Train and measure what it has to beat: 4 x the time."),
-    ] = False,
+    controls: Controls = False,
     out: Annotated[Path, typer.Option(help="Where results go.")] = Path("edgewright-out"),
 ) -> None:
     """Do everything once on this machine: serve, enrol, profile, search, export, verify."""

@@ -22,6 +22,9 @@ Channels = Annotated[
 Cells = Annotated[int, typer.Option(help="Cells of the network; stages have none.")]
 DEFAULT_SPACE = "dass-cells"
 Space = Annotated[str, typer.Option(help="Which networks: dass-cells or stages.")]
+Controls = Annotated[
+    bool, typer.Option("--controls", help="Train and measure what it has to beat: 4 x the time.")
+]
 DEFAULT_PATTERN = "block"
 Pattern = Annotated[str, typer.Option(help="What becomes zero together: block or unstructured.")]
 DEFAULT_HELD_OUT = 4

@@ -7,8 +7,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from latency.operator import SparsityPattern
-from search.requests import SearchRequest
 from search.space.search_space import SearchSpace
 from service.artifacts.schemas import ArtifactRead
 from service.artifacts.use_cases import artifacts_of_job, get_artifact
@@ -25,6 +23,7 @@ from service.jobs.schemas import (
     SearchCreate,
     VerificationCreate,
 )
+from service.jobs.search_order import search_request
 from service.lifecycle import FINAL_JOB_STATES, JobKind, JobState
 from service.ports import JobQueue
 from service.profiling.planning import profiled_space
@@ -55,18 +54,8 @@ def create_search(desk: JobDesk, order: SearchCreate) -> JobRow:
     device = find_device(desk.session, order.device)
     dataset = find_dataset(desk.session, order.dataset)
     try:
-        SearchRequest(
-            dataset=dataset.ref,
-            space=order.space,
-            channels=order.channels,
-            cells=order.cells,
-            density=order.density,
-            budget_ms=order.budget_ms,
-            pattern=SparsityPattern(order.pattern),
-            seed=order.seed,
-            recipe=order.recipe,
-        )
-        space = profiled_space(order.model_dump(), dataset.task)
+        request = search_request(order.model_dump(), dataset)
+        space = request.search_space(dataset.task)
     except ValueError as error:
         raise invalid_field("", public_message(error)) from error
     _refuse_impossible_budget(desk.session, device, space, order.budget_ms)

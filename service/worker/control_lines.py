@@ -5,10 +5,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.devices.work import network_results
 from service.tables.job import JobRow
-from service.worker.device_work import summary
-from service.worker.flow import Flow
+from service.worker.device_work import measured_network, summary
+from service.worker.flow import Flow, JobFailedError
 from service.worker.stage_results import read_result
 
 _METHOD = (
@@ -66,10 +65,13 @@ def control_artifacts(controls: Mapping[str, Any] | None) -> dict[str, str]:
 
 def _measured(session: Session, unit_id: str | None, budget_ms: float) -> dict[str, Any]:
     """Return what the device says of a control; a control that it could not run fails no search."""
-    results = [] if unit_id is None else network_results(session, unit_id)
-    if len(results) != 1 or results[0].error or not results[0].processes_ns:
-        return {"measured": None, "met": None}
-    measured = summary(results[0])
+    unmeasured = {"measured": None, "met": None}
+    if unit_id is None:
+        return unmeasured
+    try:
+        measured = summary(measured_network(session, unit_id))
+    except JobFailedError:
+        return unmeasured
     return {"measured": measured, "met": measured["latency_ms"] <= budget_ms}
 
 

@@ -13,14 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from latency import codec
 from latency.exchange.table_file import TableFile, write_table
-from latency.operator import SparsityPattern
-from search.requests import SearchRequest
 from service.datasets.use_cases import find_dataset
 from service.engine.names import TRAINER_QUEUE
 from service.engine.trainer import TrainerJob
 from service.jobs.journal import PROGRESS_EVENT, record
+from service.jobs.search_order import search_request
 from service.lifecycle import JobState
-from service.profiling.schemas import DEFAULT_SPACE
 from service.profiling.use_cases import load_table
 from service.worker.context import WorkerContext
 from service.worker.flow import Flow, JobStoppedError, unwrap
@@ -84,20 +82,7 @@ def prepare_stage(flow: Flow, order: StageOrder) -> None:
         table = load_table(session, str(job.table_id))
     folder = stage_folder(flow.context, order)
     folder.mkdir(parents=True, exist_ok=True)
-    search = SearchRequest(
-        dataset=dataset.ref,
-        task=dataset.task,
-        space=request.get("space", DEFAULT_SPACE),
-        channels=request["channels"],
-        cells=request["cells"],
-        density=request["density"],
-        budget_ms=request["budget_ms"],
-        pattern=SparsityPattern(request["pattern"]),
-        seed=request["seed"],
-        recipe=request["recipe"],
-        tighten=order.tighten,
-        seeds=request.get("seeds", 1),  # older jobs do not say
-    )
+    search = search_request(request, dataset, tighten=order.tighten)
     (folder / "request.json").write_bytes(codec.encode(search))
     write_table(folder / "table.json", TableFile(table=table))
     found = flow.context.job_folder(order.job_id) / _SEARCH_RESULT

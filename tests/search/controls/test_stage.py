@@ -13,6 +13,7 @@ import pytest
 from latency.estimate.lookup_table import TableEstimator
 from search.controls.int8 import runtime_accuracy
 from search.controls.stage import run_controls
+from search.controls.trainings import Trainings
 from search.data.batches import Examples
 from search.engine.checkpoint import load_checkpoint
 from search.space.dass_cells import build_graph
@@ -184,3 +185,14 @@ def test_controls_need_a_table_and_the_stages_before(tmp_path: Path) -> None:
     run_derive(ORDER, tmp_path, DATA, None, Events())
     with pytest.raises(ValueError, match="need --table"):
         run_controls(ORDER, tmp_path, DATA, TABLE, Events())
+
+
+def test_a_network_is_trained_again_only_to_another_order(tmp_path: Path) -> None:
+    genotype = smallest_genotype(SPACE.estimator(TABLE), 4, 3, DATA.task)[0]
+    events = Events()
+    trainings = Trainings(work=tmp_path, dataset=DATA, table=TABLE, progress=events)
+    orders = [ORDER, replace(ORDER, seeds=1, budget_ms=9.0), replace(ORDER, density=0.4)]
+    found = [trainings.train("random", genotype, order).result for order in orders]
+    assert len([event for event in events.events if "epoch" in event]) == 2 * found[0]["epochs"]
+    assert found[0] == found[1]
+    assert found[2]["density"] < found[1]["density"]

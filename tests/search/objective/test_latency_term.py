@@ -6,7 +6,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency.operator import SparsityPattern
 from search.finalize.derive import derive_genotype
 from search.objective.latency_term import (
     ExpectedLatency,
@@ -19,19 +18,12 @@ from search.space.cell_encoding import encode_edges
 from search.space.cell_variants import CellSize
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
-from search.space.planned_space import PlannedSpace
 from search.space.primitives import OPERATIONS
-from search.space.sparsity import Sparsity
 from search.supernet.architecture import EDGES, NONE, edge_slices
-from tests.search.space.tables import SMALL, sparse_table
+from tests.search.space.tables import SMALL, planned_space, sparse_table
 
 SHAPE = (EDGES, len(OPERATIONS))
-SPACE = PlannedSpace(
-    channels=4,
-    cells=3,
-    task=SMALL,
-    sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=0.2),
-)
+SPACE = planned_space()
 ESTIMATOR = SPACE.estimator(sparse_table(SPACE, 0.8))
 COSTS = CellCosts(ESTIMATOR, CellSize(channels=4, cells=3, task=SMALL))
 LATENCY = ExpectedLatency(COSTS)

@@ -5,23 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency.operator import SparsityPattern
 from search.objective.latency_term import ExpectedLatency
-from search.objective.several_devices import Combination, DeviceTerm, SeveralDevices
+from search.objective.several_devices import DeviceTerm, SeveralDevices
 from search.space.cell_costs import CellCosts
 from search.space.cell_variants import CellSize
-from search.space.planned_space import PlannedSpace
 from search.space.primitives import OPERATIONS
-from search.space.sparsity import Sparsity
 from search.supernet.architecture import EDGES
-from tests.search.space.tables import SMALL, formula_table, other_table
+from tests.search.space.tables import SMALL, formula_table, other_table, planned_space
 
-SPACE = PlannedSpace(
-    channels=4,
-    cells=3,
-    task=SMALL,
-    sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=0.2),
-)
+SPACE = planned_space()
 SIZE = CellSize(channels=4, cells=3, task=SMALL)
 TABLES = (formula_table(4, 3, SMALL), other_table(4, 3, SMALL))
 LATENCIES = [ExpectedLatency(CellCosts(SPACE.estimator(table), SIZE)) for table in TABLES]
@@ -42,11 +34,10 @@ def terms(*budgets_ms: float) -> list[DeviceTerm]:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=SEEDS, temperature=st.floats(0.1, 1.0), budget_ms=st.floats(0.01, 10.0))
-@pytest.mark.parametrize("combination", Combination)
 def test_of_one_device_it_is_the_term_of_that_device(
-    combination: Combination, seed: int, temperature: float, budget_ms: float
+    seed: int, temperature: float, budget_ms: float
 ) -> None:
-    combined = SeveralDevices(terms(budget_ms)[:1], combination)
+    combined = SeveralDevices(terms(budget_ms)[:1])
     alphas = [alpha.requires_grad_() for alpha in random_alphas(seed)]
     found, wanted = combined(alphas, temperature), LATENCIES[0](alphas, temperature)
     assert float(found.detach()) == pytest.approx(float(wanted.detach()), rel=1e-9)
@@ -88,20 +79,8 @@ def test_the_gradient_follows_the_device_that_is_furthest_over() -> None:
         assert torch.allclose(own, other, rtol=1e-5)
 
 
-def test_a_sum_weighs_the_shares() -> None:
-    alphas = random_alphas(4)
-    devices = [
-        DeviceTerm(latency=LATENCIES[0], budget_ms=0.05, weight=3.0),
-        DeviceTerm(latency=LATENCIES[1], budget_ms=0.02, weight=1.0),
-    ]
-    combined = SeveralDevices(devices, Combination.SUM)
-    shares = [one.latency.derived_ms(alphas) / one.budget_ms for one in devices]
-    wanted = 0.05 * (3 * shares[0] + shares[1]) / 4
-    assert combined.derived_ms(alphas) == pytest.approx(wanted, rel=1e-9)
-
-
 def test_devices_need_budgets() -> None:
     with pytest.raises(ValueError, match="at least one is needed"):
         SeveralDevices([])
-    with pytest.raises(ValueError, match="budget and weight must be above 0"):
+    with pytest.raises(ValueError, match="a budget must be above 0 ms"):
         DeviceTerm(latency=LATENCIES[0], budget_ms=0.0)

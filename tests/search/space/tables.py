@@ -6,13 +6,15 @@ import numpy as np
 
 from latency.estimate.estimator import LatencyEstimator
 from latency.estimate.lookup_table import TableEstimator
-from latency.operator import OperatorSpec, Regime
+from latency.operator import OperatorSpec, Regime, SparsityPattern
 from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import DeviceFacts, Target
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
+from search.space.planned_space import PlannedSpace
 from search.space.sampling import random_genotype
 from search.space.search_space import SearchSpace
+from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 from tests.search.space.exhaustive import space_operators
 
@@ -23,6 +25,12 @@ SMALL = TaskShape(image_channels=1, image_size=8, classes=3)
 def cost_ns(spec: OperatorSpec) -> float:
     """Return a cost that rises with work and traffic and is never zero."""
     return 300.0 + 0.05 * spec.macs + 0.2 * spec.traffic_elements
+
+
+def planned_space(channels: int = 4, cells: int = 3) -> PlannedSpace:
+    """Return cells for the task SMALL, to be sparse in blocks."""
+    sparsity = Sparsity(pattern=SparsityPattern.BLOCK, density=0.2)
+    return PlannedSpace(channels=channels, cells=cells, task=SMALL, sparsity=sparsity)
 
 
 def formula_table(channels: int, cells: int, task: TaskShape) -> LatencyTable:

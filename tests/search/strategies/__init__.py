@@ -1,1 +1,1 @@
-"""Tests of search.finalize."""
+"""Tests of search.strategies."""

@@ -17,14 +17,20 @@ from latency.table import LatencyTable
 from search.finalize.final_network import FinalNetwork
 from search.space.dass_cells import build_graph
 from search.space.genotype import LayerChoice
-from search.space.planned_space import PlannedSpace
 from search.space.sparsity import Sparsity, sparse_spec
 from search.space.stage_genotype import BlockKind, Stage, StageGenotype
 from search.space.stage_networks import build_stages
 from search.strategies.densities import SPARSE_OPTIONS, AllocatedDensities, allocate_densities
 from search.strategies.energies import LayerEnergies, layer_energies
 from search.strategies.network_energies import network_energies
-from tests.search.space.tables import SMALL, cost_ns, formula_table, some_genotype, sparse_table
+from tests.search.space.tables import (
+    SMALL,
+    cost_ns,
+    formula_table,
+    planned_space,
+    some_genotype,
+    sparse_table,
+)
 
 PLAIN = Stage(kind=BlockKind.PLAIN, width=8, depth=1)
 STAGES = StageGenotype(
@@ -135,10 +141,6 @@ def test_what_is_returned_is_the_network_of_its_choices() -> None:
     assert found.prediction.regime is Regime.LIBRARY
     assert found.distortion == pytest.approx(sum(layer.distortion for layer in found.layers))
     assert [layer.layer for layer in found.layers] == list(LAYERS)
-    assert 0.05 <= found.density < 1.0
-    report = found.report()
-    assert report["regime"] == "library"
-    assert {layer["pattern"] for layer in report["layers"]} <= {"dense", "block", "unstructured"}
 
 
 def test_a_rich_budget_leaves_all_dense_and_too_small_a_one_is_refused() -> None:
@@ -146,7 +148,6 @@ def test_a_rich_budget_leaves_all_dense_and_too_small_a_one_is_refused() -> None
     assert found is not None
     assert found.choices == ()
     assert found.distortion == 0.0
-    assert found.density == 1.0
     assert allocated(-0.01) is None
 
 
@@ -175,8 +176,7 @@ def test_missing_weights_are_named() -> None:
 
 
 def test_cells_with_widths_and_factorized_reduces() -> None:
-    planned = Sparsity(pattern=SparsityPattern.BLOCK, density=0.2)
-    space = PlannedSpace(channels=4, cells=3, task=SMALL, sparsity=planned)
+    space = planned_space()
     estimator = TableEstimator(sparse_table(space, 0.8))
     genotype = some_genotype(5)
     graph = build_graph(genotype, SMALL)

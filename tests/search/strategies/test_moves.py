@@ -3,22 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency.operator import SparsityPattern
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
-from search.space.planned_space import PlannedSpace
-from search.space.sparsity import Sparsity
 from search.strategies.evaluations import EvaluatedSearch, Evolution, RandomDraws, objectives
 from search.strategies.moves import CellMoves, crossed, mutated
 from search.strategies.pareto import ranks
-from tests.search.space.tables import SMALL, formula_table, some_genotype
+from tests.search.space.tables import SMALL, formula_table, planned_space, some_genotype
 
-SPACE = PlannedSpace(
-    channels=4,
-    cells=3,
-    task=SMALL,
-    sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=0.2),
-)
+SPACE = planned_space()
 TABLE = formula_table(4, 3, SMALL)
 ESTIMATOR = SPACE.estimator(TABLE)
 MOVES = CellMoves(SPACE, TABLE)

@@ -3,25 +3,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency.operator import SparsityPattern
 from search.finalize.derive import Alphas, derive_genotype
 from search.finalize.repair import BudgetInfeasibleError, fit_to_budget
 from search.space.dass_cells import build_graph
 from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.genotype import Genotype
-from search.space.planned_space import PlannedSpace
-from search.space.sparsity import Sparsity
 from search.strategies.evaluations import EvaluatedSearch, Evolution
 from search.strategies.moves import CellMoves
 from search.strategies.several_targets import DeviceBudget, WorstCaseMoves, fit_to_budgets
-from tests.search.space.tables import SMALL, formula_table, other_table, some_genotype
-
-SPACE = PlannedSpace(
-    channels=4,
-    cells=3,
-    task=SMALL,
-    sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=0.2),
+from tests.search.space.tables import (
+    SMALL,
+    formula_table,
+    other_table,
+    planned_space,
+    some_genotype,
 )
+
+SPACE = planned_space()
 TABLES = (formula_table(4, 3, SMALL), other_table(4, 3, SMALL))
 ESTIMATORS = tuple(SPACE.estimator(table) for table in TABLES)
 MOVES = tuple(CellMoves(SPACE, table) for table in TABLES)

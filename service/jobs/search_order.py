@@ -1,0 +1,38 @@
+"""What the trainer is asked to do for the order of a search."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from latency.operator import SparsityPattern
+from search.requests import SearchRequest
+from service.datasets.use_cases import Dataset
+from service.profiling.schemas import DEFAULT_SPACE
+
+
+def search_request(
+    order: Mapping[str, Any], dataset: Dataset, *, tighten: float = 1.0
+) -> SearchRequest:
+    """Return the request for the fields of a SearchCreate, as a job keeps them.
+
+    Args:
+        order: of the search; older ones have neither space nor seeds.
+        dataset: that it names.
+        tighten: factor on the budget.
+
+    Raises:
+        ValueError: a field is out of range; the message names it.
+    """
+    return SearchRequest(
+        dataset=dataset.ref,
+        task=dataset.task,
+        space=order.get("space", DEFAULT_SPACE),
+        channels=order["channels"],
+        cells=order["cells"],
+        density=order["density"],
+        budget_ms=order["budget_ms"],
+        pattern=SparsityPattern(order["pattern"]),
+        seed=order["seed"],
+        recipe=order["recipe"],
+        tighten=tighten,
+        seeds=order.get("seeds", 1),
+    )
