@@ -1,4 +1,4 @@
-"""`python -m search STAGE --request FILE --work DIR [--table FILE] [--fence-seconds S]`.
+"""`python -m search STAGE --request FILE --work DIR [--table FILE]... [--fence-seconds S]`.
 
 Runs one stage of a search as a process of its own: search, front (which may be left out), derive,
 train, export or controls. Progress goes to standard output as JSON lines. The result is
@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     ]
 
 STAGES = ("search", "front", "derive", "train", "export", "controls")
+ONE_DEVICE_STAGES = ("front", "controls")
 FAILED_EXIT = 1
 # Where cores are shared, threads that wait for each other cost more than they bring: a step of the
 # search, and of the final training of small images, took longer with two than with one.
@@ -75,7 +77,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--request", type=Path, required=True, help="SearchRequest as JSON")
     parser.add_argument("--work", type=Path, required=True, help="results and checkpoints")
-    parser.add_argument("--table", type=Path, help="table file; without: no budget")
+    parser.add_argument(
+        "--table",
+        type=Path,
+        action="append",
+        default=[],
+        help="table file; without: no budget; of several devices one each, in the request's order",
+    )
     parser.add_argument(
         "--fence-seconds",
         type=float,
@@ -104,23 +112,27 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
     from search.data.datasets import load_dataset
     from search.engine.device import training_device
     from search.engine.recipes import recipe_named
+    from search.problems.choice import problem_of
+    from search.problems.feasible import refuse_infeasible
     from search.requests import SearchRequest
 
     torch.set_num_threads(max(1, options.threads))
     with _naming("invalid-request", options.request):
         request = decode(options.request.read_bytes(), SearchRequest)
-    table = None
-    if options.table is not None:
-        with _naming("invalid-table"):
-            table = read_table(options.table).table
+        _check_stage(request, options.stage)
+    with _naming("invalid-table"):
+        tables = [read_table(path).table for path in options.table]
+        _check_tables(request, len(tables))
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
         _check_task(request, dataset)
     with _naming("invalid-device"):
         dataset = dataset.to(training_device(options.device))
-    if table is not None and options.stage == "search" and recipe_named(request.recipe).repaired:
-        _refuse_infeasible(request, table, dataset)
-    _stage_function(options.stage)(request, options.work, dataset, table, progress)
+    if tables and options.stage == "search" and recipe_named(request.recipe).repaired:
+        refuse_infeasible(problem_of(request, dataset.task), tables)
+    table = tables[0] if tables else None
+    run = _stage_function(options.stage, tables[1:])
+    run(request, options.work, dataset, table, progress)
 
 
 def _check_task(request: "SearchRequest", dataset: "Dataset") -> None:
@@ -132,27 +144,32 @@ def _check_task(request: "SearchRequest", dataset: "Dataset") -> None:
         )
 
 
-def _refuse_infeasible(request: "SearchRequest", table: "LatencyTable", dataset: "Dataset") -> None:
-    """Refuse a budget that not even the cheapest network meets, before any training."""
-    from search.finalize.repair import BudgetInfeasibleError
-
-    space = request.search_space(dataset.task)
-    smallest = space.smallest(space.estimator(table))
-    if smallest.high_ms > request.tightened_ms:
-        raise BudgetInfeasibleError(request.tightened_ms, smallest.high_ms)
+def _check_stage(request: "SearchRequest", stage: str) -> None:
+    """Refuse a stage that cannot do what is requested."""
+    devices = len(request.budgets)
+    if devices > 1 and stage in ONE_DEVICE_STAGES:
+        raise ValueError(f"{stage}: for one device only, the request names {devices}")
 
 
-def _stage_function(stage: str) -> "StageFunction":
+def _check_tables(request: "SearchRequest", tables: int) -> None:
+    """Refuse a number of tables that is not that of the devices; one device may do without."""
+    devices = len(request.budgets)
+    if tables != devices and (devices > 1 or tables):
+        raise ValueError(f"--table: one for each device of the request, {devices}, got {tables}")
+
+
+def _stage_function(stage: str, others: "Sequence[LatencyTable]") -> "StageFunction":
+    """Return what runs a stage; `others` are the tables of all devices but the first."""
     from search.controls.stage import run_controls
     from search.stages import run_derive, run_export, run_search, run_train
     from search.strategies.front_stage import run_front
 
     stages: dict[str, StageFunction] = {
-        "search": run_search,
+        "search": partial(run_search, others=others),
         "front": run_front,
-        "derive": run_derive,
+        "derive": partial(run_derive, others=others),
         "train": run_train,
-        "export": run_export,
+        "export": partial(run_export, others=others),
         "controls": run_controls,
     }
     return stages[stage]

@@ -20,6 +20,7 @@ MIN_CHANNELS = NARROWEST
 MAX_CHANNELS = 1024
 MAX_SEED = 2**32 - 1
 MAX_SEEDS = 10
+MAX_DEVICES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +51,38 @@ class DatasetRef:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeviceBudget:
+    """What one image may take on a device.
+
+    Raises:
+        ValueError: a field is out of range; the message names it.
+    """
+
+    device: str  # what results and messages call it
+    budget_ms: float
+    tighten: float = 1.0  # factor on the budget, below 1 after a network was measured too slow
+
+    def __post_init__(self) -> None:
+        on = f" of {self.device}" if self.device else ""
+        if not (self.budget_ms > 0 and math.isfinite(self.budget_ms)):
+            raise ValueError(f"search: budget_ms{on} must be above 0, got {self.budget_ms}")
+        if not 0.0 < self.tighten <= 1.0:
+            raise ValueError(
+                f"search: tighten{on} must be above 0 and at most 1, got {self.tighten}"
+            )
+
+    @property
+    def tightened_ms(self) -> float:
+        """What the upper end of a predicted interval may be."""
+        return self.budget_ms * self.tighten
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchRequest:
     """One search: data, size of the network to export, sparsity, latency budget, schedule.
+
+    `budget_ms` and `tighten` are those of the first device, often the only one. One network is
+    searched for it and the devices of `also`; every budget has to be kept.
 
     Raises:
         ValueError: a field is out of range; the message names it.
@@ -69,6 +100,9 @@ class SearchRequest:
     task: TaskShape | None = None  # what the data set must turn out to be; None: not known yet
     tighten: float = 1.0  # factor on the budget, below 1 after a network was measured too slow
     seeds: int = 1  # trainings of the network, and of each of its controls, that are compared
+    device: str = ""  # what results call the first device; needed where there are others
+    also: tuple[DeviceBudget, ...] = ()  # other devices that the same network is for
+    specialise: bool = False  # leave out the operations that no device profits from
 
     def __post_init__(self) -> None:
         _check_space(self.space)
@@ -78,10 +112,9 @@ class SearchRequest:
         _check_range("seeds", self.seeds, 1, MAX_SEEDS)
         if not 0.0 < self.density <= 1.0:
             raise ValueError(f"search: density must be above 0 and at most 1, got {self.density}")
-        if not (self.budget_ms > 0 and math.isfinite(self.budget_ms)):
-            raise ValueError(f"search: budget_ms must be above 0, got {self.budget_ms}")
-        if not 0.0 < self.tighten <= 1.0:
-            raise ValueError(f"search: tighten must be above 0 and at most 1, got {self.tighten}")
+        _check_devices(self.budgets)
+        if self.specialise and self.space != "dass-cells":
+            raise ValueError(f"search: specialise is of dass-cells only, not of {self.space}")
         if self.pattern not in (SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK):
             raise ValueError(
                 f"search: pattern must be 'unstructured' or 'block', got {self.pattern.value!r}"
@@ -93,8 +126,14 @@ class SearchRequest:
 
     @property
     def tightened_ms(self) -> float:
-        """What the upper end of a predicted interval may be."""
-        return self.budget_ms * self.tighten
+        """What the upper end of a predicted interval may be on the first device."""
+        return self.budgets[0].tightened_ms
+
+    @property
+    def budgets(self) -> tuple[DeviceBudget, ...]:
+        """Of all devices, the first one first."""
+        first = DeviceBudget(device=self.device, budget_ms=self.budget_ms, tighten=self.tighten)
+        return (first, *self.also)
 
     @property
     def training_seeds(self) -> tuple[int, ...]:
@@ -127,6 +166,14 @@ def table_space(
         pattern, density = sparsity.pattern, sparsity.density
         return StageSpace(width=channels, task=task, pattern=pattern, density=density)
     return PlannedSpace(channels=channels, cells=cells, task=task, sparsity=sparsity)
+
+
+def _check_devices(budgets: tuple[DeviceBudget, ...]) -> None:
+    names = [one.device for one in budgets]
+    if len(names) > 1 and (not all(names) or len(set(names)) < len(names)):
+        raise ValueError(f"search: each of several devices needs a name of its own, got {names}")
+    if len(names) > MAX_DEVICES:
+        raise ValueError(f"search: at most {MAX_DEVICES} devices, got {len(names)}")
 
 
 def _check_space(name: str) -> None:

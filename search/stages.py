@@ -6,7 +6,7 @@ Every stage may be run again: it writes its files whole, the result file last.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,17 +26,20 @@ from search.engine.checkpoint import (
     save_checkpoint,
     write_json,
 )
+from search.engine.problem import priced_devices
 from search.engine.progress import Progress
 from search.engine.recipes import recipe_named
-from search.engine.search_stage import search_alphas
+from search.engine.search_stage import LeftOut, search_alphas
 from search.export.export import ExportResult, export_network
 from search.finalize.run import Goal
 from search.finalize.schedule import schedule_for
 from search.finalize.train import AnyNetwork, Split, evaluate, make_network, train_final
 from search.layers.sparse import sparse_layers
 from search.problems.choice import problem_of
-from search.requests import SearchRequest
+from search.requests import DeviceBudget, SearchRequest
 from search.space.networks import network_graph, read_genotype
+from search.strategies.common_network import common_result
+from search.strategies.specialise import what_to_leave_out
 
 PARITY_IMAGES = 64
 
@@ -47,9 +50,18 @@ def run_search(
     dataset: Dataset,
     table: LatencyTable | None,
     progress: Progress,
+    *,
+    others: Sequence[LatencyTable] = (),
 ) -> dict[str, Any]:
-    """Write search.json: the architecture parameters; as `search_alphas`."""
-    return search_alphas(problem_of(request, dataset.task), work, dataset, table, progress)
+    """Write search.json: the architecture parameters; as `search_alphas`.
+
+    Raises:
+        ValueError: as `search_alphas`; or operations are to be left out and there is no table.
+    """
+    problem = problem_of(request, dataset.task)
+    tables = [] if table is None else [table, *others]
+    left_out = what_to_leave_out(problem, tables) if request.specialise else LeftOut()
+    return search_alphas(problem, work, dataset, tables, progress, left_out)
 
 
 def run_derive(
@@ -58,6 +70,8 @@ def run_derive(
     dataset: Dataset,
     table: LatencyTable | None,
     progress: Progress,
+    *,
+    others: Sequence[LatencyTable] = (),
 ) -> dict[str, Any]:
     """Write derive.json: the discrete network whose predicted interval is within the budget.
 
@@ -69,6 +83,7 @@ def run_derive(
         dataset: gives the shape of the task.
         table: prices of the target; without one widths stay full and nothing is predicted.
         progress: hears of the result.
+        others: tables of the other devices of the request, whose budgets are kept as well.
 
     Raises:
         BudgetInfeasibleError: no network of the space is within the budget.
@@ -87,12 +102,15 @@ def run_derive(
     }
     estimator = None
     if table is not None:
-        estimator = problem.space.estimator(table)
+        devices = priced_devices(problem, [table, *others])
+        estimator = devices[0].estimator
         if recipe_named(request.recipe).repaired:
-            fitted = problem.fit(alphas, estimator, request.tightened_ms)
+            fitted = problem.fit(alphas, estimator, request.tightened_ms, devices[1:])
             genotype = fitted.genotype
             result["repaired"] = fitted.repaired
             result |= fitted.facts
+            if others:
+                result |= common_result(problem, alphas, devices, fitted)
     result["genotype"] = genotype.to_dict()
     graph = network_graph(genotype, dataset.task)
     if estimator is not None:
@@ -160,28 +178,37 @@ def run_export(
     dataset: Dataset,
     table: LatencyTable | None,
     progress: Progress,
+    *,
+    others: Sequence[LatencyTable] = (),
 ) -> dict[str, Any]:
     """Write model.onnx, genotype.json and export.json from the trained network.
+
+    Each other device has a file of its own, model-2.onnx and so on: the same weights, in the
+    regime and at the widths that are fastest there. `also` of export.json describes them in order.
 
     Raises:
         ParityError: ONNX Runtime does not compute what PyTorch does.
     """
     network = trained_network(request, work, dataset)
-    estimator = None if table is None else TableEstimator(table)
     images = dataset.train_images[:PARITY_IMAGES].cpu()
-    exported = export_network(
-        network,
-        images,
-        metadata=_metadata(request, dataset, table),
-        estimator=estimator,
-    )
-    write_atomic(work / "model.onnx", exported.model)
-    text = exported.genotype.to_json() + "\n"
+    results = []
+    for budget, priced in zip(request.budgets, (table, *others), strict=True):
+        exported = export_network(
+            network,
+            images,
+            metadata=_metadata(request, dataset, priced, budget),
+            estimator=None if priced is None else TableEstimator(priced),
+        )
+        path = f"model-{len(results) + 1}.onnx" if results else "model.onnx"
+        write_atomic(work / path, exported.model)
+        results.append(_export_result(exported, path, priced) | {"parity_images": len(images)})
+        progress.report(
+            {"bytes": len(exported.model), "max_abs_difference": exported.max_abs_difference}
+        )
+    text = exported.genotype.to_json() + "\n"  # the same on every device
     write_atomic(work / "genotype.json", text.encode())
-    result = _export_result(exported) | {"parity_images": len(images)}
-    result["prediction"] = None if estimator is None else asdict(estimator.predict(exported.graph))
+    result = results[0] | ({"also": results[1:]} if others else {})
     write_json(work / "export.json", result)
-    progress.report({"bytes": result["bytes"], "max_abs_difference": exported.max_abs_difference})
     return result
 
 
@@ -208,7 +235,7 @@ def _split(dataset: Dataset, seed: int, fraction: float) -> Split:
 
 
 def _metadata(
-    request: SearchRequest, dataset: Dataset, table: LatencyTable | None
+    request: SearchRequest, dataset: Dataset, table: LatencyTable | None, budget: DeviceBudget
 ) -> dict[str, str]:
     metadata = {
         "edgewright.version": _own_version(),
@@ -220,7 +247,7 @@ def _metadata(
         "edgewright.seed": str(request.seed),
         "edgewright.density": f"{request.density:g}",
         "edgewright.pattern": request.pattern.value,
-        "edgewright.budget_ms": f"{request.budget_ms:g}",
+        "edgewright.budget_ms": f"{budget.budget_ms:g}",
     }
     if table is not None:
         metadata["edgewright.table_version"] = str(table.version)
@@ -236,9 +263,11 @@ def _own_version() -> str:
         return "unknown"
 
 
-def _export_result(exported: ExportResult) -> dict[str, Any]:
+def _export_result(exported: ExportResult, path: str, table: LatencyTable | None) -> dict[str, Any]:
+    prediction = None if table is None else asdict(TableEstimator(table).predict(exported.graph))
     return {
-        "path": "model.onnx",
+        "path": path,
+        "prediction": prediction,
         "sha256": exported.sha256,
         "bytes": len(exported.model),
         "max_abs_difference": exported.max_abs_difference,

@@ -12,10 +12,12 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from latency.estimate.estimator import Prediction
+from latency.table import LatencyTable
 from search.engine.recipes import SearchRecipe
+from search.objective.term import LatencyTerm
 from search.requests import SearchRequest
 from search.space.search_space import SearchSpace
 from search.space.sparsity import PlannedEstimator
@@ -26,26 +28,24 @@ G = TypeVar("G")
 AlphaTables = Mapping[str, NDArray[np.float64]]  # (choices, options) by name of the table
 
 
-class LatencyTerm(Protocol):
-    """Latency of the network to be exported, as a function of the alphas."""
+@dataclass(frozen=True, kw_only=True)
+class PricedDevice:
+    """Prices of a device, and what the upper end of the interval may be there."""
 
-    def __call__(self, alphas: Sequence[Tensor], temperature: float) -> Tensor:
-        """Return the expected latency in milliseconds, a differentiable scalar of float64."""
-        ...
-
-    def derived_ms(self, alphas: Sequence[Tensor]) -> float:
-        """Return the latency of the network that the alphas derive now, in milliseconds."""
-        ...
+    device: str  # name, for messages; may be empty where there is only one
+    estimator: PlannedEstimator
+    budget_ms: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted(Generic[G]):
-    """A network within a budget."""
+    """A network within a budget, or within those of several devices."""
 
     genotype: G
     prediction: Prediction  # sparse as planned; `high_ms` is within the budget
     repaired: bool  # the alphas alone would have given another one
     facts: dict[str, float]  # what fitting cost, by name
+    others: tuple[Prediction, ...] = ()  # on the other devices, in order
 
 
 class SearchProblem(Protocol[G]):
@@ -88,10 +88,47 @@ class SearchProblem(Protocol[G]):
         """
         ...
 
-    def fit(self, alphas: AlphaTables, estimator: PlannedEstimator, budget_ms: float) -> Fitted[G]:
+    def fit(
+        self,
+        alphas: AlphaTables,
+        estimator: PlannedEstimator,
+        budget_ms: float,
+        others: Sequence[PricedDevice] = (),
+    ) -> Fitted[G]:
         """Return the network nearest to the alphas whose predicted interval is within the budget.
 
+        Args:
+            alphas: the tables of the space.
+            estimator: of the first device of the request, often the only one.
+            budget_ms: what the upper end of the interval may be there.
+            others: further devices, whose budgets it has to keep as well.
+
         Raises:
-            BudgetInfeasibleError: no network of the space is.
+            BudgetInfeasibleError: no network of the space is; it names the device that is
+                furthest from it.
         """
         ...
+
+
+def priced_devices(
+    problem: SearchProblem[Any], tables: Sequence[LatencyTable]
+) -> tuple[PricedDevice, ...]:
+    """Return the devices of the request of a problem, with the prices of their tables, in order.
+
+    Raises:
+        ValueError: there is not one table for each device, or one has no rows.
+    """
+    budgets = problem.request.budgets
+    if len(tables) != len(budgets):
+        raise ValueError(
+            f"devices: the request names {len(budgets)}, each needs a latency table, "
+            f"got {len(tables)}"
+        )
+    return tuple(
+        PricedDevice(
+            device=budget.device,
+            estimator=problem.space.estimator(table),
+            budget_ms=budget.tightened_ms,
+        )
+        for budget, table in zip(budgets, tables, strict=True)
+    )

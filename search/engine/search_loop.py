@@ -22,7 +22,6 @@ from search.engine.checkpoint import resume_point, save_checkpoint
 from search.engine.device import mixed_precision
 from search.engine.divergence import check_finite, finite_loss
 from search.engine.gradients import GradientSource, StepGradients
-from search.engine.problem import LatencyTerm
 from search.engine.progress import Progress
 from search.engine.recipes import SearchRecipe
 from search.engine.schedule import (
@@ -47,6 +46,7 @@ from search.layers.sparse import (
 from search.layers.statistics import restate_norms
 from search.objective.beta import beta_regulariser
 from search.objective.constraint import relative_violation
+from search.objective.term import LatencyTerm
 
 _EVALUATED = 256  # images of the architecture half that an epoch's accuracy is taken on
 

@@ -1,5 +1,7 @@
 """The stage `search`: from a problem to architecture parameters in DIR/search.json."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -7,23 +9,35 @@ from latency.table import LatencyTable
 from search.data.batches import Examples, seeded_generator, split_examples
 from search.data.dataset import Dataset
 from search.engine.checkpoint import write_json
-from search.engine.problem import SearchProblem
+from search.engine.problem import SearchProblem, priced_devices
 from search.engine.progress import Progress
 from search.engine.recipes import recipe_named
 from search.engine.search_loop import SearchData, SearchLoop
 from search.engine.search_run import SearchRun
 from search.layers.sparse import density_of
+from search.objective.several_devices import DeviceTerm, SeveralDevices
+from search.objective.term import LatencyTerm
+from search.space.primitives import OPERATIONS
 
 RESULT = "search.json"
 CHECKPOINT = "checkpoints/search.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Operations of cells that a search does without."""
+
+    operations: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()  # a line for people on every option that was considered
 
 
 def search_alphas(
     problem: SearchProblem[Any],
     work: Path,
     dataset: Dataset,
-    table: LatencyTable | None,
+    tables: Sequence[LatencyTable],
     progress: Progress,
+    left_out: LeftOut,
 ) -> dict[str, Any]:
     """Run the search, or go on from its checkpoint, and write its result.
 
@@ -31,8 +45,10 @@ def search_alphas(
         problem: what is searched.
         work: holds checkpoints/search.pt while it runs and search.json at the end.
         dataset: only its training images are used.
-        table: of the target; without one there is no latency constraint.
+        tables: of the devices of the request, in order; without them there is no latency
+            constraint.
         progress: hears of each epoch.
+        left_out: what the search is to do without.
 
     Returns:
         What search.json holds: the alphas by table, the history, what the supernet reached.
@@ -42,10 +58,19 @@ def search_alphas(
     """
     recipe = recipe_named(problem.request.recipe)
     run = SearchRun(problem, recipe, dataset.train_images.device)
-    latency = None if table is None else problem.latency(problem.space.estimator(table))
-    loop = SearchLoop(run, recipe, search_halves(dataset, problem.request.seed), latency)
+    run.alphas.leave_out([OPERATIONS.index(name) for name in left_out.operations])
+    terms = _terms(problem, tables) if tables else []
+    halves = search_halves(dataset, problem.request.seed)
+    loop = SearchLoop(run, recipe, halves, _one_term(terms))
     loop.train(work / CHECKPOINT, progress)
     result = _result(loop, problem.legend(recipe))
+    if len(terms) > 1:
+        result["devices"] = _devices(loop, terms)
+    if left_out.why:
+        result["left_out"] = {
+            "operations": list(left_out.operations),
+            "why": list(left_out.why),
+        }
     write_json(work / RESULT, result)
     return result
 
@@ -59,6 +84,33 @@ def search_halves(dataset: Dataset, seed: int) -> SearchData:
     examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
     weights, alphas = split_examples(examples, 0.5, seeded_generator(seed, "halves"))
     return SearchData(weights=weights, alphas=alphas)
+
+
+def _terms(problem: SearchProblem[Any], tables: Sequence[LatencyTable]) -> list[DeviceTerm]:
+    return [
+        DeviceTerm(latency=problem.latency(device.estimator), budget_ms=device.budget_ms)
+        for device in priced_devices(problem, tables)
+    ]
+
+
+def _one_term(terms: Sequence[DeviceTerm]) -> LatencyTerm | None:
+    """Return the term of one device as it is, and one for all where there are several."""
+    if len(terms) > 1:
+        return SeveralDevices(terms)
+    return terms[0].latency if terms else None
+
+
+def _devices(loop: SearchLoop, terms: Sequence[DeviceTerm]) -> list[dict[str, Any]]:
+    """Return what the network that the alphas derive at the end takes on each device."""
+    alphas = loop.run.alphas.parameters()
+    return [
+        {
+            "device": budget.device,
+            "budget_ms": budget.tightened_ms,
+            "expected_latency_ms": term.latency.derived_ms(alphas),
+        }
+        for budget, term in zip(loop.run.request.budgets, terms, strict=True)
+    ]
 
 
 def _result(loop: SearchLoop, legend: dict[str, Any]) -> dict[str, Any]:

@@ -5,15 +5,16 @@ of its options. There are at most a few million networks in a skeleton, and thei
 all of them are ranked; the first one that keeps the budget is the answer, exactly.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.engine.problem import AlphaTables, Fitted
+from latency.estimate.estimator import Prediction
+from search.engine.problem import AlphaTables, Fitted, PricedDevice
+from search.finalize.fit_devices import all_within, joint_refusal
 from search.finalize.repair import BudgetInfeasibleError
-from search.space.sparsity import PlannedEstimator
 from search.space.stage_costs import NetworkGroup, StageCosts
 from search.space.stage_extremes import smallest_stages
 from search.space.stage_genotype import StageGenotype
@@ -35,46 +36,90 @@ def derive_stages(alphas: AlphaTables, skeleton: StageSkeleton) -> StageGenotype
 
 
 def fit_stages(
-    alphas: AlphaTables, skeleton: StageSkeleton, estimator: PlannedEstimator, budget_ms: float
+    alphas: AlphaTables, skeleton: StageSkeleton, devices: Sequence[PricedDevice]
 ) -> Fitted[StageGenotype]:
     """Return the most probable network whose predicted interval ends within the budget.
+
+    Of several devices, all budgets are kept.
 
     Args:
         alphas: the tables of the skeleton.
         skeleton: which networks there are.
-        estimator: of the target.
-        budget_ms: what the upper end of the predicted interval may be.
+        devices: at least one.
 
     Raises:
-        BudgetInfeasibleError: no network of the skeleton is within the budget.
+        BudgetInfeasibleError: no network of the skeleton is within every budget; it names the
+            device that is furthest from it.
         ValueError: a table is missing, is not finite or has another shape.
     """
     scores = _log_probabilities(alphas, skeleton)
     first = _most_probable(scores)
     best = _log_probability(scores, first)
-    for choice in _ranked(scores, StageCosts(estimator, skeleton), first, budget_ms):
+    shares = _Shares(skeleton, devices)
+    for choice in _ranked(scores, shares, first):
         genotype = skeleton.genotype(choice)
-        prediction = estimator.predict(build_stages(genotype, skeleton.task))
-        if prediction.high_ms <= budget_ms:
+        predictions = shares.predicted(genotype)
+        if all_within(predictions, devices):
             return Fitted(
                 genotype=genotype,
-                prediction=prediction,
+                prediction=predictions[0],
                 repaired=choice != first,
                 facts={"log_probability_lost": best - _log_probability(scores, choice)},
+                others=predictions[1:],
             )
-    smallest = smallest_stages(estimator, skeleton)[1]
-    raise BudgetInfeasibleError(budget_ms, smallest.high_ms)
+    raise _refusal(shares, devices)
+
+
+class _Shares:
+    """What share of its budget every network needs on the device that needs the largest.
+
+    Args:
+        skeleton: which networks there are.
+        devices: at least one.
+    """
+
+    def __init__(self, skeleton: StageSkeleton, devices: Sequence[PricedDevice]) -> None:
+        self.skeleton, self._devices = skeleton, tuple(devices)
+        self._costs = [StageCosts(one.estimator, skeleton) for one in devices]
+
+    def groups(self) -> Iterator[tuple[NetworkGroup, Floats]]:
+        """Yield all networks with lower bounds (N,) of their largest shares."""
+        for of_devices in zip(*(costs.groups() for costs in self._costs), strict=True):
+            shares = [
+                group.high_ms / device.budget_ms
+                for group, device in zip(of_devices, self._devices, strict=True)
+            ]
+            yield of_devices[0], np.max(shares, axis=0)
+
+    def predicted(self, genotype: StageGenotype) -> tuple[Prediction, ...]:
+        """Return the prediction of a network on each device."""
+        graph = build_stages(genotype, self.skeleton.task)
+        return tuple(one.estimator.predict(graph) for one in self._devices)
+
+    def nearest(self) -> StageGenotype:
+        """Return the network whose largest share is bounded lowest."""
+        found = ((group, int(bounds.argmin()), bounds.min()) for group, bounds in self.groups())
+        group, number, _ = min(found, key=lambda one: one[2])
+        return self.skeleton.genotype(group.choice(number))
+
+
+def _refusal(shares: _Shares, devices: Sequence[PricedDevice]) -> BudgetInfeasibleError:
+    for one in devices:
+        least_ms = smallest_stages(one.estimator, shares.skeleton)[1].high_ms
+        if least_ms > one.budget_ms:
+            return BudgetInfeasibleError(one.budget_ms, least_ms, one.device)
+    return joint_refusal(shares.predicted(shares.nearest()), devices)
 
 
 def _ranked(
-    scores: Mapping[str, Floats], costs: StageCosts, first: StageChoice, budget_ms: float
+    scores: Mapping[str, Floats], shares: _Shares, first: StageChoice
 ) -> Iterator[StageChoice]:
-    """Yield the networks that may keep the budget, the most probable first."""
+    """Yield the networks that may keep every budget, the most probable first."""
     yield first
-    groups = list(costs.groups())
-    found = []
-    for index, group in enumerate(groups):
-        numbers = np.flatnonzero(group.high_ms <= budget_ms * (1.0 + _ROUNDING))
+    groups, found = [], []
+    for index, (group, bounds) in enumerate(shares.groups()):
+        groups.append(group)
+        numbers = np.flatnonzero(bounds <= 1.0 + _ROUNDING)
         ranks = _group_scores(scores, group)[numbers]
         found.append(np.stack([ranks, np.full(len(numbers), index), numbers], axis=1))
     ranked = np.concatenate(found)

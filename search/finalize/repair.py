@@ -24,16 +24,32 @@ class BudgetInfeasibleError(ValueError):
     """No network of the space is predicted to be within the budget.
 
     `smallest_feasible_ms` is the upper end of the interval of the cheapest network.
+
+    Args:
+        budget_ms: that is not met.
+        smallest_feasible_ms: what could be met instead.
+        device: on which, where there are several.
+        jointly: the budget could be met if those of the other devices were not there.
     """
 
-    def __init__(self, budget_ms: float, smallest_feasible_ms: float) -> None:
+    def __init__(
+        self,
+        budget_ms: float,
+        smallest_feasible_ms: float,
+        device: str = "",
+        *,
+        jointly: bool = False,
+    ) -> None:
+        on = f" on {device}" if device else ""
+        beside = " together with the budgets of the other devices" if jointly else ""
         super().__init__(
-            f"no network of the space meets {budget_ms:.4g} ms; "
+            f"no network of the space meets {budget_ms:.4g} ms{on}{beside}; "
             f"the smallest budget that one meets is {smallest_feasible_ms:.4g} ms"
         )
         self.code = "budget-infeasible"
         self.budget_ms = budget_ms
         self.smallest_feasible_ms = smallest_feasible_ms
+        self.device = device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,30 +140,6 @@ class RepairPath:
     @cached_property
     def _scores(self) -> dict[str, Alphas]:
         return {kind: log_probabilities(table) for kind, table in self._alphas.items()}
-
-
-def fit_to_budget(
-    derived: Genotype,
-    alphas: dict[str, Alphas],
-    task: TaskShape,
-    estimator: PlannedEstimator,
-    budget_ms: float,
-) -> tuple[FittedNetwork, bool]:
-    """Return the network that stays closest to the alphas within the budget, and if it was changed.
-
-    That is the first of the `RepairPath` that meets it.
-
-    Args:
-        derived: the genotype that the alphas say.
-        alphas: (14, 8) architecture parameters of `normal` and `reduce`.
-        task: image and classes.
-        estimator: of the target.
-        budget_ms: what the upper end of the predicted interval may be.
-
-    Raises:
-        BudgetInfeasibleError: the cheapest network of the space is over the budget as well.
-    """
-    return RepairPath(derived, alphas, task, estimator).fit(budget_ms)
 
 
 def _best_swap(genotype: Genotype, scores: dict[str, Alphas], costs: CellCosts) -> _Swap | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from search.objective.latency_term import ExpectedLatency
+from search.objective.term import LatencyTerm
 
 # How far below the largest share another may be and still have e^-1 of its weight in the gradient.
 _SOFTNESS = 0.05
@@ -25,7 +25,7 @@ class DeviceTerm:
         ValueError: the budget is not above 0.
     """
 
-    latency: ExpectedLatency
+    latency: LatencyTerm
     budget_ms: float
 
     def __post_init__(self) -> None:
@@ -34,7 +34,7 @@ class DeviceTerm:
 
 
 class SeveralDevices:
-    """Latency of the exported network on several devices; used like `ExpectedLatency`.
+    """Latency of the exported network on several devices; used like that on one (`LatencyTerm`).
 
     Args:
         devices: at least one. `budget_ms`, the budget of the first, is what the term is held to.
@@ -56,7 +56,7 @@ class SeveralDevices:
         devices above the true one, and with a single device equal to it.
 
         Args:
-            alphas: (14, 8) each, of the normal cells and of the reductions.
+            alphas: the tables of the space.
             temperature: above 0; 1 is the mixture of the supernet, near 0 the derived network.
         """
         shares_D = torch.stack(

@@ -1,14 +1,15 @@
 """CellProblem: the space of DASS, cells of the DARTS form."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from search.engine.problem import AlphaTables, Fitted
+from search.engine.problem import AlphaTables, Fitted, PricedDevice
 from search.engine.recipes import SearchRecipe
 from search.finalize.derive import derive_genotype
-from search.finalize.repair import fit_to_budget
+from search.finalize.fit_devices import fit_to_budgets
 from search.objective.latency_term import ExpectedLatency
 from search.requests import SearchRequest
 from search.space.cell_costs import CellCosts
@@ -59,17 +60,22 @@ class CellProblem:
         return derive_genotype(**alphas, channels=self.space.channels, cells=self.space.cells)
 
     def fit(
-        self, alphas: AlphaTables, estimator: PlannedEstimator, budget_ms: float
+        self,
+        alphas: AlphaTables,
+        estimator: PlannedEstimator,
+        budget_ms: float,
+        others: Sequence[PricedDevice] = (),
     ) -> Fitted[Genotype]:
         """Return the network with narrowed widths, and other operations where that is not enough."""
-        derived, task = self.derive(alphas), self.space.task
-        found, repaired = fit_to_budget(derived, dict(alphas), task, estimator, budget_ms)
+        first = PricedDevice(device=self.request.device, estimator=estimator, budget_ms=budget_ms)
+        found = fit_to_budgets(self.derive(alphas), dict(alphas), self.space.task, [first, *others])
         return Fitted(
-            genotype=found.genotype,
-            prediction=found.prediction,
-            repaired=repaired,
+            genotype=found.network.genotype,
+            prediction=found.predictions[0],
+            repaired=found.repaired,
             facts={
-                "width_distortion": found.distortion,
-                "width_distortion_bound": found.lower_bound,
+                "width_distortion": found.network.distortion,
+                "width_distortion_bound": found.network.lower_bound,
             },
+            others=found.predictions[1:],
         )

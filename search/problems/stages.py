@@ -1,11 +1,12 @@
 """StageProblem: networks of residual, inverted residual and plain blocks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from search.engine.problem import AlphaTables, Fitted
+from search.engine.problem import AlphaTables, Fitted, PricedDevice
 from search.engine.recipes import SearchRecipe
 from search.finalize.fit_stages import derive_stages, fit_stages
 from search.objective.stage_latency import StageLatency
@@ -54,7 +55,12 @@ class StageProblem:
         return derive_stages(alphas, self.space.skeleton)
 
     def fit(
-        self, alphas: AlphaTables, estimator: PlannedEstimator, budget_ms: float
+        self,
+        alphas: AlphaTables,
+        estimator: PlannedEstimator,
+        budget_ms: float,
+        others: Sequence[PricedDevice] = (),
     ) -> Fitted[StageGenotype]:
         """Return the most probable network within the budget."""
-        return fit_stages(alphas, self.space.skeleton, estimator, budget_ms)
+        first = PricedDevice(device=self.request.device, estimator=estimator, budget_ms=budget_ms)
+        return fit_stages(alphas, self.space.skeleton, [first, *others])

@@ -12,19 +12,26 @@ from search.space.task import TaskShape
 def smallest_genotype(
     estimator: LatencyEstimator, channels: int, cells: int, task: TaskShape
 ) -> tuple[Genotype, Prediction]:
-    """Return the cheapest network of the space and its prediction.
+    """Return the cheapest network of the space and its prediction."""
+    return min(
+        (_predicted(estimator, genotype, task) for genotype in cheapest_genotypes(channels, cells)),
+        key=lambda found: found[1].latency_ms,
+    )
+
+
+def cheapest_genotypes(channels: int, cells: int) -> list[Genotype]:
+    """Return the networks of the space one of which is the cheapest, on whatever target.
 
     Skips cost nothing at stride 1, so only the operation on the edges that halve the image and
     how many there are is open: at least three, since each node reads two different inputs.
     """
     normal = _cell("skip_connect", "skip_connect")
-    return min(
-        (
-            _predicted(estimator, normal, _cell(halving, "skip_connect"), channels, cells, task)
-            for halving in CHOICES
-        ),
-        key=lambda found: found[1].latency_ms,
-    )
+    return [
+        Genotype(
+            normal=normal, reduce=_cell(halving, "skip_connect"), channels=channels, cells=cells
+        )
+        for halving in CHOICES
+    ]
 
 
 def largest_genotype(
@@ -33,7 +40,16 @@ def largest_genotype(
     """Return the most expensive network among those that repeat one operation in each cell."""
     return max(
         (
-            _predicted(estimator, _cell(first, first), _cell(second, second), channels, cells, task)
+            _predicted(
+                estimator,
+                Genotype(
+                    normal=_cell(first, first),
+                    reduce=_cell(second, second),
+                    channels=channels,
+                    cells=cells,
+                ),
+                task,
+            )
             for first, second in product(WEIGHTED, repeat=2)
         ),
         key=lambda found: found[1].latency_ms,
@@ -49,12 +65,6 @@ def _cell(from_inputs: str, from_nodes: str) -> tuple[Edge, ...]:
 
 
 def _predicted(
-    estimator: LatencyEstimator,
-    normal: tuple[Edge, ...],
-    reduce: tuple[Edge, ...],
-    channels: int,
-    cells: int,
-    task: TaskShape,
+    estimator: LatencyEstimator, genotype: Genotype, task: TaskShape
 ) -> tuple[Genotype, Prediction]:
-    genotype = Genotype(normal=normal, reduce=reduce, channels=channels, cells=cells)
     return genotype, estimator.predict(build_graph(genotype, task))

@@ -1,16 +1,14 @@
-"""What it costs to run a network on a device that it was not searched for.
+"""What it costs to run a network on a device that it was not searched for alone.
 
 For each pair of devices: how much slower or less accurate the network that was found for one is than
-the other's own, on that other device.
+the other's own, on that other device; and the same of a network that was found for all of them.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from search.space.batch import BatchPredictor
-
-G = TypeVar("G")
+from latency.graph import NetworkGraph
+from search.engine.problem import PricedDevice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +20,7 @@ class FoundNetwork:
 
     device: str  # that it was searched for
     latency_ms: Mapping[str, float]
-    accuracy: float
+    accuracy: float | None = None  # None: not trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +31,21 @@ class Regret:
     on: str
     latency_ms: float
     slowdown: float  # latency over that of the device's own network, less 1; below 0: faster
-    accuracy_loss: float  # accuracy of the device's own network less that of this one
+    accuracy_loss: float | None  # accuracy of the device's own network less that of this one
     over_budget: bool  # on the device where it runs
 
 
-def regrets(networks: Sequence[FoundNetwork], budgets_ms: Mapping[str, float]) -> list[Regret]:
+def regrets(
+    networks: Sequence[FoundNetwork],
+    budgets_ms: Mapping[str, float],
+    common: FoundNetwork | None = None,
+) -> list[Regret]:
     """Return the regret of every network on every device that a network was searched for.
 
     Args:
         networks: one for each device.
         budgets_ms: by device.
+        common: a network that was searched for all of them; its regret comes last.
 
     Raises:
         ValueError: a device has two networks, or a latency or budget is missing or not above 0.
@@ -50,7 +53,8 @@ def regrets(networks: Sequence[FoundNetwork], budgets_ms: Mapping[str, float]) -
     own = {network.device: network for network in networks}
     if len(own) != len(networks):
         raise ValueError("regret: each device has one network of its own")
-    for name, values in [("budgets", budgets_ms), *((n.device, n.latency_ms) for n in networks)]:
+    every = [*networks, *([] if common is None else [common])]
+    for name, values in [("budgets", budgets_ms), *((n.device, n.latency_ms) for n in every)]:
         if bad := [device for device in own if not values.get(device, 0.0) > 0.0]:
             raise ValueError(f"regret: {name}: {bad} must have milliseconds above 0")
     return [
@@ -59,41 +63,30 @@ def regrets(networks: Sequence[FoundNetwork], budgets_ms: Mapping[str, float]) -
             on=device,
             latency_ms=network.latency_ms[device],
             slowdown=network.latency_ms[device] / best.latency_ms[device] - 1.0,
-            accuracy_loss=best.accuracy - network.accuracy,
+            accuracy_loss=_difference(best.accuracy, network.accuracy),
             over_budget=network.latency_ms[device] > budgets_ms[device],
         )
-        for network in networks
+        for network in every
         for device, best in own.items()
     ]
 
 
-def predicted_networks(
-    genotypes: Mapping[str, G],
-    accuracies: Mapping[str, float],
-    predictors: Mapping[str, BatchPredictor[G]],
-) -> list[FoundNetwork]:
-    """Return the networks with their predicted latencies; all mappings are by device.
+def predicted_network(
+    device: str, graph: NetworkGraph, devices: Sequence[PricedDevice]
+) -> FoundNetwork:
+    """Return a network that is not trained yet, with the upper ends of its predicted intervals.
+
+    Those are what budgets are held to.
 
     Args:
-        genotypes: found for each device.
-        accuracies: of those networks.
-        predictors: from the table of each device.
+        device: that it was searched for.
+        graph: the network, dense; it is priced as sparse as planned.
+        devices: on which it may run.
     """
-    order = list(genotypes)
-    latency_ms = {
-        device: dict(
-            zip(order, predictor.predict(list(genotypes.values())).latency_ms.tolist(), strict=True)
-        )
-        for device, predictor in predictors.items()
-    }
-    return [
-        FoundNetwork(
-            device=found_for,
-            latency_ms={device: latency_ms[device][found_for] for device in predictors},
-            accuracy=accuracies[found_for],
-        )
-        for found_for in order
-    ]
+    return FoundNetwork(
+        device=device,
+        latency_ms={one.device: one.estimator.predict(graph).high_ms for one in devices},
+    )
 
 
 def regret_text(found: Sequence[Regret]) -> str:
@@ -101,7 +94,15 @@ def regret_text(found: Sequence[Regret]) -> str:
     lines = [f"{'found for':<16} {'on':<16} {'ms':>9} {'slower':>8} {'accuracy lost':>14}"]
     lines += [
         f"{one.found_for:<16} {one.on:<16} {one.latency_ms:>9.3f} {one.slowdown:>+8.1%} "
-        f"{one.accuracy_loss:>+14.3f}{' !' if one.over_budget else ''}"
+        f"{_lost(one.accuracy_loss):>14}{' !' if one.over_budget else ''}"
         for one in found
     ]
     return "\n".join(lines)
+
+
+def _difference(own: float | None, other: float | None) -> float | None:
+    return None if own is None or other is None else own - other
+
+
+def _lost(accuracy_loss: float | None) -> str:
+    return "not trained" if accuracy_loss is None else f"{accuracy_loss:+.3f}"

@@ -10,14 +10,17 @@ Looking for what a device does not need before the search is the idea of HURRICA
 arXiv 1910.11609); the rule here is our own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from latency.table import LatencyTable
+from search.engine.problem import SearchProblem
+from search.engine.search_stage import LeftOut
 from search.space.dass_cells import (
     DILATED,
     SEPARABLE,
@@ -95,6 +98,29 @@ def specialise(space: PlannedSpace, tables: Mapping[str, LatencyTable]) -> list[
         device: _option_prices(space, space.estimator(table)) for device, table in tables.items()
     }
     return verdicts(prices)
+
+
+def what_to_leave_out(problem: SearchProblem[Any], tables: Sequence[LatencyTable]) -> LeftOut:
+    """Return the operations every option of which is dropped, and the verdicts on all options.
+
+    Args:
+        problem: its space is one of cells; its request names the devices.
+        tables: of the devices, in order.
+
+    Raises:
+        ValueError: there is no table, not one for each device, or the space is not of cells.
+    """
+    space = problem.space
+    if not isinstance(space, PlannedSpace):
+        raise ValueError(f"specialise: only cells have options, not the space {space.name!r}")
+    names = [budget.device or "the device" for budget in problem.request.budgets]
+    found = specialise(space, dict(zip(names, tables, strict=True)) if tables else {})
+    gone = {verdict.option for verdict in found if verdict.dropped}
+    kept = {option.operation for option in CELL_OPTIONS if option not in gone}
+    return LeftOut(
+        operations=tuple(name for name in SEPARABLE | DILATED if name not in kept),
+        why=tuple(verdict.label() for verdict in found),
+    )
 
 
 def verdicts(prices: Mapping[str, Mapping[CellOption, Floats]]) -> list[Verdict]:

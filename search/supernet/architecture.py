@@ -6,7 +6,7 @@ the training loss. Here they are not part of any module, so that cannot happen.
 A row of a table is one choice, its columns are the options; a softmax along the row mixes them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from search.space.primitives import OPERATIONS
 NODE_EDGES = tuple(range(2, 2 + NODES))
 EDGES = sum(NODE_EDGES)
 NONE = OPERATIONS.index("none")
+LEFT_OUT = -1e4  # alpha of an option that is left out: finite, and its exponential is zero
 CELL_TABLES = dict.fromkeys(("normal", "reduce"), (EDGES, len(OPERATIONS)))  # by kind of cell
 
 
@@ -49,6 +50,19 @@ class ArchitectureParameters:
     def parameters(self) -> list[nn.Parameter]:
         """Return all tables, for the optimiser of the alphas."""
         return list(self.tables.values())
+
+    @torch.no_grad()
+    def leave_out(self, columns: Sequence[int]) -> None:
+        """Give options nothing of the softmax in any row of any table, for good.
+
+        Their gradient is zero, and so they stay where they are but for what the decay of the
+        alphas moves them, which is next to nothing.
+
+        Args:
+            columns: of the options.
+        """
+        for table in self.tables.values():
+            table[:, list(columns)] = LEFT_OUT
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return copies of all tables by name."""

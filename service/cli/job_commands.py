@@ -17,6 +17,7 @@ from service.cli.shared import (
     Space,
     Wait,
     client,
+    fail,
     follow,
 )
 
@@ -39,9 +40,19 @@ def search(
     seed: int = 0,
     controls: Controls = False,
     seeds: Annotated[int, typer.Option(help="Trainings of each, with --controls.")] = 1,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DEVICE=MS", help="One more device for the same network, with its budget."
+        ),
+    ] = None,
+    specialise: Annotated[
+        bool,
+        typer.Option("--specialise", help="Leave out operations that no device profits from."),
+    ] = False,
     wait: Wait = True,
 ) -> None:
-    """Search a sparse network under a latency budget on a device."""
+    """Search a sparse network under a latency budget on a device, or on each of several."""
     order: dict[str, Any] = {
         "dataset": dataset,
         "space": space,
@@ -53,10 +64,21 @@ def search(
         "seed": seed,
         "controls": controls,
         "seeds": seeds,
+        "also": [_device_budget(text) for text in also or ()],
+        "specialise": specialise,
     }
     with client() as api_client:
         job = api_client.search(device, budget_ms, **order)
         follow(api_client, job.id, wait=wait)
+
+
+def _device_budget(text: str) -> dict[str, Any]:
+    """Return what DEVICE=MS says; a name may have a `=` in it."""
+    device, _, budget_ms = text.rpartition("=")
+    try:
+        return {"device": device, "budget_ms": float(budget_ms)}
+    except ValueError:
+        fail(f"--also: must be DEVICE=MS, such as pi=1.5, got {text!r}")
 
 
 @app.command()

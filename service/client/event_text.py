@@ -30,11 +30,13 @@ def result_lines(job: JobRead) -> list[str]:
     certificate = result.get("certificate")
     if isinstance(certificate, dict):
         accuracy, images = certificate["accuracy"], certificate["test_images"]
-        controls = certificate.get("controls")  # an older certificate has none
+        # An older certificate has neither.
+        controls, regret = certificate.get("controls"), certificate.get("regret")
         return [
             f"accuracy {accuracy:.2%} on the whole test set ({images} images)",
             f"budget {certificate['verdict']}",
             *([f"controls: {controls['verdict']}"] if controls else []),
+            *(regret["text"].splitlines() if regret else []),
             f"files: edgewright pull {job.id}",
         ]
     if isinstance(result.get("measured"), dict):

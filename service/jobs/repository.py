@@ -6,13 +6,19 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service.lifecycle import FINAL_JOB_STATES, JobState
-from service.tables.job import JobEventRow, JobRow
+from service.tables.job import JobDeviceRow, JobEventRow, JobRow
 
 
 def job_by_id(session: Session, job_id: str, *, lock: bool = False) -> JobRow | None:
     """Return the job; with `lock` nobody else changes it until the transaction ends."""
     statement = select(JobRow).where(JobRow.id == job_id)
     return session.scalar(statement.with_for_update() if lock else statement)
+
+
+def further_devices(session: Session, job_id: str) -> Sequence[JobDeviceRow]:
+    """Return the devices of a job beside its own, in order."""
+    statement = select(JobDeviceRow).where(JobDeviceRow.job_id == job_id)
+    return session.scalars(statement.order_by(JobDeviceRow.place)).all()
 
 
 def jobs_newest_first(

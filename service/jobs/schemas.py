@@ -8,6 +8,7 @@ from pydantic import Field
 from search.requests import (
     MAX_CELLS,
     MAX_CHANNELS,
+    MAX_DEVICES,
     MAX_SEED,
     MAX_SEEDS,
     MIN_CELLS,
@@ -28,17 +29,32 @@ from service.shapes import ReadShape, RequestShape, Sha256, ShortName
 Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
 Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
 Priority = Annotated[int, Field(ge=1, le=1000, description="lower first")]
+BudgetMs = Annotated[float, Field(gt=0, le=1e6, description="latency of one image")]
 DEFAULT_PRIORITY = 10
 END_EVENT = "end"  # last of a stream: the job has ended; a stream without it was cut off
 
 
+class AlsoOn(RequestShape):
+    """One more device that a network is for, with a budget of its own."""
+
+    device: Annotated[ShortName, Field(description="id or name")]
+    budget_ms: BudgetMs
+
+
 class SearchCreate(RequestShape):
-    """A search for a sparse network under a latency budget on one device."""
+    """A search for a sparse network under a latency budget on one device, or on each of several."""
 
     name: ShortName | None = None
     device: Annotated[ShortName, Field(description="id or name")]
     dataset: Annotated[ShortName, Field(description="name of a data set")] = "digits"
-    budget_ms: Annotated[float, Field(gt=0, le=1e6, description="latency of one image")]
+    budget_ms: BudgetMs
+    also: Annotated[
+        tuple[AlsoOn, ...],
+        Field(
+            max_length=MAX_DEVICES - 1,
+            description="other devices that the same network is for; every budget is kept",
+        ),
+    ] = ()
     space: SpaceName = DEFAULT_SPACE
     channels: Annotated[Channels, Field(description="first cell, or stem before the stages")] = 16
     cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
@@ -57,6 +73,10 @@ class SearchCreate(RequestShape):
         int,
         Field(ge=1, le=MAX_SEEDS, description="trainings of the network and of each control"),
     ] = 1
+    specialise: Annotated[
+        bool,
+        Field(description="leave out the operations of cells that no device profits from"),
+    ] = False
     priority: Priority = DEFAULT_PRIORITY
 
 

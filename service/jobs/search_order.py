@@ -1,27 +1,30 @@
 """What the trainer is asked to do for the order of a search."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latency.operator import SparsityPattern
-from search.requests import SearchRequest
+from search.requests import DeviceBudget, SearchRequest
 from service.datasets.use_cases import Dataset
 from service.profiling.schemas import DEFAULT_SPACE
 
 
 def search_request(
-    order: Mapping[str, Any], dataset: Dataset, *, tighten: float = 1.0
+    order: Mapping[str, Any], dataset: Dataset, *, tighten: Sequence[float] = ()
 ) -> SearchRequest:
     """Return the request for the fields of a SearchCreate, as a job keeps them.
 
     Args:
-        order: of the search; older ones have neither space nor seeds.
+        order: of the search; older ones have neither space nor seeds, and one device.
         dataset: that it names.
-        tighten: factor on the budget.
+        tighten: factors on the budgets, device by device; those that are missing are 1.
 
     Raises:
         ValueError: a field is out of range; the message names it.
     """
+    also = order.get("also", ())
+    factors = [*tighten, *itertools.repeat(1.0, 1 + len(also) - len(tighten))]
     return SearchRequest(
         dataset=dataset.ref,
         task=dataset.task,
@@ -33,6 +36,12 @@ def search_request(
         pattern=SparsityPattern(order["pattern"]),
         seed=order["seed"],
         recipe=order["recipe"],
-        tighten=tighten,
+        tighten=factors[0],
         seeds=order.get("seeds", 1),
+        device=order.get("device", ""),
+        also=tuple(
+            DeviceBudget(device=one["device"], budget_ms=one["budget_ms"], tighten=factor)
+            for one, factor in zip(also, factors[1:], strict=True)
+        ),
+        specialise=order.get("specialise", False),
     )

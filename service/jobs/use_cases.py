@@ -16,6 +16,7 @@ from service.devices.work import cancel_work
 from service.errors import ConflictError, NotFoundError, invalid_field, public_message
 from service.jobs import repository
 from service.jobs.feasibility import check_budget, covers_space
+from service.jobs.job_devices import add_devices
 from service.jobs.journal import STATE_EVENT, locked_job, move, record
 from service.jobs.schemas import (
     CandidateRead,
@@ -46,20 +47,28 @@ def create_search(desk: JobDesk, order: SearchCreate) -> JobRow:
 
     Raises:
         NotFoundError: unknown device or data set; the message names the known ones.
-        InvalidValueError: a value does not fit the space.
-        BudgetInfeasibleError: the table of the device says that the budget cannot be met.
+        InvalidValueError: a value does not fit the space, or a device is named twice.
+        BudgetInfeasibleError: the table of a device says that its budget cannot be met.
     """
     if order.seeds > 1 and not order.controls:
         raise invalid_field("/seeds", "More than one seed needs controls: true")
+    if order.controls and order.also:
+        raise invalid_field("/controls", "Controls are under the budget of one device only")
     device = find_device(desk.session, order.device)
+    others = _find_others(desk.session, device, order)
     dataset = find_dataset(desk.session, order.dataset)
+    also = [{"device": other.name, "budget_ms": budget_ms} for other, budget_ms in others]
+    plain = order.model_dump() | {"device": device.name, "also": also}
     try:
-        request = search_request(order.model_dump(), dataset)
+        request = search_request(plain, dataset)
         space = request.search_space(dataset.task)
     except ValueError as error:
         raise invalid_field("", public_message(error)) from error
-    _refuse_impossible_budget(desk.session, device, space, order.budget_ms)
-    return _store(desk, JobKind.SEARCH, device, order.model_dump(), dataset)
+    for one, budget_ms in [(device, order.budget_ms), *others]:
+        _refuse_impossible_budget(desk.session, one, space, budget_ms)
+    job = _store(desk, JobKind.SEARCH, device, plain, dataset)
+    add_devices(desk.session, job, others)
+    return job
 
 
 def create_profile(desk: JobDesk, order: ProfileCreate) -> JobRow:
@@ -171,6 +180,19 @@ def candidates_of(session: Session, job_id: str) -> list[CandidateRead]:
             artifacts=artifacts_of(session, job_id),
         )
     ]
+
+
+def _find_others(
+    session: Session, device: Device, order: SearchCreate
+) -> list[tuple[Device, float]]:
+    """Return the devices beside the first one, each with its budget in milliseconds."""
+    found: list[tuple[Device, float]] = []
+    for number, one in enumerate(order.also):
+        other = find_device(session, one.device)
+        if other.id in {device.id, *(known.id for known, _ in found)}:
+            raise invalid_field(f"/also/{number}/device", "This device is named twice")
+        found.append((other, one.budget_ms))
+    return found
 
 
 def _refuse_impossible_budget(

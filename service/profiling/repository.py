@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.lifecycle import LeaseState
 from service.tables.device import DeviceRow
-from service.tables.job import JobRow
+from service.tables.job import JobDeviceRow, JobRow
 from service.tables.latency_table import LatencyTableMeasurementRow, LatencyTableRow
 from service.tables.lease import IMPORT_CLAIM, LeaseRow
 from service.tables.measurement import MeasurementRow, NetworkMeasurementRow
@@ -126,7 +126,8 @@ def device_of_unit(session: Session, unit_id: str) -> str:
 
 def jobs_of_tables(session: Session, table_ids: Sequence[str]) -> Sequence[JobRow]:
     """Return the jobs that used one of these versions, the oldest first."""
-    statement = select(JobRow).where(JobRow.table_id.in_(table_ids))
+    further = select(JobDeviceRow.job_id).where(JobDeviceRow.table_id.in_(table_ids))
+    statement = select(JobRow).where(JobRow.table_id.in_(table_ids) | JobRow.id.in_(further))
     return session.scalars(statement.order_by(JobRow.created_at, JobRow.id)).all()
 
 

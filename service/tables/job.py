@@ -1,4 +1,4 @@
-"""JobRow and JobEventRow: what a user asked for, and what happened to it."""
+"""JobRow, JobDeviceRow and JobEventRow: what a user asked for, where, and what happened to it."""
 
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
@@ -27,6 +27,18 @@ class JobRow(Row):
     created_at: Mapped[Time] = mapped_column(index=True)
     started_at: Mapped[Time | None]
     finished_at: Mapped[Time | None]
+
+
+class JobDeviceRow(Row):
+    """A device beside the job's own that the network of a search is for."""
+
+    __tablename__ = "job_devices"
+
+    job_id: Mapped[Id] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # from 2
+    device_id: Mapped[Id] = mapped_column(ForeignKey("devices.id"), index=True)
+    budget_ms: Mapped[float]
+    table_id: Mapped[Id | None] = mapped_column(ForeignKey("latency_tables.id"))
 
 
 class JobEventRow(Row):

@@ -4,7 +4,7 @@ from service.tables.artifact import ArtifactRow, JobArtifactRow
 from service.tables.base import Row
 from service.tables.dataset import DatasetRow
 from service.tables.device import DeviceRow
-from service.tables.job import JobEventRow, JobRow
+from service.tables.job import JobDeviceRow, JobEventRow, JobRow
 from service.tables.latency_table import LatencyTableMeasurementRow, LatencyTableRow
 from service.tables.lease import ChunkRow, LeaseRow
 from service.tables.measurement import MeasurementRow, NetworkMeasurementRow
@@ -19,6 +19,7 @@ ROW_CLASSES: tuple[type[Row], ...] = (
     DatasetRow,
     DeviceRow,
     JobArtifactRow,
+    JobDeviceRow,
     JobEventRow,
     JobRow,
     LatencyTableMeasurementRow,

@@ -11,8 +11,10 @@ from latency import codec
 from latency.measurement import NetworkMeasurement
 from latency.messages import ProfileWork, VerifyWork, WorkKind
 from latency.units import ns_to_ms
+from service.devices.use_cases import Device
 from service.devices.work import network_results, request_profile, request_verify, work_state
 from service.engine.names import DEVICE_TOPIC
+from service.jobs.job_devices import OWN, device_id_at
 from service.lifecycle import JobState, LeaseState, WorkState
 from service.tables.job import JobRow
 from service.tables.lease import LeaseRow
@@ -25,46 +27,62 @@ _LONGEST_WAIT_S = 600.0
 _USABLE = (WorkState.QUEUED, WorkState.LEASED, WorkState.DONE)
 
 
-def ask_device(flow: Flow, session: Session, job: JobRow, work: ProfileWork | VerifyWork) -> str:
-    """Return the id of a unit for `work`; a unit that asks for the same is used again.
+def ask_device(
+    flow: Flow,
+    session: Session,
+    job: JobRow,
+    work: ProfileWork | VerifyWork,
+    place: int = OWN,
+) -> str:
+    """Return the id of a unit for `work`; a unit that asks the same device for the same is used again.
 
     A step that was interrupted behind its commit runs again, and a resumed job asks again.
     """
     if job.device_id is None:
         raise JobFailedError({"code": "device-missing", "message": "The job names no device."})
     flow.enter(session, job, JobState.WAITING)
+    device_id = device_id_at(session, job, place)
     plain = codec.to_plain(work)
     units = session.scalars(
-        select(WorkUnitRow).where(WorkUnitRow.job_id == job.id, WorkUnitRow.state.in_(_USABLE))
+        select(WorkUnitRow).where(
+            WorkUnitRow.job_id == job.id,
+            WorkUnitRow.device_id == device_id,
+            WorkUnitRow.state.in_(_USABLE),
+        )
     )
     for unit in units:
         if unit.work == plain:
             return unit.id
     request = request_profile if isinstance(work, ProfileWork) else request_verify
-    return request(session, job.device_id, job.id, work, now=flow.context.clock())  # type: ignore[arg-type]
+    return request(session, device_id, job.id, work, now=flow.context.clock())  # type: ignore[arg-type]
 
 
-def open_profile(session: Session, job_id: str) -> str | None:
+def open_profile(session: Session, job_id: str, device_id: str) -> str | None:
     """Return the unit of a job that a device still has to measure, or None."""
     statement = select(WorkUnitRow.id).where(
         WorkUnitRow.job_id == job_id,
+        WorkUnitRow.device_id == device_id,
         WorkUnitRow.kind == WorkKind.PROFILE,
         WorkUnitRow.state.in_((WorkState.QUEUED, WorkState.LEASED)),
     )
     return session.scalars(statement.order_by(WorkUnitRow.created_at)).first()
 
 
-def finished_profiles(session: Session, job_id: str, fingerprint: str) -> dict[str, ProfileWork]:
-    """Return what a job has had measured on a target, by unit, in the order of asking."""
+def finished_profiles(session: Session, job_id: str, device: Device) -> dict[str, ProfileWork]:
+    """Return what a job has had measured by a device as it is now, by unit, in the order of asking.
+
+    What it measured when it was another target does not count.
+    """
     statement = (
         select(WorkUnitRow.id, WorkUnitRow.work)
         .join(LeaseRow, LeaseRow.unit_id == WorkUnitRow.id)
         .where(
             WorkUnitRow.job_id == job_id,
+            WorkUnitRow.device_id == device.id,
             WorkUnitRow.kind == WorkKind.PROFILE,
             WorkUnitRow.state == WorkState.DONE,
             LeaseRow.state == LeaseState.FINISHED,
-            LeaseRow.target_fingerprint == fingerprint,
+            LeaseRow.target_fingerprint == device.target_fingerprint,
         )
         .order_by(WorkUnitRow.created_at)
     )

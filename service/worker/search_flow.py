@@ -1,9 +1,10 @@
 """The search flow, from the order to the certificate; read it from top to bottom.
 
-table of the device -> can the budget be met? -> search
+table of each device -> can its budget be met? -> search
   -> up to three rounds: derive -> measure with random weights -> over budget: tighten
      -> train -> export -> measure the file itself -> over budget: tighten
   -> the file beside its dense parent, in the same processes
+     (measured is on each device, budgets are tightened device by device)
   -> if asked for: controls trained, and their files measured
   -> certificate
 """
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from service.errors import BudgetInfeasibleError
+from service.jobs.job_devices import places
 from service.worker import control_steps
 from service.worker import search_steps as steps
 from service.worker.device_work import wait_for_device
@@ -21,6 +24,8 @@ from service.worker.stages import SEARCH_STAGE, StageOrder, run_stage
 
 MOST_ROUNDS = 3
 
+Tighten = tuple[float, ...]  # factors on the budgets, device by device
+
 
 async def search_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
     """Carry one search job to its certificate.
@@ -29,42 +34,73 @@ async def search_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
         JobFailedError: it cannot be done.
         JobStoppedError: it was cancelled.
     """
-    await ensure_table(flow)
+    devices = int(await flow.step(steps.count_devices))
+    for place in places(devices):
+        await ensure_table(flow, place)
     priority = int(await flow.step(steps.check_feasible))
-    training = _Training(flow=flow, stage_flow=stage_flow, priority=priority)
+    training = _Training(flow=flow, stage_flow=stage_flow, priority=priority, devices=devices)
     await training.run(SEARCH_STAGE)
-    tighten, last = 1.0, 0
+    before = tighten = (1.0,) * devices
+    last = 0
     for last in range(MOST_ROUNDS):
-        tighter = await _one_round(training, last, tighten, is_last=last == MOST_ROUNDS - 1)
+        is_last = last == MOST_ROUNDS - 1
+        if not await _is_derived(training, last, tighten):
+            await training.run("derive", last, before)
+            tighten, is_last = before, True
+        tighter = await _one_round(training, last, tighten, is_last=is_last)
         if tighter is None:
             break
-        tighten = tighter
-    await wait_for_device(flow, await flow.step(steps.ask_for_comparison, last))
+        before, tighten = tighten, tighter
+    for place in places(devices):
+        await wait_for_device(flow, await flow.step(steps.ask_for_comparison, last, place))
     if await flow.step(control_steps.wants_controls):
         await training.run("controls", last, tighten)
         await measure_controls(flow, last)
     await flow.step(steps.finish, last)
 
 
+async def _is_derived(training: "_Training", number: int, tighten: Tighten) -> bool:
+    """Derive a network; whether there is one. Budgets tightened one by one may be too much together.
+
+    Raises:
+        JobFailedError: already the budgets that were asked for cannot be met together.
+    """
+    try:
+        await training.run("derive", number, tighten)
+    except JobFailedError as failure:
+        if number == 0 or failure.error.get("code") != BudgetInfeasibleError.default_code:
+            raise
+        return False
+    return True
+
+
 async def _one_round(
-    training: "_Training", number: int, tighten: float, *, is_last: bool
-) -> float | None:
-    """Make a network; returns the factor on the budget for the next round, None when done."""
-    await training.run("derive", number, tighten)
-    tighter = await _measure(training.flow, steps.ask_for_graph, number)
+    training: "_Training", number: int, tighten: Tighten, *, is_last: bool
+) -> Tighten | None:
+    """Make the derived network; returns factors on the budgets for the next round, None when done."""
+    tighter = await _measure(training, steps.ask_for_graph, number, tighten)
     if tighter is not None and not is_last:
         return tighter
     await training.run("train", number, tighten)
     await training.run("export", number, tighten)
-    tighter = await _measure(training.flow, steps.ask_for_model, number)
+    tighter = await _measure(training, steps.ask_for_model, number, tighten)
     return None if is_last else tighter
 
 
-async def _measure(flow: Flow, ask: Callable[[Flow, int], str], number: int) -> float | None:
-    unit_id: str = await flow.step(ask, number)
-    await wait_for_device(flow, unit_id)
-    tighter: float | None = await flow.step(steps.judge, unit_id, number)
-    return tighter
+async def _measure(
+    training: "_Training", ask: Callable[[Flow, int, int], str], number: int, tighten: Tighten
+) -> Tighten | None:
+    """Have a network measured on each device; returns tighter factors where that is of use."""
+    flow = training.flow
+    found: list[float | None] = []
+    for place in places(training.devices):
+        unit_id: str = await flow.step(ask, number, place)
+        await wait_for_device(flow, unit_id)
+        found.append(await flow.step(steps.judge, unit_id, number, place))
+    if all(tighter is None for tighter in found):
+        return None
+    pairs = zip(tighten, found, strict=True)
+    return tuple(before if tighter is None else tighter for before, tighter in pairs)
 
 
 async def measure_controls(flow: Flow, number: int) -> None:
@@ -84,8 +120,9 @@ class _Training:
     flow: Flow
     stage_flow: Callable[..., Any]
     priority: int
+    devices: int  # that the network is for
 
-    async def run(self, stage: str, round_number: int = 0, tighten: float = 1.0) -> None:
+    async def run(self, stage: str, round_number: int = 0, tighten: Tighten = ()) -> None:
         order = StageOrder(
             job_id=self.flow.job_id,
             attempt=self.flow.attempt,

@@ -2,7 +2,6 @@
 
 import json
 import platform
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,65 +13,73 @@ from latency.operator import Regime
 from latency.units import ns_to_ms
 from service.artifacts.use_cases import attach_artifact, record_artifact
 from service.datasets.use_cases import find_dataset
-from service.devices.use_cases import get_device
 from service.jobs.feasibility import check_budget, smallest_budget_ms
+from service.jobs.job_devices import OWN, SearchDevice, search_devices
 from service.jobs.journal import NOTE_EVENT, move, record
 from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
 from service.profiling.planning import profiled_space
 from service.profiling.use_cases import load_table
-from service.worker.certificate import CertificateFacts, certificate, comparison_name
+from service.worker.certificate import CertificateFacts, certificate
 from service.worker.control_lines import control_artifacts
+from service.worker.device_results import DeviceResult
 from service.worker.device_work import ask_device, measured_network
 from service.worker.flow import Flow
-from service.worker.stage_results import read_request, read_result, round_folder
+from service.worker.stage_results import (
+    measurement_name,
+    of_place,
+    read_request,
+    read_result,
+    round_folder,
+)
 
 _COMPARED_PROCESSES = 7
 _MARGIN = 0.99  # the next round aims this much below what the measurement asks for
-_ONNX = "application/octet-stream"
-_MEDIA_TYPES = {
-    LIBRARY_FILE: "application/octet-stream",
-    "model.onnx": _ONNX,
-    "genotype.json": "application/json",
-    "certificate.json": "application/json",
-}
+_BINARY = "application/octet-stream"  # of ONNX files and of the operator library
+
+
+def count_devices(flow: Flow) -> int:
+    """Step: return how many devices the network is for."""
+    with flow.context.database.reading() as session:
+        return len(search_devices(session, get_job(session, flow.job_id)))
 
 
 def check_feasible(flow: Flow) -> int:
     """Step: refuse a budget that no network can meet, before any training; returns the priority.
 
+    Budgets of several devices are checked one by one; whether they can be met together, the
+    trainer finds out before it trains.
+
     Raises:
-        BudgetInfeasibleError: names the nearest budget that can be met.
+        BudgetInfeasibleError: names the device and the nearest budget that can be met there.
     """
     with flow.job() as (session, job):
-        device = get_device(session, str(job.device_id))
-        check_budget(
-            load_table(session, str(job.table_id)),
-            profiled_space(job.request, find_dataset(session, job.request["dataset"]).task),
-            job.request["budget_ms"],
-            device=device.name,
-        )
+        space = profiled_space(job.request, find_dataset(session, job.request["dataset"]).task)
+        for one in search_devices(session, job):
+            table = load_table(session, str(one.table_id))
+            check_budget(table, space, one.budget_ms, device=one.device.name)
         return job.priority
 
 
-def ask_for_graph(flow: Flow, number: int) -> str:
-    """Step: ask the device to time the derived network with random weights."""
-    derived = read_result(flow, number, "derive")
+def ask_for_graph(flow: Flow, number: int, place: int = OWN) -> str:
+    """Step: ask a device to time the derived network with random weights."""
+    derived = of_place(read_result(flow, number, "derive"), place)
     graph = NetworkGraph.from_dict(derived["graph"])
     with flow.job() as (session, job):
-        work = VerifyWork(name=f"round-{number}-graph", graph=graph)
-        return ask_device(flow, session, job, work)
+        work = VerifyWork(name=measurement_name(number, "graph", place), graph=graph)
+        return ask_device(flow, session, job, work, place)
 
 
-def ask_for_model(flow: Flow, number: int) -> str:
-    """Step: store the exported file and ask the device to time it."""
-    exported = read_result(flow, number, "export")
-    path = round_folder(flow, number) / "model.onnx"
-    return ask_for_file(flow, path, exported["sha256"], f"round-{number}-model")
+def ask_for_model(flow: Flow, number: int, place: int = OWN) -> str:
+    """Step: store the file that was exported for a device and ask the device to time it."""
+    exported = of_place(read_result(flow, number, "export"), place)
+    path = round_folder(flow, number) / exported["path"]
+    name = measurement_name(number, "model", place)
+    return ask_for_file(flow, path, exported["sha256"], name, place)
 
 
-def ask_for_file(flow: Flow, path: Path, sha256: str, name: str) -> str:
-    """Store an ONNX file and ask the device to time it; returns the id of the unit.
+def ask_for_file(flow: Flow, path: Path, sha256: str, name: str, place: int = OWN) -> str:
+    """Store an ONNX file and ask a device to time it; returns the id of the unit.
 
     Raises:
         ValueError: the file is not the one with this digest.
@@ -82,47 +89,48 @@ def ask_for_file(flow: Flow, path: Path, sha256: str, name: str) -> str:
         raise ValueError(f"{path.name} is not the file that the trainer wrote")
     with flow.job() as (session, job):
         now = flow.context.clock()
-        record_artifact(session, stored, media_type=_ONNX, now=now)
+        record_artifact(session, stored, media_type=_BINARY, now=now)
         work = VerifyWork(name=name, artifact_sha256=stored.sha256)
-        return ask_device(flow, session, job, work)
+        return ask_device(flow, session, job, work, place)
 
 
-def ask_for_comparison(flow: Flow, number: int) -> str:
-    """Step: ask the device to time the file in turns with its dense parent, for the speed-up.
+def ask_for_comparison(flow: Flow, number: int, place: int = OWN) -> str:
+    """Step: ask a device to time its file in turns with its dense parent, for the speed-up.
 
     What the file itself takes was measured before, alone: neighbours cost it some of the caches.
     """
-    exported = read_result(flow, number, "export")
+    exported = of_place(read_result(flow, number, "export"), place)
     rivals = Rivals(
         dense_parent=NetworkGraph.from_dict(exported["dense_parent"]),
         without_library=exported["regime"] == Regime.LIBRARY,
     )
     with flow.job() as (session, job):
         work = VerifyWork(
-            name=comparison_name(number),
+            name=measurement_name(number, "comparison", place),
             artifact_sha256=exported["sha256"],
             processes=_COMPARED_PROCESSES,
             rivals=rivals,
         )
-        return ask_device(flow, session, job, work)
+        return ask_device(flow, session, job, work, place)
 
 
-def judge(flow: Flow, unit_id: str, number: int) -> float | None:
-    """Step: compare a measurement with the budget.
+def judge(flow: Flow, unit_id: str, number: int, place: int = OWN) -> float | None:
+    """Step: compare a measurement with the budget of its device.
 
     Returns the factor on the budget with which to derive again; None where the budget is met, or
     where the table says that nothing tighter can be made.
     """
     with flow.context.database.reading() as session:
         measured = measured_network(session, unit_id)
-        request = get_job(session, flow.job_id).request
-    latency_ms, budget_ms = ns_to_ms(measured.median_ns), float(request["budget_ms"])
-    tighter = None
-    if latency_ms > budget_ms:
-        tighter = _tighter(flow, number, latency_ms, budget_ms)
+        devices = search_devices(session, get_job(session, flow.job_id))
+    own = devices[place - OWN]
+    latency_ms, budget_ms = ns_to_ms(measured.median_ns), own.budget_ms
+    tighter = _tighter(flow, number, own, latency_ms) if latency_ms > budget_ms else None
+    on = f" on {own.device.name}" if len(devices) > 1 else ""
     note = {
-        "message": f"{measured.name}: measured {latency_ms:.4f} ms, budget {budget_ms:g} ms",
+        "message": f"{measured.name}: measured {latency_ms:.4f} ms{on}, budget {budget_ms:g} ms",
         "measurement": measured.name,
+        "device": own.device.name,
         "latency_ms": latency_ms,
         "budget_ms": budget_ms,
         "met": latency_ms <= budget_ms,
@@ -132,14 +140,15 @@ def judge(flow: Flow, unit_id: str, number: int) -> float | None:
     return tighter
 
 
-def _tighter(flow: Flow, number: int, latency_ms: float, budget_ms: float) -> float | None:
-    factor = read_request(flow, number).tighten * budget_ms / latency_ms * _MARGIN
+def _tighter(flow: Flow, number: int, own: SearchDevice, latency_ms: float) -> float | None:
+    before = read_request(flow, number).budgets[own.place - OWN].tighten
+    factor = before * own.budget_ms / latency_ms * _MARGIN
     with flow.context.database.reading() as session:
         job = get_job(session, flow.job_id)
-        table = load_table(session, str(job.table_id))
+        table = load_table(session, str(own.table_id))
         space = profiled_space(job.request, find_dataset(session, job.request["dataset"]).task)
     smallest_ms = smallest_budget_ms(table, space)
-    return factor if factor * budget_ms >= smallest_ms else None
+    return factor if factor * own.budget_ms >= smallest_ms else None
 
 
 def finish(flow: Flow, number: int) -> None:
@@ -147,20 +156,19 @@ def finish(flow: Flow, number: int) -> None:
     with flow.context.database.reading() as session:
         facts = CertificateFacts.collect(session, flow, number)
     store, folder = flow.context.store, round_folder(flow, number)
-    files = {
-        "model.onnx": store.add_file(folder / "model.onnx"),
-        "genotype.json": store.add_file(folder / "genotype.json"),
-    }
-    library = _library_of(facts)
-    if library is not None:
-        files[LIBRARY_FILE] = store.add_file(library)
-        facts = replace(facts, library_sha256=files[LIBRARY_FILE].sha256)
-    text = json.dumps(certificate(facts), indent=2, sort_keys=True) + "\n"
+    names = [*(str(result.exported["path"]) for result in facts.devices), "genotype.json"]
+    files = {name: store.add_file(folder / name) for name in names}
+    libraries = {}
+    for result in facts.devices:
+        if (library := _library_of(result)) is not None:
+            files[LIBRARY_FILE] = store.add_file(library)
+            libraries[result.own.device.id] = files[LIBRARY_FILE].sha256
+    text = json.dumps(certificate(facts, libraries), indent=2, sort_keys=True) + "\n"
     files["certificate.json"] = store.add_bytes(text.encode())
     with flow.job() as (session, job):
         now = flow.context.clock()
         for name, stored in files.items():
-            record_artifact(session, stored, media_type=_MEDIA_TYPES[name], now=now)
+            record_artifact(session, stored, media_type=_media_type(name), now=now)
             attach_artifact(session, job.id, name, stored.sha256)
         for name, sha256 in control_artifacts(facts.controls).items():
             attach_artifact(session, job.id, name, sha256)
@@ -173,12 +181,16 @@ def finish(flow: Flow, number: int) -> None:
         move(session, job, JobState.FAILED, now, {"error": job.error})
 
 
-def _library_of(facts: CertificateFacts) -> Path | None:
-    """Return the operator library that the file was measured with, where this machine has it.
+def _media_type(name: str) -> str:
+    return "application/json" if name.endswith(".json") else _BINARY
+
+
+def _library_of(result: DeviceResult) -> Path | None:
+    """Return the operator library that a file was measured with, where this machine has it.
 
     A device of another kind has a library of its own, which came with its agent.
     """
-    target = facts.device.target
+    target = result.own.device.target
     here = (platform.machine(), library_version())
     same = here == (target.facts.machine, target.operator_library)
-    return library_path() if same and facts.exported["regime"] == Regime.LIBRARY else None
+    return library_path() if same and result.exported["regime"] == Regime.LIBRARY else None

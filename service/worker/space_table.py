@@ -11,6 +11,7 @@ from service.datasets.use_cases import Dataset, find_dataset
 from service.devices.use_cases import get_device
 from service.devices.work import network_results, request_profile
 from service.jobs.feasibility import covers_space
+from service.jobs.job_devices import OWN, device_id_at, take_table
 from service.jobs.journal import NOTE_EVENT, record
 from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
@@ -26,6 +27,7 @@ from service.profiling.use_cases import (
     split_networks,
 )
 from service.tables.job import JobRow
+from service.tables.latency_table import LatencyTableRow
 from service.worker.device_work import finished_profiles, open_profile, wait_for_device
 from service.worker.flow import Flow, JobFailedError
 
@@ -33,23 +35,23 @@ _MEASURABLE = 0.9  # of the held-out networks: one that cannot be measured does 
 _WORST_USABLE = 0.15  # relative standard error of any network from operators without a row
 
 
-async def ensure_table(flow: Flow) -> str:
-    """Return the id of a table that covers the job's space; measures what is missing.
+async def ensure_table(flow: Flow, place: int = OWN) -> str:
+    """Return the id of a table of a device that covers the job's space; measures what is missing.
 
     First what a plan asks for, then, where prices between the rows turn out to be too uncertain,
     what is still worth a row. A job that is resumed goes on with the round that it was in: what is
     known is in the database.
     """
     while True:
-        plan: dict[str, Any] = await flow.step(plan_profile)
+        plan: dict[str, Any] = await flow.step(plan_profile, place)
         if plan["table_id"] is not None:
             return str(plan["table_id"])
         if plan["unit_id"] is None:
-            return str(await flow.step(publish_table))
+            return str(await flow.step(publish_table, place))
         await wait_for_device(flow, plan["unit_id"])
 
 
-def plan_profile(flow: Flow) -> dict[str, Any]:
+def plan_profile(flow: Flow, place: int = OWN) -> dict[str, Any]:
     """Step: name the table that is good enough, or ask the device for the next round.
 
     Neither is named when there is nothing left to ask: then a table can be made.
@@ -57,47 +59,48 @@ def plan_profile(flow: Flow) -> dict[str, Any]:
     with flow.context.database.reading() as session:
         job = get_job(session, flow.job_id)
         task = find_dataset(session, job.request["dataset"]).task
-        device = get_device(session, str(job.device_id))
+        device = get_device(session, device_id_at(session, job, place))
         request = job.request
         held_out = int(request.get("held_out", DEFAULT_HELD_OUT))  # a search does not say
         space = profiled_space(request, task)
-        done = finished_profiles(session, job.id, device.target_fingerprint)
+        done = finished_profiles(session, job.id, device)
         newest = None if done else latest_table(session, device.id)
         table = None if newest is None else load_table(session, newest.id)
         known = measured_operators(session, device.target_fingerprint)
         costs = measuring_costs(session, device.target_fingerprint)
     # Before the transaction: large spaces take seconds, and on SQLite everybody waits for a writer.
     if newest is not None and table is not None and _is_enough(table, request, space):
-        return _take(flow, newest.id, newest.version)
+        return _take(flow, place, newest)
     rows = next_rows(space, device.target, known, done, costs)
     asked = any(work.networks for work in done.values())
     networks = () if asked else planned_networks(space, device.target, held_out)
     work = ProfileWork(operators=rows.operators, networks=networks)
-    return _ask(flow, work, rows, round_number=len(done) + 1)
+    return _ask(flow, place, work, _round_note(work, rows, round_number=len(done) + 1))
 
 
-def _take(flow: Flow, table_id: str, version: int) -> dict[str, Any]:
+def _take(flow: Flow, place: int, table: LatencyTableRow) -> dict[str, Any]:
     with flow.job() as (session, job):
-        job.table_id = table_id
-        message = f"table version {version} of the device covers the space"
+        take_table(session, job, place, table.id)
+        message = f"table version {table.version} of the device covers the space"
         record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())
-        return {"table_id": table_id, "unit_id": None}
+        return {"table_id": table.id, "unit_id": None}
 
 
-def _ask(flow: Flow, work: ProfileWork, rows: RowPlan, *, round_number: int) -> dict[str, Any]:
+def _ask(flow: Flow, place: int, work: ProfileWork, note: dict[str, Any]) -> dict[str, Any]:
     with flow.job() as (session, job):
-        unit_id = open_profile(session, job.id)
+        device_id = device_id_at(session, job, place)
+        unit_id = open_profile(session, job.id, device_id)
         if unit_id is None and (work.operators or work.networks):
             # Not `ask_device`: what it would use again may have been done by another target.
             now = flow.context.clock()
-            unit_id = request_profile(session, str(job.device_id), job.id, work, now=now)
-            record(session, job, NOTE_EVENT, _round_note(work, rows, round_number), now)
+            unit_id = request_profile(session, device_id, job.id, work, now=now)
+            record(session, job, NOTE_EVENT, note, now)
         if unit_id is not None:
             flow.enter(session, job, JobState.WAITING)
         return {"table_id": None, "unit_id": unit_id}
 
 
-def _round_note(work: ProfileWork, rows: RowPlan, round_number: int) -> dict[str, Any]:
+def _round_note(work: ProfileWork, rows: RowPlan, *, round_number: int) -> dict[str, Any]:
     return {
         "message": f"round {round_number}: measuring {len(work.operators)} operators and "
         f"{len(work.networks)} networks; {rows.known} operators are known, {rows.covered} are "
@@ -109,15 +112,15 @@ def _round_note(work: ProfileWork, rows: RowPlan, round_number: int) -> dict[str
     }
 
 
-def publish_table(flow: Flow) -> str:
+def publish_table(flow: Flow, place: int = OWN) -> str:
     """Step: make a new version of the device's table from everything that was measured.
 
     Raises:
         JobFailedError: too little could be measured for a table that can be trusted; none is made.
     """
     with flow.job() as (session, job):
-        device = get_device(session, str(job.device_id))
-        units = finished_profiles(session, job.id, device.target_fingerprint)
+        device = get_device(session, device_id_at(session, job, place))
+        units = finished_profiles(session, job.id, device)
         results = [result for unit_id in units for result in network_results(session, unit_id)]
         table = build_table(
             session,
@@ -129,7 +132,7 @@ def publish_table(flow: Flow) -> str:
         _check_table(
             load_table(session, table.id), job, find_dataset(session, job.request["dataset"])
         )
-        job.table_id = table.id
+        take_table(session, job, place, table.id)
         message = f"table version {table.version}: {table.operators} operators"
         for regime, error in ((Regime.STOCK, table.error), (Regime.LIBRARY, table.library_error)):
             if error is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from latency import codec
 from search.requests import SearchRequest
+from service.jobs.job_devices import OWN
 from service.worker.flow import Flow
 
 
@@ -25,6 +26,18 @@ def read_result(flow: Flow, number: int, stage: str) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise ValueError(f"{stage}.json holds no object")
     return result
+
+
+def of_place(result: dict[str, Any], place: int) -> dict[str, Any]:
+    """Return what the result of derive or export says of the device at a place."""
+    found: dict[str, Any] = result if place == OWN else result["also"][place - OWN - 1]
+    return found
+
+
+def measurement_name(number: int, what: str, place: int = OWN) -> str:
+    """Return the name of a measurement of a round on the device at a place."""
+    name = f"round-{number}-{what}"
+    return name if place == OWN else f"{name}-{place}"
 
 
 def read_request(flow: Flow, number: int) -> SearchRequest:

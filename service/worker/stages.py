@@ -13,9 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from latency import codec
 from latency.exchange.table_file import TableFile, write_table
+from search.requests import SearchRequest
 from service.datasets.use_cases import find_dataset
 from service.engine.names import TRAINER_QUEUE
 from service.engine.trainer import TrainerJob
+from service.jobs.job_devices import search_devices
 from service.jobs.journal import PROGRESS_EVENT, record
 from service.jobs.search_order import search_request
 from service.lifecycle import JobState
@@ -36,7 +38,7 @@ class StageOrder:
     attempt: int
     stage: str
     round_number: int = 0  # of deriving; each has a folder of its own
-    tighten: float = 1.0  # factor on the budget
+    tighten: tuple[float, ...] = ()  # factors on the budgets, device by device; missing ones are 1
 
 
 def stage_folder(context: WorkerContext, order: StageOrder) -> Path:
@@ -74,31 +76,41 @@ async def train(context: WorkerContext, order: StageOrder) -> dict[str, Any]:
 
 
 def prepare_stage(flow: Flow, order: StageOrder) -> None:
-    """Write what the trainer reads: the request, the table, and what earlier stages found."""
+    """Write what the trainer reads: the request, the tables, and what earlier stages found."""
     with flow.job() as (session, job):
         flow.enter(session, job, JobState.RUNNING)
         request = job.request
         dataset = find_dataset(session, request["dataset"])
-        table = load_table(session, str(job.table_id))
+        tables = [
+            load_table(session, str(device.table_id)) for device in search_devices(session, job)
+        ]
     folder = stage_folder(flow.context, order)
     folder.mkdir(parents=True, exist_ok=True)
     search = search_request(request, dataset, tighten=order.tighten)
     (folder / "request.json").write_bytes(codec.encode(search))
-    write_table(folder / "table.json", TableFile(table=table))
+    for path, table in zip(_table_files(folder, len(tables)), tables, strict=True):
+        write_table(path, TableFile(table=table))
     found = flow.context.job_folder(order.job_id) / _SEARCH_RESULT
     if order.stage != SEARCH_STAGE and not (folder / _SEARCH_RESULT).exists():
         shutil.copyfile(found, folder / _SEARCH_RESULT)
 
 
+def _table_files(folder: Path, devices: int) -> list[Path]:
+    """Return where the trainer finds the tables of so many devices, in order."""
+    others = [folder / f"table-{place}.json" for place in range(2, devices + 1)]
+    return [folder / "table.json", *others]
+
+
 def _trainer_job(context: WorkerContext, order: StageOrder) -> TrainerJob:
     folder = stage_folder(context, order)
-    arguments = {
-        "--request": folder / "request.json",
-        "--work": folder,
-        "--table": folder / "table.json",
-        "--fence-seconds": context.process.fence_s,
-    }
-    flags = [str(part) for pair in arguments.items() for part in pair]
+    request = codec.decode((folder / "request.json").read_bytes(), SearchRequest)
+    arguments = [
+        ("--request", folder / "request.json"),
+        ("--work", folder),
+        *(("--table", path) for path in _table_files(folder, len(request.budgets))),
+        ("--fence-seconds", context.process.fence_s),
+    ]
+    flags = [str(part) for pair in arguments for part in pair]
     return TrainerJob(
         argv=[sys.executable, "-m", "search", order.stage, *flags],
         result_file=folder / f"{order.stage}.json",

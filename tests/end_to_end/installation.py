@@ -33,7 +33,7 @@ class Installation:
             if not name.startswith("EDGEWRIGHT_") or name == ENVIRONMENT_VARIABLE
         } | {"PYTHONPATH": str(ROOT)}
         self._server: subprocess.Popen[bytes] | None = None
-        self._agent: subprocess.Popen[bytes] | None = None
+        self._agents: list[subprocess.Popen[bytes]] = []
 
     def start_server(self) -> Client:
         """Start the supervisor with API and worker; returns a client when it serves."""
@@ -49,17 +49,19 @@ class Installation:
         return Client(self.url, token)
 
     def start_agent(self, client: Client, name: str) -> None:
-        """Enrol this machine and let it work."""
-        state = ["--state-dir", str(self.folder / "agent")]
+        """Enrol this machine under a name and let it work."""
+        state = ["--state-dir", str(self.folder / f"agent-{name}")]
         agent = [sys.executable, "-m", "latency.agent"]
         environment = self._environment | {"EDGEWRIGHT_ENROL_TOKEN": client.enrol().token}
         join = [*agent, "join", "--server", self.url, "--name", name, *state]
         joined = subprocess.run(join, env=environment, capture_output=True, text=True, check=False)
         assert joined.returncode == 0, joined.stderr
-        self._agent = spawn(
-            [*agent, "run", "--again", "0.5", *state],
-            env=self._environment,
-            log=self.folder / "agent.log",
+        self._agents.append(
+            spawn(
+                [*agent, "run", "--again", "0.5", *state],
+                env=self._environment,
+                log=self.folder / f"agent-{name}.log",
+            )
         )
 
     def kill_worker(self) -> int:
@@ -81,10 +83,10 @@ class Installation:
 
     def stop(self) -> None:
         """End everything."""
-        for child in (self._agent, self._server):
-            if child is not None:
-                stop(child, grace_s=30)
-        self._agent = self._server = None
+        servers = [] if self._server is None else [self._server]
+        for child in (*self._agents, *servers):
+            stop(child, grace_s=30)
+        self._agents, self._server = [], None
 
     def logs(self) -> str:
         """Return the ends of all logs, for a test that has failed."""

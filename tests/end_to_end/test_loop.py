@@ -24,6 +24,7 @@ from tests.end_to_end.installation import ROOT, Installation, command_line, wait
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 DEVICE = "this-machine"
+SECOND = "the-same-machine"
 SPACE = {"channels": 4, "cells": 3}
 GENEROUS_MS = 50.0
 CONTROLS = ["random", "dense", "int8", "random-mask"]
@@ -209,10 +210,15 @@ def test_a_second_server_on_the_same_folder_is_refused(
     assert client.is_ready()
 
 
-def test_a_cancelled_search_leaves_no_trainer_and_resumes(
-    installation: Installation, client: Client, finished: tuple[JobRead, list[dict[str, Any]]]
+def test_a_cancelled_search_for_two_devices_leaves_no_trainer_and_resumes(
+    installation: Installation,
+    client: Client,
+    finished: tuple[JobRead, list[dict[str, Any]]],
+    tmp_path: Path,
 ) -> None:
-    job = client.search(DEVICE, GENEROUS_MS, recipe="tiny", seed=4, **SPACE)
+    installation.start_agent(client, SECOND)
+    also = [{"device": SECOND, "budget_ms": 0.9 * GENEROUS_MS}]
+    job = client.search(DEVICE, GENEROUS_MS, recipe="tiny", seed=4, also=also, **SPACE)
     for event in client.events(job.id):
         if event.kind == "progress" and event.payload.get("stage") == "search":
             client.cancel(job.id)
@@ -223,3 +229,15 @@ def test_a_cancelled_search_leaves_no_trainer_and_resumes(
     )
     assert client.resume(job.id).attempt == 1
     assert client.wait(job.id, timeout_s=400).state is JobState.SUCCEEDED
+    certificate = client.candidates(job.id)[0].certificate
+    (other,) = certificate["also"]
+    names = [one["device"]["name"] for one in (certificate, other)]
+    assert names == [DEVICE, SECOND]
+    assert len(certificate["regret"]["rows"]) == 6
+    files = client.pull(job.id, tmp_path)
+    for one in (certificate, other):
+        assert 0 < one["measured"]["latency_ms"] <= one["budget_ms"]
+        assert one["predicted"]["high_ms"] <= one["budget_ms"]
+        digest = hashlib.sha256(files[one["file"]].read_bytes()).hexdigest()
+        assert digest == one["export"]["sha256"]
+    assert [certificate["file"], other["file"]] == ["model.onnx", "model-2.onnx"]

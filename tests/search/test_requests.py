@@ -1,5 +1,6 @@
 """Requests refuse what cannot be searched, and travel as JSON."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,10 @@ import pytest
 from latency.codec import decode, encode
 from latency.operator import SparsityPattern
 from search.engine.recipes import RECIPES, recipe_named
-from search.requests import MAX_SEED, RECIPE_NAMES, DatasetRef, SearchRequest
+from search.requests import MAX_SEED, RECIPE_NAMES, DatasetRef, DeviceBudget, SearchRequest
+
+ALSO = DeviceBudget(device="pi", budget_ms=0.5, tighten=0.9)
+MANY = [DeviceBudget(device=str(number), budget_ms=1.0) for number in range(8)]
 
 
 def request(**changed: Any) -> SearchRequest:
@@ -24,6 +28,23 @@ def request(**changed: Any) -> SearchRequest:
 def test_round_trip_through_json() -> None:
     one = request(pattern=SparsityPattern.BLOCK, seed=7, recipe="tiny", tighten=0.9)
     assert decode(encode(one), SearchRequest) == one
+
+
+def test_a_request_of_one_device_may_say_nothing_of_others() -> None:
+    values = json.loads(encode(request()))
+    for name in ("device", "also", "specialise"):
+        del values[name]
+    assert decode(json.dumps(values).encode(), SearchRequest) == request()
+
+
+def test_devices_have_budgets_of_their_own() -> None:
+    one = request(device="box", tighten=0.8, also=(ALSO,))
+    assert [budget.device for budget in one.budgets] == ["box", "pi"]
+    assert [budget.tightened_ms for budget in one.budgets] == pytest.approx([1.2, 0.45])
+    assert one.tightened_ms == one.budgets[0].tightened_ms
+    assert decode(encode(one), SearchRequest) == one
+    with pytest.raises(ValueError, match="budget_ms of pi must be above 0, got -1"):
+        DeviceBudget(device="pi", budget_ms=-1)
 
 
 def test_trainings_that_are_compared_have_seeds_of_their_own() -> None:
@@ -45,6 +66,10 @@ def test_trainings_that_are_compared_have_seeds_of_their_own() -> None:
         ({"tighten": 1.1}, "tighten must be above 0 and at most 1"),
         ({"pattern": SparsityPattern.CHANNEL}, "must be 'unstructured' or 'block'"),
         ({"recipe": "slow"}, "unknown recipe 'slow'; allowed"),
+        ({"also": (ALSO,)}, r"needs a name of its own, got \['', 'pi'\]"),
+        ({"device": "pi", "also": (ALSO,)}, r"needs a name of its own, got \['pi', 'pi'\]"),
+        ({"device": "box", "also": tuple(MANY)}, "at most 8 devices, got 9"),
+        ({"space": "stages", "specialise": True}, "specialise is of dass-cells only, not of stag"),
     ],
 )
 def test_mistakes_are_named(changed: dict[str, Any], message: str) -> None:

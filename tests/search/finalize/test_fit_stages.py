@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search.engine.problem import PricedDevice
 from search.finalize.fit_stages import derive_stages, fit_stages
 from search.finalize.repair import BudgetInfeasibleError
 from search.space.batch import BatchPrediction
@@ -29,6 +30,17 @@ TABLE = "both"
 ESTIMATOR = estimator_of(TABLE)
 
 
+def one_device(budget_ms: float) -> list[PricedDevice]:
+    return [PricedDevice(device="", estimator=ESTIMATOR, budget_ms=budget_ms)]
+
+
+def two_devices(*budgets_ms: float) -> list[PricedDevice]:
+    return [
+        PricedDevice(device=name, estimator=estimator_of(name), budget_ms=budget_ms)
+        for name, budget_ms in zip((TABLE, "stock"), budgets_ms, strict=True)
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Everything:
     """All networks of the skeleton: columns are options and depths of stages, widths, head."""
@@ -46,8 +58,8 @@ class Everything:
 
 
 @cache
-def everything() -> Everything:
-    """Predict every network once."""
+def everything(table: str = TABLE) -> Everything:
+    """Predict every network once for each table."""
     count = len(SKELETON.stages)
     columns = [
         *[range(len(OPTIONS))] * count, *[range(len(DEPTHS))] * count, *[range(2)] * 3,
@@ -70,7 +82,7 @@ def everything() -> Everything:
                 head=SKELETON.heads[chosen[-1]],
             )
         )
-    predictor = SPACE.predictor(table_of(TABLE), SPACE.sparsity)
+    predictor = SPACE.predictor(table_of(table), SPACE.sparsity)
     return Everything(columns=np.array(found), predictions=predictor.predict(genotypes))
 
 
@@ -81,13 +93,49 @@ def test_no_network_within_the_budget_is_more_probable(seed: int, share: float) 
     highs = every.predictions.high_ms
     budget = float(np.quantile(highs, share)) * (1 + 1e-9)
     scores = every.log_probabilities(seed)
-    fitted = fit_stages(random_alphas(seed), SKELETON, ESTIMATOR, budget)
+    fitted = fit_stages(random_alphas(seed), SKELETON, one_device(budget))
     assert fitted.prediction.high_ms <= budget
     lost = float(scores.max() - scores[highs <= budget].max())
     assert fitted.facts["log_probability_lost"] == pytest.approx(lost, abs=1e-9)
     assert fitted.repaired == (lost > 0)
     graph = build_stages(fitted.genotype, SPACE.task)
     assert fitted.prediction == ESTIMATOR.predict(graph)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 100_000), shares=st.tuples(st.floats(0.0, 0.6), st.floats(0.0, 0.6)))
+def test_of_two_devices_no_network_within_both_budgets_is_more_probable(
+    seed: int, shares: tuple[float, float]
+) -> None:
+    highs = [every.predictions.high_ms for every in (everything(), everything("stock"))]
+    budgets = [
+        float(np.quantile(high, share)) * (1 + 1e-9)
+        for high, share in zip(highs, shares, strict=True)
+    ]
+    within = np.all([h <= b for h, b in zip(highs, budgets, strict=True)], axis=0)
+    devices = two_devices(*budgets)
+    if not within.any():
+        with pytest.raises(BudgetInfeasibleError) as refused:
+            fit_stages(random_alphas(seed), SKELETON, devices)
+        assert refused.value.smallest_feasible_ms > refused.value.budget_ms
+        assert refused.value.device in (TABLE, "stock")
+        return
+    fitted = fit_stages(random_alphas(seed), SKELETON, devices)
+    found = (fitted.prediction, *fitted.others)
+    assert [one.high_ms <= budget for one, budget in zip(found, budgets, strict=True)] == [
+        True,
+        True,
+    ]
+    scores = everything().log_probabilities(seed)
+    lost = float(scores.max() - scores[within].max())
+    assert fitted.facts["log_probability_lost"] == pytest.approx(lost, abs=1e-9)
+
+
+def test_a_device_that_cannot_keep_its_budget_is_named() -> None:
+    least = SPACE.smallest(estimator_of("stock")).high_ms
+    with pytest.raises(BudgetInfeasibleError, match="ms on stock; the smallest budget") as refused:
+        fit_stages(random_alphas(0), SKELETON, two_devices(1e9, 0.9 * least))
+    assert refused.value.smallest_feasible_ms == least
 
 
 def test_the_table_runs_some_networks_by_the_library_and_some_not() -> None:
@@ -99,16 +147,16 @@ def test_the_least_budget_is_that_of_some_network() -> None:
     least = SPACE.smallest(ESTIMATOR).high_ms
     assert least == pytest.approx(float(everything().predictions.high_ms.min()), rel=1e-9)
     alphas = random_alphas(0)
-    assert fit_stages(alphas, SKELETON, ESTIMATOR, least).prediction.high_ms == least
+    assert fit_stages(alphas, SKELETON, one_device(least)).prediction.high_ms == least
     with pytest.raises(BudgetInfeasibleError) as refused:
-        fit_stages(alphas, SKELETON, ESTIMATOR, least * 0.999)
+        fit_stages(alphas, SKELETON, one_device(least * 0.999))
     assert refused.value.smallest_feasible_ms == least
     assert refused.value.budget_ms == least * 0.999
 
 
 def test_a_rich_budget_changes_nothing() -> None:
     alphas = random_alphas(4)
-    fitted = fit_stages(alphas, SKELETON, ESTIMATOR, 1e9)
+    fitted = fit_stages(alphas, SKELETON, one_device(1e9))
     assert (
         fitted.genotype == derive_stages(alphas, SKELETON) == SKELETON.genotype(chosen_by(alphas))
     )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from latency.operator import SparsityPattern
 from search.finalize.derive import Alphas, derive_genotype
-from search.finalize.repair import BudgetInfeasibleError, fit_to_budget
+from search.finalize.repair import BudgetInfeasibleError, RepairPath
 from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.planned_space import PlannedSpace
 from search.space.primitives import OPERATIONS
@@ -30,7 +30,7 @@ def test_every_reachable_budget_is_met(seed: int, share: float) -> None:
     alphas = random_alphas(seed)
     derived = derive_genotype(**alphas, channels=4, cells=3)
     budget = SMALLEST_MS + share * (LARGEST_MS - SMALLEST_MS)
-    fitted, repaired = fit_to_budget(derived, alphas, SMALL, ESTIMATOR, budget)
+    fitted, repaired = RepairPath(derived, alphas, SMALL, ESTIMATOR).fit(budget)
     assert fitted.prediction.high_ms <= budget
     assert fitted.prediction.latency_ms == latency_ms(ESTIMATOR, fitted.genotype, SMALL)
     cells = (fitted.genotype.normal, fitted.genotype.reduce)
@@ -40,7 +40,7 @@ def test_every_reachable_budget_is_met(seed: int, share: float) -> None:
 def test_rich_budget_changes_nothing() -> None:
     alphas = random_alphas(1)
     derived = derive_genotype(**alphas, channels=4, cells=3)
-    fitted, repaired = fit_to_budget(derived, alphas, SMALL, ESTIMATOR, 2 * LARGEST_MS)
+    fitted, repaired = RepairPath(derived, alphas, SMALL, ESTIMATOR).fit(2 * LARGEST_MS)
     assert fitted.genotype == derived
     assert not repaired
 
@@ -53,7 +53,7 @@ def test_swaps_follow_the_alphas() -> None:
     alphas = {"normal": table, "reduce": table}
     derived = derive_genotype(**alphas, channels=4, cells=3)
     budget = SMALLEST_MS + 0.35 * (LARGEST_MS - SMALLEST_MS)
-    fitted, repaired = fit_to_budget(derived, alphas, SMALL, ESTIMATOR, budget)
+    fitted, repaired = RepairPath(derived, alphas, SMALL, ESTIMATOR).fit(budget)
     assert repaired
     found = {name for name, _ in fitted.genotype.normal + fitted.genotype.reduce}
     assert found == {"sep_conv_5x5", "avg_pool_3x3"}
@@ -63,7 +63,7 @@ def test_impossible_budget_names_the_smallest() -> None:
     alphas = random_alphas(2)
     derived = derive_genotype(**alphas, channels=4, cells=3)
     with pytest.raises(BudgetInfeasibleError) as caught:
-        fit_to_budget(derived, alphas, SMALL, ESTIMATOR, SMALLEST_MS * 0.99)
+        RepairPath(derived, alphas, SMALL, ESTIMATOR).fit(SMALLEST_MS * 0.99)
     assert caught.value.code == "budget-infeasible"
     assert caught.value.smallest_feasible_ms == SMALLEST_MS
     assert f"{SMALLEST_MS:.4g} ms" in str(caught.value)

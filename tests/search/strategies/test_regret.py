@@ -1,11 +1,8 @@
 import pytest
 
-from search.strategies.regret import (
-    FoundNetwork,
-    predicted_networks,
-    regret_text,
-    regrets,
-)
+from search.engine.problem import PricedDevice
+from search.space.dass_cells import build_graph
+from search.strategies.regret import FoundNetwork, predicted_network, regret_text, regrets
 from tests.search.space.tables import (
     SMALL,
     formula_table,
@@ -53,17 +50,29 @@ def test_incomplete_tables_are_refused() -> None:
         regrets([NETWORKS[0], NETWORKS[0]], BUDGETS)
 
 
+def test_a_network_for_all_is_held_against_what_each_device_could_have() -> None:
+    common = FoundNetwork(device="all", latency_ms={"pi": 9.0, "box": 3.6})
+    found = regrets(NETWORKS, BUDGETS, common)
+    assert len(found) == 6
+    on_pi, on_box = found[4:]
+    assert [one.found_for for one in (on_pi, on_box)] == ["all", "all"]
+    assert on_pi.slowdown == pytest.approx(-0.1)
+    assert (on_pi.over_budget, on_box.over_budget) == (False, True)
+    assert on_pi.accuracy_loss is None
+    assert regret_text(found).splitlines()[5].split() == [
+        "all", "pi", "9.000", "-10.0%", "not", "trained",
+    ]  # fmt: skip
+
+
 def test_predictions_are_those_of_each_table() -> None:
     space = planned_space()
-    predictors = {
-        "pi": space.predictor(formula_table(4, 3, SMALL)),
-        "box": space.predictor(other_table(4, 3, SMALL)),
-    }
-    genotypes = {"pi": some_genotype(1), "box": some_genotype(2)}
-    found = predicted_networks(genotypes, {"pi": 0.8, "box": 0.7}, predictors)
-    assert [one.device for one in found] == ["pi", "box"]
-    assert [one.accuracy for one in found] == [0.8, 0.7]
-    for one in found:
-        for device, predictor in predictors.items():
-            alone = predictor.predict([genotypes[one.device]]).latency_ms[0]
-            assert one.latency_ms[device] == pytest.approx(alone, rel=1e-9)
+    tables = {"pi": formula_table(4, 3, SMALL), "box": other_table(4, 3, SMALL)}
+    devices = [
+        PricedDevice(device=name, estimator=space.estimator(table), budget_ms=1.0)
+        for name, table in tables.items()
+    ]
+    found = predicted_network("pi", build_graph(some_genotype(1), SMALL), devices)
+    assert (found.device, found.accuracy) == ("pi", None)
+    for name, table in tables.items():
+        alone = space.predictor(table).predict([some_genotype(1)]).high_ms[0]
+        assert found.latency_ms[name] == pytest.approx(alone, rel=1e-9)

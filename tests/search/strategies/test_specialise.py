@@ -1,4 +1,7 @@
+import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,13 +10,20 @@ from hypothesis import strategies as st
 
 from latency.operator import OperatorKind
 from latency.table import LatencyTable
+from search.data.datasets import load_dataset
+from search.problems.choice import problem_of
+from search.requests import DeviceBudget, SearchRequest
+from search.space.primitives import OPERATIONS
+from search.stages import run_derive, run_search
 from search.strategies.specialise import (
     CELL_OPTIONS,
     CellOption,
     Floats,
     specialise,
     verdicts,
+    what_to_leave_out,
 )
+from tests.search.engine.small import Events, small_request
 from tests.search.space.tables import SMALL, formula_table, planned_space
 
 SPACE = planned_space(channels=8)
@@ -101,6 +111,42 @@ def test_nothing_is_lost_by_what_is_dropped(devices: list[list[list[int]]]) -> N
             and all((of[other] <= of[option]).all() for of in prices.values())
         ]
         assert bool(kept_and_as_cheap) == (option in gone)
+
+
+def request_of(path: Path, **changed: Any) -> SearchRequest:
+    return small_request(path, channels=8, specialise=True, **changed)
+
+
+def test_a_search_leaves_out_what_no_device_profits_from(tmp_path: Path) -> None:
+    request = request_of(tmp_path)
+    dataset, table = load_dataset(request.dataset), with_equal_windows(TABLE)
+    result = run_search(request, tmp_path, dataset, table, Events())
+    assert result["left_out"]["operations"] == ["sep_conv_3x3", "dil_conv_3x3"]
+    assert any(why.startswith("drop sep_conv_3x3") for why in result["left_out"]["why"])
+    assert json.loads((tmp_path / "search.json").read_text()) == result
+    columns = [OPERATIONS.index(name) for name in result["left_out"]["operations"]]
+    for rows in result["alphas"].values():
+        mixture = np.exp(np.array(rows))
+        assert (mixture[:, columns] == 0.0).all()
+        assert (np.delete(mixture, columns, axis=1) > 0.0).all()
+    derived = run_derive(request, tmp_path, dataset, table, Events())["genotype"]
+    found = {operation for kind in ("normal", "reduce") for operation, _ in derived[kind]}
+    assert found.isdisjoint({"sep_conv_3x3", "dil_conv_3x3"})
+
+
+def test_what_one_of_two_devices_profits_from_is_searched(tmp_path: Path) -> None:
+    also = (DeviceBudget(device="box", budget_ms=10.0),)
+    request = request_of(tmp_path, device="pi", also=also)
+    problem = problem_of(request, SMALL)
+    found = what_to_leave_out(problem, [with_equal_windows(TABLE), TABLE])
+    assert found.operations == ()
+    assert any("on box it saves" in why for why in found.why)
+
+
+def test_what_to_leave_out_needs_prices(tmp_path: Path) -> None:
+    request = request_of(tmp_path)
+    with pytest.raises(ValueError, match="at least one latency table is needed"):
+        run_search(request, tmp_path, load_dataset(request.dataset), None, Events())
 
 
 def test_a_verdict_says_why() -> None:

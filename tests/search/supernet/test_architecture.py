@@ -66,6 +66,27 @@ def test_alphas_start_small_and_follow_the_seed() -> None:
     assert 5e-4 < float(one.detach().std()) < 2e-3
 
 
+def test_what_is_left_out_stays_out_while_the_alphas_are_trained() -> None:
+    found = alphas(1)
+    found.leave_out([2, 5])
+    optimizer = torch.optim.Adam(found.parameters(), lr=0.1, weight_decay=1e-2)
+    wanted = torch.nn.functional.one_hot(torch.full((14,), 5), 8).float()
+    for _ in range(200):
+        loss = sum(
+            torch.nn.functional.mse_loss(torch.softmax(table, dim=1), wanted)
+            for table in found.parameters()
+        )
+        assert isinstance(loss, torch.Tensor)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    for table in found.parameters():
+        mixture = torch.softmax(table.detach(), dim=1)
+        assert torch.isfinite(table).all()
+        assert float(mixture[:, [2, 5]].max()) == 0.0
+        assert torch.allclose(mixture.sum(dim=1), torch.ones(14))
+
+
 def test_loading_keeps_the_parameters_of_the_optimiser() -> None:
     source, target = alphas(1), alphas(2)
     before = [id(table) for table in target.parameters()]

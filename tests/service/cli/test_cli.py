@@ -49,6 +49,13 @@ def test_without_a_server_it_says_so_without_a_traceback(tmp_path: Path) -> None
     assert "Traceback" not in shown.stderr
 
 
+@pytest.mark.parametrize("text", ["pi", "pi=", "pi=soon"])
+def test_a_further_device_needs_a_budget(tmp_path: Path, text: str) -> None:
+    shown = run(tmp_path, "search", "--device", "box", "--budget-ms", "1", "--also", text)
+    assert shown.returncode == 1
+    assert f"--also: must be DEVICE=MS, such as pi=1.5, got {text!r}" in shown.stderr
+
+
 def test_migrate_and_tokens_work_at_the_database(tmp_path: Path) -> None:
     migrated = run(tmp_path, "migrate")
     assert migrated.returncode == 0, migrated.stderr

@@ -10,8 +10,10 @@ from sqlalchemy import func, select
 from latency.messages import VerifyWork
 from service.database import Database
 from service.devices.work import request_verify
+from service.jobs.job_devices import search_devices
 from service.jobs.journal import locked_job, move, record
 from service.jobs.repository import events_after
+from service.jobs.use_cases import get_job
 from service.lifecycle import IllegalTransitionError, JobState
 from service.tables.job import JobRow
 from tests.service.board import Board, enrol
@@ -63,6 +65,22 @@ def test_controls_are_made_where_they_are_asked_for(admin: TestClient, board: Bo
     assert (request["controls"], request["seeds"]) == (True, 3)
 
 
+def test_a_search_can_be_for_several_devices(
+    app: FastAPI, admin: TestClient, board: Board, database: Database
+) -> None:
+    assert start(admin)["request"]["also"] == []
+    other = enrol(app, admin, name="other")
+    job = start(admin, also=[{"device": other.device_id, "budget_ms": 0.25}])
+    assert job["device_id"] == board.device_id
+    assert job["request"]["also"] == [{"device": "other", "budget_ms": 0.25}]
+    with database.reading() as session:
+        found = search_devices(session, get_job(session, job["id"]))
+    assert [(one.place, one.device.id, one.budget_ms, one.table_id) for one in found] == [
+        (1, board.device_id, 0.5, None),
+        (2, other.device_id, 0.25, None),
+    ]
+
+
 def test_profile_and_verification_are_jobs_too(
     admin: TestClient, board: Board, job_queue: RecordingQueue
 ) -> None:
@@ -86,6 +104,11 @@ def test_profile_and_verification_are_jobs_too(
         ({"density": 1.5}, 422, "1"),
         ({"colour": "red"}, 422, "Unknown"),
         ({"seeds": 3}, 422, "controls"),
+        ({"also": [{"device": "board", "budget_ms": 1.0}]}, 422, "/also/0/device"),
+        ({"also": [{"device": "nowhere", "budget_ms": 1.0}]}, 404, "board"),
+        ({"also": [{"device": "x", "budget_ms": 1.0}], "controls": True}, 422, "/controls"),
+        ({"also": [{"device": "x"}]}, 422, "budget_ms"),
+        ({"space": "stages", "specialise": True}, 422, "dass-cells only"),
         ({"seeds": 11, "controls": True}, 422, "10"),
     ],
 )
