@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("job_id", sa.String(length=32), nullable=False),
         sa.Column("place", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("device_id", sa.String(length=32), nullable=False),
-        sa.Column("budget_ms", sa.Float(), nullable=False),
+        sa.Column("budget_ms", sa.Double(), nullable=False),
         sa.Column("table_id", sa.String(length=32), nullable=True),
         _reference("job_id", "jobs"),
         _reference("device_id", "devices"),

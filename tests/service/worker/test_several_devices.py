@@ -48,13 +48,13 @@ from tests.service.samples import chunk_of, network, network_result, profile_wor
 
 ORDER = {
     "device": "box",
-    "budget_ms": 50.0,
-    "also": [{"device": "pi", "budget_ms": 40.0}],
+    "budget_ms": 0.5,
+    "also": [{"device": "pi", "budget_ms": 0.4}],
     "channels": 4,
     "cells": 3,
     "recipe": "tiny",
 }
-BUDGETS_MS = (50.0, 40.0)
+BUDGETS_MS = (0.5, 0.4)
 CONDITIONS = chunk_of(profile_work(1, 0)).conditions
 PREDICTION = {"latency_ms": 10.0, "low_ms": 9.0, "high_ms": 11.0, "table_version": 1}
 REGRET = {"method": "predicted", "rows": [], "text": "found for on\nbox pi"}
@@ -165,7 +165,6 @@ def test_each_device_is_asked_for_what_its_own_table_lacks(
         lease = board.work()
         assert lease.profile is not None
         assert lease.profile.operators
-    assert [board.claim().lease for board in boards] == [None, None]
 
 
 def test_devices_that_are_one_target_share_a_table(
@@ -189,8 +188,8 @@ def test_the_trainer_gets_a_table_and_a_budget_for_each(priced: Flow, boards: li
     folder = priced.context.job_folder(priced.job_id)
     found = decode((folder / "request.json").read_bytes(), SearchRequest)
     assert [(one.device, one.budget_ms, one.tighten) for one in found.budgets] == [
-        ("box", 50.0, 1.0),
-        ("pi", 40.0, 0.75),
+        ("box", 0.5, 1.0),
+        ("pi", 0.4, 0.75),
     ]
     for name, board in zip(("table.json", "table-2.json"), boards, strict=True):
         assert read_table(folder / name).table.target == board.target
@@ -221,7 +220,7 @@ def test_what_turns_out_to_be_infeasible_after_profiling_is_refused_before_train
 
 def test_the_certificate_states_every_device(priced: Flow, boards: list[Board]) -> None:
     write_round(priced)
-    assert measure(priced, boards, ms=(30.0, 20.0)) == [None, None]
+    assert measure(priced, boards, ms=(0.3, 0.2)) == [None, None]
     finish(priced, 0)
     job = ended(priced)
     assert job.state == JobState.SUCCEEDED
@@ -230,14 +229,14 @@ def test_the_certificate_states_every_device(priced: Flow, boards: list[Board]) 
     parts = [certificate, *certificate["also"]]
     assert [part["device"]["name"] for part in parts] == ["box", "pi"]
     assert [part["budget_ms"] for part in parts] == list(BUDGETS_MS)
-    assert [part["measured"]["latency_ms"] for part in parts] == pytest.approx([30.0, 20.0], 1e-4)
+    assert [part["measured"]["latency_ms"] for part in parts] == pytest.approx([0.3, 0.2], 1e-3)
     assert [part["predicted"] for part in parts] == [PREDICTION, PREDICTION]
     assert [part["table"]["version"] for part in parts] == [1, 1]
     assert parts[0]["table"]["id"] != parts[1]["table"]["id"]
     assert [part["file"] for part in parts] == ["model.onnx", "model-2.onnx"]
     assert all(part["met"] for part in parts)
-    assert certificate["verdict"].startswith("box: met: 30.0000 ms measured, 60.0% of the budget")
-    assert "; pi: met: 20.0000 ms measured, 50.0% of the budget" in certificate["verdict"]
+    assert certificate["verdict"].startswith("box: met: 0.3000 ms measured, 60.0% of the budget")
+    assert "; pi: met: 0.2000 ms measured, 50.0% of the budget" in certificate["verdict"]
     assert sorted(certificate["other_measurements"]) == ["round-0-graph", "round-0-graph-2"]
     with priced.context.database.reading() as session:
         names = {found.name for found in artifacts_of(session, priced.job_id)}
@@ -247,15 +246,15 @@ def test_the_certificate_states_every_device(priced: Flow, boards: list[Board]) 
 
 def test_one_device_that_is_too_slow_fails_the_search(priced: Flow, boards: list[Board]) -> None:
     write_round(priced, tighten=(1.0, 0.9))
-    box, pi = measure(priced, boards, ms=(30.0, 60.0))
+    box, pi = measure(priced, boards, ms=(0.3, 0.6))
     assert box is None
-    assert pi == pytest.approx(0.9 * 40.0 / 60.0 * 0.99, rel=1e-4)
+    assert pi == pytest.approx(0.9 * 0.4 / 0.6 * 0.99, rel=1e-3)
     finish(priced, 0)
     job = ended(priced)
     assert job.state == JobState.FAILED
     assert job.error is not None
     assert job.error["code"] == "over-budget"
-    assert "pi: not met: 60.0000 ms measured, 50.0% over" in job.error["message"]
+    assert "pi: not met: 0.6000 ms measured, 50.0% over" in job.error["message"]
     assert job.result is not None
     assert job.result["certificate"]["met"] is False
 
@@ -277,14 +276,14 @@ def test_only_the_budget_that_was_missed_is_tightened(priced: Flow, boards: list
     write_round(priced)
 
     def device(unit_id: str, place: int) -> None:
-        answer(priced, boards[place - 1], unit_id, ms=(30.0, 60.0)[place - 1])
+        answer(priced, boards[place - 1], unit_id, ms=(0.3, 0.6)[place - 1])
 
     flow = SteppingFlow(
         context=priced.context, job_id=priced.job_id, attempt=priced.attempt, device=device
     )
     training = search_flow._Training(flow=flow, stage_flow=lambda: None, priority=1, devices=2)
     found = asyncio.run(search_flow._measure(training, ask_for_graph, 0, (0.8, 1.0)))
-    assert found == pytest.approx((0.8, 40.0 / 60.0 * 0.99), rel=1e-4)
+    assert found == pytest.approx((0.8, 0.4 / 0.6 * 0.99), rel=1e-3)
 
 
 @dataclass(frozen=True, kw_only=True)
