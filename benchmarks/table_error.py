@@ -1,8 +1,8 @@
 """How well does a latency table predict networks that it has never seen? `make bench-latency`.
 
-Measures on this machine what a job would have measured, in up to three rounds, calibrates on 6
+Measures on this machine what a job would have measured, in up to three rounds, calibrates on 8
 networks of each regime, and compares on held-out ones: the table, the table without calibration, and
-a line through multiply-adds fitted on the same 6 networks. With `--every-point` every point of the
+a line through multiply-adds fitted on the same 8 networks. With `--every-point` every point of the
 space is measured, and the table of all of them is compared too. Some held-out networks are measured
 a second time at the end, so that the last line tells how well the machine agrees with itself: no
 prediction can be better than that. For cells the multi-layer regressor follows, on one network in
@@ -40,7 +40,7 @@ from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 
 SEED = 1
-CALIBRATION_NETWORKS = 6  # of each regime
+CALIBRATION_NETWORKS = 8  # of each regime
 PLAN = "plan"
 OUTPUT = Path("local")
 _NO_MORE = Calibration()

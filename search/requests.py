@@ -11,7 +11,7 @@ from search.space.stage_space import StageSpace
 from search.space.task import TaskShape
 
 DATASET_FORMATS = ("digits", "image-folder", "cifar10-binary", "cifar10-python", "npz")
-RECIPE_NAMES = ("tiny", "quick", "standard", "gpu", "dass-paper")
+RECIPE_NAMES = ("tiny", "quick", "cpu", "standard", "gpu", "dass-paper")
 SPACE_NAMES = ("dass-cells", "stages")
 
 MIN_CELLS = 3  # fewer leave no room for a normal cell beside the two reductions

@@ -98,6 +98,8 @@ RECIPES = {
         flip=True,
     ),
 }
+# Ten thousand photographs of 32 pixels on one core: eight minutes for the search, and for each training.
+RECIPES["cpu"] = replace(RECIPES["quick"], steps_per_epoch=30, shift=4, flip=True)
 # Tens of thousands of images on one GPU, where a step is thousands of small kernels, so larger batches
 # should pay. Batch and weight rate are those of PC-DARTS (Xu et al., arXiv 1907.05737).
 RECIPES["gpu"] = replace(

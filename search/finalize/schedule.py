@@ -93,6 +93,16 @@ TRAIN_SCHEDULES = {
         flip=True,
     ),
 }
+TRAIN_SCHEDULES["cpu"] = replace(
+    TRAIN_SCHEDULES["quick"],
+    dense_epochs=4,
+    prune_epochs=4,
+    tune_epochs=4,
+    batch_size=64,
+    weight_decay=5e-4,
+    shift=4,
+    flip=True,
+)
 TRAIN_SCHEDULES["gpu"] = replace(
     TRAIN_SCHEDULES["standard"],
     dense_epochs=60,

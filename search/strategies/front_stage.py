@@ -39,7 +39,7 @@ RESULT = "front.json"
 STATE = "checkpoints/front.json"  # what evolution has judged so far
 WANTED = 6  # candidates at least, where the space has so many
 # Of evolution, by recipe.
-EVALUATIONS = {"tiny": 8, "quick": 60, "standard": 300, "dass-paper": 300, "gpu": 600}
+EVALUATIONS = {"tiny": 8, "quick": 60, "cpu": 60, "standard": 300, "dass-paper": 300, "gpu": 600}
 _BUDGETS = 8
 _ROUNDS = 3  # of ever finer budgets, as long as there are too few candidates
 

@@ -35,7 +35,7 @@ def search(
     cells: Cells = 5,
     density: Annotated[float, typer.Option(help="Fraction of weights kept.")] = 0.25,
     pattern: Pattern = DEFAULT_PATTERN,
-    recipe: Annotated[str, typer.Option(help="tiny, quick, standard or gpu.")] = "quick",
+    recipe: Annotated[str, typer.Option(help="tiny, quick, cpu, standard or gpu.")] = "quick",
     seed: int = 0,
     controls: Controls = False,
     seeds: Annotated[int, typer.Option(help="Trainings of each, with --controls.")] = 1,

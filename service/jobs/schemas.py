@@ -44,7 +44,7 @@ class SearchCreate(RequestShape):
     cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     density: Annotated[float, Field(gt=0, le=1, description="fraction of weights kept")] = 0.25
     pattern: Pattern = DEFAULT_PATTERN
-    recipe: Literal["tiny", "quick", "standard", "gpu"] = "quick"
+    recipe: Literal["tiny", "quick", "cpu", "standard", "gpu"] = "quick"
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     controls: Annotated[
         bool,
