@@ -20,10 +20,10 @@ import numpy as np
 
 from benchmarks.recorded import measured_rows
 from benchmarks.table_error import OUTPUT
-from latency.codec import decode
 from latency.estimate.families import family_of
 from latency.estimate.operator_prices import OperatorPrices
 from latency.estimate.transfer import choose_probes, family_scales, transfer
+from latency.exchange.table_file import read_table
 from latency.operator import OperatorSpec, SparsityPattern
 from latency.plan import SpaceUsage
 from latency.profiler.device import current_target
@@ -123,9 +123,10 @@ def _written(path: Path) -> LatencyTable:
     Raises:
         SystemExit: there is none, or it is of another target than this machine with one thread.
     """
-    if not path.exists():
-        raise SystemExit(f"{path} is missing: python -m benchmarks.table_error writes it")
-    table = decode(path.read_bytes(), LatencyTable)
+    try:
+        table = read_table(path).table
+    except ValueError as error:
+        raise SystemExit(f"{error}; python -m benchmarks.table_error writes a table") from error
     if table.target != current_target():
         raise SystemExit(f"{path} is of another target: {table.target.label()}")
     return table
