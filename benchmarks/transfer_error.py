@@ -56,7 +56,7 @@ def main() -> None:
         sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=1.0),
     )
     usage = space.usage(current_target())
-    source = _written(options.table)
+    source = written_table(options.table)
     operators = tuple(row.spec for row in source.rows)
     print(f"from {source.target.label()}, {len(source.rows)} rows", flush=True)
     others = {"two threads": _table(operators, threads=2)}
@@ -117,7 +117,7 @@ def _probes(source: LatencyTable, device: LatencyTable, count: int) -> list[Tabl
     return [row for row in device.rows if row.spec in wanted]
 
 
-def _written(path: Path) -> LatencyTable:
+def written_table(path: Path) -> LatencyTable:
     """Return the table in a file.
 
     Raises:
