@@ -150,12 +150,8 @@ class NetworkRun:
     def _kept(self, answers: Sequence[ChildAnswer], processes: int) -> list[int]:
         """Return which processes count, in order."""
         references = [answer.reference_ns for answer in answers]
-        quiet = [i for i, times in enumerate(references) if self.quiet.is_quiet(times)]
-        if len(quiet) < processes:
-            return self.quiet.quietest(references, processes)
-        medians = {index: statistics.median(answers[index].network_ns) for index in quiet}
-        middle = statistics.median(medians.values())
-        return sorted(sorted(quiet, key=lambda index: abs(medians[index] - middle))[:processes])
+        medians = [statistics.median(answer.network_ns) for answer in answers]
+        return self.quiet.kept(references, medians, processes)
 
 
 def _groups(networks: list[_Taken]) -> Iterator[list[_Taken]]:
