@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latency.measurement import NetworkMeasurement
-from latency.messages import Chunk, Conditions, Lease
+from latency.measurement import Conditions, NetworkMeasurement
+from latency.messages import Chunk, Lease
 from service.jobs.repository import events_after
 from service.tables.job import JobRow
 from service.worker.certificate import graph_name, model_name
@@ -119,7 +119,7 @@ def test_what_counts_was_measured_and_ends(taken: list[tuple[int, int]]) -> None
     assert len(found.together.processes_ns) == PROCESSES
     assert all(samples in everything for samples in found.together.processes_ns)
     medians = [one.median_ns for one in found.measurements]
-    assert min(medians) <= found.together.median_ns <= max(medians)
+    assert min(medians) - 50 <= found.together.median_ns <= max(medians) + 50
     references = [statistics.median(samples) for samples in found.together.reference_ns]
     best = min(reference for _, reference in taken)
     assert min(references) <= best * 1.08 + 2
