@@ -49,6 +49,7 @@ from search.objective.beta import beta_regulariser
 from search.objective.constraint import relative_violation
 
 EVALUATED = 256  # images of the architecture half that an epoch's accuracy is taken on
+_AT_ONCE = 128  # of them: most of a forward pass is starting kernels, however few images there are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,9 +250,8 @@ class SearchLoop:
     def accuracy(self) -> float:
         """Return the share of right answers of the supernet on images of the alpha half."""
         mixture = self._mixture()
-        size = self.recipe.batch_size
-        seen = torch.split(self.data.weights.images[:EVALUATED], size)
-        images = torch.split(self.data.alphas.images[:EVALUATED], size)
+        seen = torch.split(self.data.weights.images[:EVALUATED], _AT_ONCE)
+        images = torch.split(self.data.alphas.images[:EVALUATED], _AT_ONCE)
         with training_step():
             restate_norms(self.run.supernet, lambda part: self.run.supernet(part, *mixture), seen)
             supernet = self.run.supernet.eval()
