@@ -60,7 +60,7 @@ def test_operators_and_networks_are_reported_once_each() -> None:
         processes=2,
     )
     results: list[Measurement] = []
-    run_profile(work, TARGET, results.append, never)
+    run_profile(work, TARGET, results.append, never, again=0.0)
     measured = {m.spec: m for m in results if isinstance(m, OperatorMeasurement)}
     assert set(measured) == set(operators)
     assert len(results) == len(operators) + 1
@@ -94,7 +94,7 @@ def test_operators_and_networks_of_the_library_are_measured_on_a_target_that_has
         processes=1,
     )
     results: list[Measurement] = []
-    run_profile(work, TARGET, results.append, never)
+    run_profile(work, TARGET, results.append, never, again=0.0)
     assert [result.error for result in results] == [""] * (len(operators) + 1)
     assert {m.spec for m in results if isinstance(m, OperatorMeasurement)} == set(operators)
 
@@ -102,7 +102,7 @@ def test_operators_and_networks_of_the_library_are_measured_on_a_target_that_has
 def test_another_version_of_the_library_is_refused_and_both_are_named() -> None:
     other = replace(TARGET, operator_library="1+other")
     results: list[Measurement] = []
-    run_profile(ProfileWork(operators=(SMALL,)), other, results.append, never)
+    run_profile(ProfileWork(operators=(SMALL,)), other, results.append, never, again=0.0)
     (result,) = results
     assert result.error.startswith("the target has operator library 1+other, this process has ")
     assert result.error.endswith(library_version() or "none")
@@ -131,7 +131,7 @@ def test_an_operator_can_be_measured_in_this_process() -> None:
 def test_a_target_that_this_runtime_cannot_run_is_an_error_in_the_measurement() -> None:
     elsewhere = Target(facts=TARGET.facts, runtime_version="1", execution_provider="NoSuchProvider")
     results: list[Measurement] = []
-    run_profile(ProfileWork(operators=(SMALL,)), elsewhere, results.append, never)
+    run_profile(ProfileWork(operators=(SMALL,)), elsewhere, results.append, never, again=0.0)
     assert [r.error[:32] for r in results] == ["no provider 'NoSuchProvider'; th"]
 
 
@@ -159,7 +159,7 @@ def test_a_stop_ends_the_child_and_reports_nothing(child: ChildProcess) -> None:
     results: list[Measurement] = []
     named = (NamedGraph(name="n", graph=NETWORK),)
     work = ProfileWork(operators=(SMALL,) * 500, networks=named, rounds=1)
-    run_profile(work, TARGET, results.append, lambda: len(results) >= 2)
+    run_profile(work, TARGET, results.append, lambda: len(results) >= 2, again=0.0)
     assert 2 <= len(results) < 500
     stopped = run_verify(VerifyWork(name="n", graph=NETWORK), None, TARGET, lambda: True)
     assert stopped.error == "stopped before the end"
