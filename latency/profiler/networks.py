@@ -57,6 +57,7 @@ class NetworkRun:
     rounds: int = NETWORK_ROUNDS
     quiet: QuietRule = field(default_factory=QuietRule)
     agreement: float = AGREEMENT
+    again: bool = True  # disturbed networks get further processes
     monotonic: Callable[[], float] = time.monotonic  # seconds
 
     def run(self, networks: Sequence[Network], processes: int, on_result: OnNetwork) -> None:
@@ -79,7 +80,8 @@ class NetworkRun:
                 group.reverse()  # no network always follows the same one
             disturbed += self._report(group, processes, on_result)
         first_end = self.monotonic()
-        end = first_end + max(_LEAST_AGAIN_S, (first_end - start) / 2)
+        again_s = max(_LEAST_AGAIN_S, (first_end - start) / 2)
+        end = first_end + again_s if self.again else first_end
         patience = PATIENCE
         while disturbed and self.monotonic() < end:
             patience = more_patience(patience)

@@ -114,7 +114,7 @@ def test_a_network_is_timed_in_turns_with_its_rivals(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     rivals = Rivals(dense_parent=NETWORK, without_library=True)
     work = VerifyWork(name="compared", artifact_sha256="0" * 64, processes=2, rivals=rivals)
-    result = run_verify(work, path, TARGET)
+    result = run_verify(work, path, TARGET, again=0.0)
     assert result.error == ""
     taken = (result.processes_ns, result.dense_parent_ns, result.without_library_ns)
     for processes in taken:
@@ -178,7 +178,7 @@ def test_an_onnx_file_is_verified(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(build_model(NETWORK, random_weights(1)).SerializeToString())
     work = VerifyWork(name="file", artifact_sha256="0" * 64, processes=1)
-    result = run_verify(work, path, TARGET)
+    result = run_verify(work, path, TARGET, again=0.0)
     assert (result.name, result.error, result.graph) == ("file", "", None)
     assert result.median_ns > 0
 
@@ -187,7 +187,7 @@ def test_an_onnx_file_is_verified(tmp_path: Path) -> None:
 def test_a_damaged_file_is_an_error_in_the_measurement(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    result = run_verify(VerifyWork(name="file", processes=1), path, TARGET)
+    result = run_verify(VerifyWork(name="file", processes=1), path, TARGET, again=0.0)
     assert "cannot load the model" in result.error
     assert result.processes_ns == ()
 
@@ -235,6 +235,15 @@ def test_disturbed_networks_get_more_processes_for_half_as_long_as_the_first_too
     assert rule.observed == 1 + 1 + 2
     assert len(result.processes_ns) == 1
     assert result.error == ""
+
+
+def test_disturbed_networks_are_left_at_that_where_nothing_is_to_be_tried_again() -> None:
+    rule = CountingRule()
+    rule.observe([1])
+    run = NetworkRun(target=TARGET, rounds=3, quiet=rule, again=False)
+    (result,) = measured(run, [Network(name="x", model=NETWORK)], 1)
+    assert rule.observed == 1 + 1
+    assert len(result.processes_ns) == 1
 
 
 def test_a_network_whose_processes_disagree_is_timed_again_and_most_of_them_win(
