@@ -4,8 +4,7 @@ import asyncio
 import hashlib
 import json
 import statistics
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -193,18 +192,33 @@ def answer(board: Board, ns: int, reference_ns: int) -> None:
     assert board.finish(lease).status_code == 200
 
 
-def run(flow: Flow, board: Board, ask: Any, *answers: tuple[int, int]) -> list[str]:
-    """Measure in as many tries as the flow wants; all answers are used up."""
-    left: Iterator[tuple[int, int]] = iter(answers)
-    stepping = SteppingFlow(
-        context=flow.context,
-        job_id=flow.job_id,
-        attempt=flow.attempt,
-        device=lambda *_: answer(board, *next(left)),
-    )
-    units = asyncio.run(measure_in_tries(stepping, ask, 0))
-    assert list(left) == []
-    return units
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """Answers what the flow asks."""
+
+    flow: Flow
+    board: Board
+    clock: HeldClock
+
+    def __call__(self, ask: Any, *answers: tuple[int, int]) -> list[str]:
+        """Measure in as many tries as the flow wants; all answers are used up."""
+        left = iter(answers)
+
+        def work(*_: int) -> None:
+            answer(self.board, *next(left))
+            self.clock.advance(1)
+
+        flow = SteppingFlow(
+            context=self.flow.context, job_id=self.flow.job_id, attempt=0, device=work
+        )
+        units = asyncio.run(measure_in_tries(flow, ask, 0))
+        assert list(left) == []
+        return units
+
+
+@pytest.fixture
+def measure(searching: Flow, board: Board, clock: HeldClock) -> Device:
+    return Device(flow=searching, board=board, clock=clock)
 
 
 def notes(flow: Flow) -> list[str]:
@@ -214,10 +228,10 @@ def notes(flow: Flow) -> list[str]:
 
 
 def test_a_disturbed_file_costs_a_measurement_and_no_training(
-    searching: Flow, board: Board
+    searching: Flow, measure: Device
 ) -> None:
-    run(searching, board, ask_for_graph, (FAST, QUIET))
-    units = run(searching, board, ask_for_model, (SLOW, DISTURBED), (FAST, QUIET))
+    measure(ask_for_graph, (FAST, QUIET))
+    units = measure(ask_for_model, (SLOW, DISTURBED), (FAST, QUIET))
     assert judge(searching, units, 0) is None
     again, judged = notes(searching)
     assert again == (
@@ -235,30 +249,32 @@ def test_a_disturbed_file_costs_a_measurement_and_no_training(
     assert stated["disturbed"] is None
 
 
-def test_a_network_that_is_too_slow_twice_is_believed(searching: Flow, board: Board) -> None:
-    units = run(searching, board, ask_for_graph, (SLOW, QUIET), (SLOW, QUIET))
+def test_a_network_that_is_too_slow_twice_is_believed(searching: Flow, measure: Device) -> None:
+    units = measure(ask_for_graph, (SLOW, QUIET), (SLOW, QUIET))
     assert len(units) == 2
     assert "at most 0.0990 ms were predicted" in notes(searching)[0]
 
 
-def test_a_device_that_is_never_quiet_is_asked_a_few_times(searching: Flow, board: Board) -> None:
-    run(searching, board, ask_for_graph, (FAST, QUIET))
+def test_a_device_that_is_never_quiet_is_asked_a_few_times(
+    searching: Flow, measure: Device
+) -> None:
+    measure(ask_for_graph, (FAST, QUIET))
     busy = [(SLOW, DISTURBED)] * MOST_TRIES
-    units = run(searching, board, ask_for_model, *busy)
+    units = measure(ask_for_model, *busy)
     with searching.context.database.reading() as session:
         assert load_tries(session, units).disturbed
 
 
-def test_within_the_budget_once_is_enough(searching: Flow, board: Board) -> None:
-    run(searching, board, ask_for_graph, (FAST, QUIET))
-    units = run(searching, board, ask_for_model, (FAST, DISTURBED))
+def test_within_the_budget_once_is_enough(searching: Flow, measure: Device) -> None:
+    measure(ask_for_graph, (FAST, QUIET))
+    units = measure(ask_for_model, (FAST, DISTURBED))
     assert judge(searching, units, 0) is None
     assert ask_for_model(searching, 0, 0) == units[0], "a step that runs again asks for nothing new"
 
 
-def test_tries_of_another_file_are_left_out(searching: Flow, board: Board) -> None:
-    run(searching, board, ask_for_model, (SLOW, QUIET), (SLOW, QUIET))
+def test_tries_of_another_file_are_left_out(searching: Flow, measure: Device) -> None:
+    measure(ask_for_model, (SLOW, QUIET), (SLOW, QUIET))
     write_model(searching, b"trained again")
-    units = run(searching, board, ask_for_model, (FAST, QUIET))
+    units = measure(ask_for_model, (FAST, QUIET))
     with searching.context.database.reading() as session:
         assert verified_units(session, searching.job_id) == {model_name(0): units}
