@@ -22,12 +22,13 @@ import torch
 from latency.graph import NetworkGraph
 from latency.operator import SparsityPattern
 from search.data.batches import Examples, seeded_generator, split_examples
+from search.data.cifar_files import BINARY, TRAIN_FILES
 from search.data.dataset import Dataset
 from search.data.datasets import load_dataset
 from search.engine.device import training_device
 from search.finalize.run import Goal
 from search.finalize.schedule import TRAIN_SCHEDULES, TrainSchedule
-from search.finalize.train import Split, evaluate, make_network, train_final
+from search.finalize.train import Split, evaluate, make_network, split_training, train_final
 from search.layers.sparse import sparse_layers
 from search.requests import DatasetRef
 from search.space.dass_cells import MERGED_KERNEL
@@ -187,9 +188,7 @@ def _split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
     if protocol.images < len(examples):
         share = protocol.images / len(examples)
         examples, _ = split_examples(examples, share, seeded_generator(seed, "subset"))
-    fraction = protocol.schedule.valid_fraction
-    valid, train = split_examples(examples, fraction, seeded_generator(seed, "validation"))
-    return Split(train=train, valid=valid)
+    return split_training(examples, seed, protocol.schedule.valid_fraction)
 
 
 def _reporter(contest: Contest) -> Callable[[dict[str, Any]], None]:
@@ -280,7 +279,8 @@ def print_table(outcomes: Sequence[Outcome]) -> None:
 
 def _reference(folder: Path) -> DatasetRef:
     """Return the data set in a folder: an official layout of CIFAR-10, or class folders."""
-    layouts = {"data_batch_1.bin": "cifar10-binary", "data_batch_1": "cifar10-python"}
+    first = TRAIN_FILES[0]
+    layouts = {f"{first}{BINARY}": "cifar10-binary", first: "cifar10-python"}
     found = (layout for name, layout in layouts.items() if (folder / name).exists())
     return DatasetRef(format=next(found, "image-folder"), path=str(folder))
 

@@ -26,6 +26,7 @@ from latency.estimate.calibrate import (
     usable_networks,
 )
 from latency.estimate.density_curves import form_errors
+from latency.exchange.table_file import TableFile, write_table
 from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
 from latency.messages import ProfileWork
@@ -87,7 +88,7 @@ def main() -> None:
         rows = tuple(row for row in recorded.values() if row.spec in points)
         tables[f"all {len(rows)} points"] = calibrated(target, rows, fit)
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / f"table-{options.space}.json").write_bytes(encode(tables[PLAN]))
+    write_table(options.output / f"table-{options.space}.json", TableFile(table=tables[PLAN]))
     (options.output / f"networks-{options.space}.json").write_bytes(encode(fit + first + second))
     for regime in Regime if target.has_library else (Regime.STOCK,):
         _print_regime(regime, tables, fit, first, second)

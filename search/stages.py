@@ -18,7 +18,7 @@ from latency.estimate.lookup_table import TableEstimator
 from latency.files import write_atomic
 from latency.operator import SparsityPattern
 from latency.table import LatencyTable
-from search.data.batches import Examples, seeded_generator, split_examples
+from search.data.batches import Examples
 from search.data.dataset import Dataset
 from search.engine.checkpoint import (
     load_checkpoint,
@@ -32,7 +32,13 @@ from search.engine.search_stage import search_alphas
 from search.export.export import ExportResult, export_network
 from search.finalize.run import Goal
 from search.finalize.schedule import schedule_for
-from search.finalize.train import AnyNetwork, Split, evaluate, make_network, train_final
+from search.finalize.train import (
+    AnyNetwork,
+    evaluate,
+    make_network,
+    split_training,
+    train_final,
+)
 from search.layers.sparse import sparse_layers
 from search.problems.choice import problem_of
 from search.requests import SearchRequest
@@ -127,9 +133,10 @@ def run_train(
     goal = replace(_goal(request), random_masks=random_masks)
     schedule = schedule_for(request.recipe)
     network = make_network(genotype, dataset.task, goal, dataset.train_images.device)
+    examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
     outcome = train_final(
         network,
-        _split(dataset, request.seed, schedule.valid_fraction),
+        split_training(examples, request.seed, schedule.valid_fraction),
         schedule,
         goal,
         checkpoint=work / "checkpoints" / "train.pt",
@@ -199,12 +206,6 @@ def trained_network(request: SearchRequest, work: Path, dataset: Dataset) -> Any
 
 def _goal(request: SearchRequest) -> Goal:
     return Goal(density=request.density, pattern=request.pattern, seed=request.seed)
-
-
-def _split(dataset: Dataset, seed: int, fraction: float) -> Split:
-    examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
-    valid, train = split_examples(examples, fraction, seeded_generator(seed, "validation"))
-    return Split(train=train, valid=valid)
 
 
 def _metadata(

@@ -48,7 +48,8 @@ from search.layers.statistics import restate_norms
 from search.objective.beta import beta_regulariser
 from search.objective.constraint import relative_violation
 
-_EVALUATED = 256  # images of the architecture half that an epoch's accuracy is taken on
+EVALUATED = 256  # images of the architecture half that an epoch's accuracy is taken on
+_AT_ONCE = 128  # of them: most of a forward pass is starting kernels, however few images there are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,14 +250,13 @@ class SearchLoop:
     def accuracy(self) -> float:
         """Return the share of right answers of the supernet on images of the alpha half."""
         mixture = self._mixture()
-        size = self.recipe.batch_size
-        seen = torch.split(self.data.weights.images[:_EVALUATED], size)
-        images = torch.split(self.data.alphas.images[:_EVALUATED], size)
+        seen = torch.split(self.data.weights.images[:EVALUATED], _AT_ONCE)
+        images = torch.split(self.data.alphas.images[:EVALUATED], _AT_ONCE)
         with training_step():
             restate_norms(self.run.supernet, lambda part: self.run.supernet(part, *mixture), seen)
             supernet = self.run.supernet.eval()
             answers = torch.cat([supernet(part, *mixture).argmax(dim=1) for part in images])
-        return float((answers == self.data.alphas.labels[:_EVALUATED]).float().mean())
+        return float((answers == self.data.alphas.labels[:EVALUATED]).float().mean())
 
     def _steps_per_epoch(self) -> int:
         available = max(1, len(self.data.weights) // self.recipe.batch_size)

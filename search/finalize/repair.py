@@ -23,7 +23,7 @@ _LEAST_LOSS = 1e-6  # a swap that the alphas prefer counts as almost free
 class BudgetInfeasibleError(ValueError):
     """No network of the space is predicted to be within the budget.
 
-    `smallest_feasible_ms` is the upper end of the interval of the cheapest network.
+    `smallest_feasible_ms` is the least upper end of the interval of any network.
     """
 
     def __init__(self, budget_ms: float, smallest_feasible_ms: float) -> None:

@@ -1,30 +1,59 @@
 """The two ends of a space on one target: its cheapest and its most expensive network."""
 
+from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 
 from latency.estimate.estimator import LatencyEstimator, Prediction
+from search.space.cell_costs import CellCosts, RegimeCosts
+from search.space.cell_variants import CellSize
+from search.space.cheapest_cells import cheapest_cells
 from search.space.dass_cells import build_graph
-from search.space.genotype import Edge, Genotype
-from search.space.sampling import CHOICES, WEIGHTED
+from search.space.genotype import NODES, Edge, Genotype
+from search.space.sampling import WEIGHTED
+from search.space.sparsity import PlannedEstimator
 from search.space.task import TaskShape
+
+_CLOSEST = 8  # networks of a regime between which the spread of their rows may decide
 
 
 def smallest_genotype(
-    estimator: LatencyEstimator, channels: int, cells: int, task: TaskShape
+    estimator: PlannedEstimator, channels: int, cells: int, task: TaskShape
 ) -> tuple[Genotype, Prediction]:
-    """Return the cheapest network of the space and its prediction.
+    """Return the network of full width whose predicted interval ends lowest, and its prediction.
 
-    Skips cost nothing at stride 1, so only the operation on the edges that halve the image and
-    how many there are is open: at least three, since each node reads two different inputs.
+    In a regime the costs of normal cells and reductions add up, so the cheapest network is made of
+    the cheapest cells of both kinds (`cheapest_cells`). The spread of the rows, which the formula
+    leaves out, decides between the few that are cheapest.
     """
-    normal = _cell("skip_connect", "skip_connect")
-    return min(
-        (
-            _predicted(estimator, normal, _cell(halving, "skip_connect"), channels, cells, task)
-            for halving in CHOICES
-        ),
-        key=lambda found: found[1].latency_ms,
+    return _smallest(estimator, CellSize(channels=channels, cells=cells, task=task))
+
+
+@lru_cache(maxsize=8)  # repairs of one search ask for the same again and again
+def _smallest(estimator: PlannedEstimator, size: CellSize) -> tuple[Genotype, Prediction]:
+    genotypes = (
+        genotype
+        for regime in CellCosts(estimator, size).regimes
+        for genotype in _cheapest(regime, size)
     )
+    predicted = (
+        (genotype, estimator.predict(build_graph(genotype, size.task)))
+        for genotype in dict.fromkeys(genotypes)
+    )
+    return min(predicted, key=lambda found: found[1].high_ms)
+
+
+def _cheapest(costs: RegimeCosts, size: CellSize) -> Iterator[Genotype]:
+    """Yield the networks that cost least in a regime, the cheapest first."""
+    normal, reduce = (
+        cheapest_cells(of_kind, _CLOSEST, reduction=bool(kind))
+        for kind, of_kind in enumerate(costs.kinds)
+    )
+    pairs = sorted(product(normal, reduce), key=lambda pair: pair[0].total_ns + pair[1].total_ns)
+    for first, second in pairs[:_CLOSEST]:
+        yield Genotype(
+            normal=first.edges, reduce=second.edges, channels=size.channels, cells=size.cells
+        )
 
 
 def largest_genotype(
@@ -33,28 +62,18 @@ def largest_genotype(
     """Return the most expensive network among those that repeat one operation in each cell."""
     return max(
         (
-            _predicted(estimator, _cell(first, first), _cell(second, second), channels, cells, task)
-            for first, second in product(WEIGHTED, repeat=2)
+            (genotype, estimator.predict(build_graph(genotype, task)))
+            for genotype in (
+                Genotype(
+                    normal=_chain(first), reduce=_chain(second), channels=channels, cells=cells
+                )
+                for first, second in product(WEIGHTED, repeat=2)
+            )
         ),
         key=lambda found: found[1].latency_ms,
     )
 
 
-def _cell(from_inputs: str, from_nodes: str) -> tuple[Edge, ...]:
-    """Return a cell with as few edges from the cell inputs as two different inputs allow."""
-    sources = ((0, 1), (1, 2), (2, 3), (3, 4))
-    return tuple(
-        (from_inputs if source < 2 else from_nodes, source) for pair in sources for source in pair
-    )
-
-
-def _predicted(
-    estimator: LatencyEstimator,
-    normal: tuple[Edge, ...],
-    reduce: tuple[Edge, ...],
-    channels: int,
-    cells: int,
-    task: TaskShape,
-) -> tuple[Genotype, Prediction]:
-    genotype = Genotype(normal=normal, reduce=reduce, channels=channels, cells=cells)
-    return genotype, estimator.predict(build_graph(genotype, task))
+def _chain(operation: str) -> tuple[Edge, ...]:
+    """Return a cell of one operation whose nodes read the latest states that there are."""
+    return tuple((operation, source) for node in range(NODES) for source in (node, node + 1))

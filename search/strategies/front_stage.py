@@ -1,4 +1,4 @@
-"""The stage `front`: several networks from one search, from fast to good, in DIR/front.json.
+"""The stage `front`: several networks from one search, from fast to slow, in DIR/front.json.
 
 Candidates come from two sources, all judged with the same trained supernet: the alphas, fitted to
 budgets between the smallest network and the budget of the request; and evolution within the budget.

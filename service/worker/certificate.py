@@ -5,24 +5,20 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from latency import codec
 from latency.estimate.ratio import speed_up
 from latency.measurement import NetworkMeasurement
-from latency.messages import WorkKind
 from latency.units import ns_to_ms
 from service.devices.use_cases import Device, get_device
 from service.jobs.use_cases import get_job
-from service.lifecycle import WorkState
 from service.tables.job import JobRow
 from service.tables.latency_table import LatencyTableRow
-from service.tables.work_unit import WorkUnitRow
 from service.worker.control_lines import collect_controls, is_control
-from service.worker.device_work import measured_network, summary
 from service.worker.flow import Flow
 from service.worker.stage_results import read_result
+from service.worker.tries import Tries, load_tries, verified_units
 
 _COMPARED = (
     "timed run by run in turns in the same processes, for the ratio; each costs the others caches, "
@@ -43,7 +39,7 @@ class CertificateFacts:
     derived: dict[str, Any]
     trained: dict[str, Any]
     exported: dict[str, Any]
-    measurements: dict[str, NetworkMeasurement]  # by name, in the order in which they were made
+    measurements: dict[str, Tries]  # by name, in the order in which they were made
     model_measurement: str  # the name of the one that counts
     comparison: str  # ... and of the one in turns with the network's rivals
     controls: dict[str, Any] | None  # what it had to beat; None: not asked for
@@ -59,7 +55,7 @@ class CertificateFacts:
     def collect(cls, session: Session, flow: Flow, number: int) -> "CertificateFacts":
         """Read the facts of a job whose last round was `number`."""
         job = get_job(session, flow.job_id)
-        units = verified_units(session, job)
+        units = verified_units(session, job.id)
         return cls(
             issued_at=flow.context.clock().isoformat(),
             job=job,
@@ -69,11 +65,11 @@ class CertificateFacts:
             trained=read_result(flow, number, "train"),
             exported=read_result(flow, number, "export"),
             measurements={
-                name: measured_network(session, unit_id)
-                for name, unit_id in units.items()
+                name: load_tries(session, unit_ids)
+                for name, unit_ids in units.items()
                 if not is_control(name)
             },
-            model_measurement=f"round-{number}-model",
+            model_measurement=model_name(number),
             comparison=comparison_name(number),
             controls=collect_controls(session, flow, job, number, units),
         )
@@ -81,7 +77,7 @@ class CertificateFacts:
 
 def certificate(facts: CertificateFacts) -> dict[str, Any]:
     """Return the certificate as plain values."""
-    measured = summary(facts.measurements[facts.model_measurement])
+    measured = facts.measurements[facts.model_measurement].summary()
     budget_ms = float(facts.job.request["budget_ms"])
     met = measured["latency_ms"] <= budget_ms
     return {
@@ -97,12 +93,12 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
             "version": facts.device.target.operator_library,
             "sha256": facts.library_sha256,
         },
-        "compared": _compared(facts.measurements[facts.comparison]),
+        "compared": _compared(facts.measurements[facts.comparison].together),
         "controls": facts.controls,
         "predicted": facts.exported["prediction"],
         "predicted_before_training": facts.derived["prediction"],
         "other_measurements": {
-            name: summary(found)
+            name: found.summary()
             for name, found in facts.measurements.items()
             if name not in (facts.model_measurement, facts.comparison)
         },
@@ -134,6 +130,16 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
     }
 
 
+def graph_name(number: int) -> str:
+    """Return the name of the measurement of the derived network of a round."""
+    return f"round-{number}-graph"
+
+
+def model_name(number: int) -> str:
+    """Return the name of the measurement of the file of a round."""
+    return f"round-{number}-model"
+
+
 def comparison_name(number: int) -> str:
     """Return the name of the measurement of the file of a round beside its rivals."""
     return f"round-{number}-comparison"
@@ -157,17 +163,6 @@ def _rival(measured: NetworkMeasurement, samples: tuple[tuple[int, ...], ...]) -
         "latency_ms": ns_to_ms(statistics.median(medians)),
         "speed_up": None if faster is None else asdict(faster),
     }
-
-
-def verified_units(session: Session, job: JobRow) -> dict[str, str]:
-    """Return the finished verifications of a job, name to id, in the order of their requests."""
-    statement = select(WorkUnitRow.work, WorkUnitRow.id).where(
-        WorkUnitRow.job_id == job.id,
-        WorkUnitRow.state == WorkState.DONE,
-        WorkUnitRow.kind == WorkKind.VERIFY,
-    )
-    found = session.execute(statement.order_by(WorkUnitRow.created_at))
-    return {str(work["name"]): unit_id for work, unit_id in found}
 
 
 def _verdict(latency_ms: float, budget_ms: float) -> str:

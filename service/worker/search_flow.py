@@ -3,6 +3,7 @@
 table of the device -> can the budget be met? -> search
   -> up to three rounds: derive -> measure with random weights -> over budget: tighten
      -> train -> export -> measure the file itself -> over budget: tighten
+     a measurement over the budget that was disturbed, or that nobody expected, is made again first
   -> the file beside its dense parent, in the same processes
   -> if asked for: controls trained, and their files measured
   -> certificate
@@ -60,11 +61,23 @@ async def _one_round(
     return None if is_last else tighter
 
 
-async def _measure(flow: Flow, ask: Callable[[Flow, int], str], number: int) -> float | None:
-    unit_id: str = await flow.step(ask, number)
-    await wait_for_device(flow, unit_id)
-    tighter: float | None = await flow.step(steps.judge, unit_id, number)
+async def _measure(flow: Flow, ask: Callable[[Flow, int, int], str], number: int) -> float | None:
+    units = await measure_in_tries(flow, ask, number)
+    tighter: float | None = await flow.step(steps.judge, units, number)
     return tighter
+
+
+async def measure_in_tries(
+    flow: Flow, ask: Callable[[Flow, int, int], str], number: int
+) -> list[str]:
+    """Have a network measured, and again while the result is in doubt; returns the units."""
+    units: list[str] = []
+    while True:
+        unit_id: str = await flow.step(ask, number, len(units))
+        await wait_for_device(flow, unit_id)
+        units = [*units, unit_id]
+        if not await flow.step(steps.is_doubtful, units, number):
+            return units
 
 
 async def measure_controls(flow: Flow, number: int) -> None:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from latency.graph import NetworkGraph
 from latency.kernels.library import LIBRARY_FILE, library_path, library_version
 from latency.measurement import Rivals
@@ -21,11 +23,25 @@ from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
 from service.profiling.planning import profiled_space
 from service.profiling.use_cases import load_table
-from service.worker.certificate import CertificateFacts, certificate, comparison_name
+from service.worker.certificate import (
+    CertificateFacts,
+    certificate,
+    comparison_name,
+    graph_name,
+    model_name,
+)
 from service.worker.control_lines import control_artifacts
-from service.worker.device_work import ask_device, measured_network
+from service.worker.device_work import ask_device
 from service.worker.flow import Flow
 from service.worker.stage_results import read_request, read_result, round_folder
+from service.worker.tries import (
+    Expectation,
+    Tries,
+    doubt,
+    load_tries,
+    try_name,
+    verified_units,
+)
 
 _COMPARED_PROCESSES = 7
 _MARGIN = 0.99  # the next round aims this much below what the measurement asks for
@@ -55,20 +71,21 @@ def check_feasible(flow: Flow) -> int:
         return job.priority
 
 
-def ask_for_graph(flow: Flow, number: int) -> str:
+def ask_for_graph(flow: Flow, number: int, tried: int) -> str:
     """Step: ask the device to time the derived network with random weights."""
     derived = read_result(flow, number, "derive")
     graph = NetworkGraph.from_dict(derived["graph"])
     with flow.job() as (session, job):
-        work = VerifyWork(name=f"round-{number}-graph", graph=graph)
+        work = VerifyWork(name=try_name(graph_name(number), tried), graph=graph)
         return ask_device(flow, session, job, work)
 
 
-def ask_for_model(flow: Flow, number: int) -> str:
+def ask_for_model(flow: Flow, number: int, tried: int) -> str:
     """Step: store the exported file and ask the device to time it."""
     exported = read_result(flow, number, "export")
     path = round_folder(flow, number) / "model.onnx"
-    return ask_for_file(flow, path, exported["sha256"], f"round-{number}-model")
+    name = try_name(model_name(number), tried)
+    return ask_for_file(flow, path, exported["sha256"], name)
 
 
 def ask_for_file(flow: Flow, path: Path, sha256: str, name: str) -> str:
@@ -107,29 +124,62 @@ def ask_for_comparison(flow: Flow, number: int) -> str:
         return ask_device(flow, session, job, work)
 
 
-def judge(flow: Flow, unit_id: str, number: int) -> float | None:
-    """Step: compare a measurement with the budget.
+def is_doubtful(flow: Flow, unit_ids: list[str], number: int) -> bool:
+    """Step: return whether the device should measure again, and note why."""
+    with flow.context.database.reading() as session:
+        tries = load_tries(session, unit_ids)
+        expected = _expectation(flow, session, tries.together.name, number)
+    reason = doubt(tries, expected)
+    if reason:
+        note = _measured_note(tries, expected.budget_ms)
+        note["message"] += f"; it is measured again: {reason}"
+        with flow.job() as (session, job):
+            record(session, job, NOTE_EVENT, note, flow.context.clock())
+    return bool(reason)
+
+
+def _expectation(flow: Flow, session: Session, name: str, number: int) -> Expectation:
+    is_model = name == model_name(number)
+    prediction = read_result(flow, number, "export" if is_model else "derive")["prediction"]
+    before = verified_units(session, flow.job_id).get(graph_name(number)) if is_model else None
+    before_ns = None if before is None else load_tries(session, before).together.median_ns
+    return Expectation(
+        budget_ms=float(get_job(session, flow.job_id).request["budget_ms"]),
+        high_ms=None if prediction is None else prediction["high_ms"],
+        before_ms=None if before_ns is None else ns_to_ms(before_ns),
+    )
+
+
+def judge(flow: Flow, unit_ids: list[str], number: int) -> float | None:
+    """Step: compare what all tries at a measurement say together with the budget.
 
     Returns the factor on the budget with which to derive again; None where the budget is met, or
     where the table says that nothing tighter can be made.
     """
     with flow.context.database.reading() as session:
-        measured = measured_network(session, unit_id)
+        tries = load_tries(session, unit_ids)
         request = get_job(session, flow.job_id).request
-    latency_ms, budget_ms = ns_to_ms(measured.median_ns), float(request["budget_ms"])
-    tighter = None
-    if latency_ms > budget_ms:
-        tighter = _tighter(flow, number, latency_ms, budget_ms)
-    note = {
-        "message": f"{measured.name}: measured {latency_ms:.4f} ms, budget {budget_ms:g} ms",
+    budget_ms = float(request["budget_ms"])
+    note = _measured_note(tries, budget_ms)
+    tighter = None if note["met"] else _tighter(flow, number, note["latency_ms"], budget_ms)
+    with flow.job() as (session, job):
+        record(session, job, NOTE_EVENT, note, flow.context.clock())
+    return tighter
+
+
+def _measured_note(tries: Tries, budget_ms: float) -> dict[str, Any]:
+    """Return what an event says of a measurement."""
+    measured, count = tries.together, len(tries.measurements)
+    latency_ms = ns_to_ms(measured.median_ns)
+    taken = f"measured {latency_ms:.4f} ms" + (f" in {count} tries" if count > 1 else "")
+    return {
+        "message": f"{measured.name}: {taken}, budget {budget_ms:g} ms",
         "measurement": measured.name,
         "latency_ms": latency_ms,
         "budget_ms": budget_ms,
         "met": latency_ms <= budget_ms,
+        "tries": count,
     }
-    with flow.job() as (session, job):
-        record(session, job, NOTE_EVENT, note, flow.context.clock())
-    return tighter
 
 
 def _tighter(flow: Flow, number: int, latency_ms: float, budget_ms: float) -> float | None:

@@ -21,22 +21,18 @@ from search.space.genotype import Genotype
 from search.space.sparsity import Sparsity, with_sparsity
 from search.stages import run_derive, run_export, run_train
 from tests.search.engine.small import Events
-from tests.search.space.tables import formula_estimator, formula_table
+from tests.search.space.tables import formula_table
 
 REFERENCE = DatasetRef(format="digits", image_size=8)
 DIGITS_8: Dataset = load_dataset(REFERENCE)
 TABLE = formula_table(4, 3, DIGITS_8.task)
-ESTIMATOR = formula_estimator(4, 3, DIGITS_8.task)
+PLAIN = SearchRequest(
+    dataset=REFERENCE, channels=4, cells=3, density=0.3, budget_ms=1.0, recipe="tiny"
+)
+ESTIMATOR = PLAIN.search_space(DIGITS_8.task).estimator(TABLE)
 SMALLEST_MS = smallest_genotype(ESTIMATOR, 4, 3, DIGITS_8.task)[1].high_ms
 LARGEST_MS = largest_genotype(ESTIMATOR, 4, 3, DIGITS_8.task)[1].high_ms
-REQUEST = SearchRequest(
-    dataset=REFERENCE,
-    channels=4,
-    cells=3,
-    density=0.3,
-    budget_ms=(SMALLEST_MS + LARGEST_MS) / 2,
-    recipe="tiny",
-)
+REQUEST = replace(PLAIN, budget_ms=(SMALLEST_MS + LARGEST_MS) / 2)
 
 
 def write_alphas(work: Path, seed: int = 0) -> None:
