@@ -3,9 +3,9 @@
 A softmax makes probabilities of them, and they are logits to whoever prices or derives. Mixed paths
 (`search.objective.proximal`) are coefficients themselves. A genotype has two edges a node and one
 operation an edge, so they are read as logits like this: the probability of an operation is the size
-of its coefficient over all sizes of the table's strongest edge, `none` has what is left of an edge.
-Hence an edge keeps its largest coefficient, a node its two edges with the largest ones, whatever
-their signs; where fewer than two survive, skips fill up, which cost least.
+of its coefficient over (a little more than) those of the strongest edge of its table together, and
+`none` has what is left of an edge. Hence an edge keeps its largest coefficient, a node its two edges
+with the largest ones, whatever their signs; where fewer than two survive, skips fill up.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ _SKIP = OPERATIONS.index("skip_connect")
 # Probability of an operation whose coefficient is zero, so that logits are finite; a skip has twice
 # as much.
 _ZERO = 1e-6
+_WHOLE = 1.001  # times the sizes of the strongest edge: what is left for its `none` is not zero
 
 
 @runtime_checkable
@@ -83,12 +84,19 @@ def start_paths(tables: Sequence[Tensor]) -> None:
         table[:, NONE] = 0.0
 
 
+def open_share(tables: Sequence[Tensor]) -> float:
+    """Return the share of coefficients that are not zero."""
+    return float(
+        torch.cat([table[:, NONE + 1 :].detach() != 0.0 for table in tables]).float().mean()
+    )
+
+
 def _path_logits(table_EO: Tensor) -> Tensor:
-    """Return log probabilities, see the head of this file."""
-    size_EO = table_EO.abs()
-    whole = size_EO[:, NONE + 1 :].sum(dim=1).detach().max().clamp_min(_ZERO)
-    share_EO = size_EO[:, NONE + 1 :] / whole
-    floor = torch.full((table_EO.shape[1],), _ZERO, dtype=table_EO.dtype)
-    floor[_SKIP] *= 2.0
+    """Return log probabilities, see the head of this file; every row adds up to one."""
+    size_EO = table_EO.abs()[:, NONE + 1 :]
+    whole = _WHOLE * size_EO.sum(dim=1).detach().max().clamp_min(_ZERO)
+    floor_O = torch.full_like(size_EO[0], _ZERO)
+    floor_O[_SKIP - NONE - 1] *= 2.0
+    share_EO = (size_EO / whole).clamp_min(floor_O)
     rest_E1 = 1.0 - share_EO.sum(dim=1, keepdim=True)
-    return torch.cat([rest_E1, share_EO], dim=1).clamp_min(floor).log()
+    return torch.cat([rest_E1, share_EO], dim=1).log()

@@ -9,8 +9,8 @@ from search.data.dataset import Dataset
 from search.engine.checkpoint import write_json
 from search.engine.problem import SearchProblem
 from search.engine.progress import Progress
-from search.engine.recipes import SearchRecipe, recipe_named
-from search.engine.relaxation import logits_of
+from search.engine.recipes import Relaxation, SearchRecipe, recipe_named
+from search.engine.relaxation import logits_of, open_share
 from search.engine.search_loop import SearchData, SearchLoop
 from search.engine.search_run import SearchRun
 from search.layers.sparse import density_of
@@ -70,6 +70,8 @@ def search_halves(dataset: Dataset, seed: int) -> SearchData:
 def _result(loop: SearchLoop, legend: dict[str, Any]) -> dict[str, Any]:
     run = loop.run
     reached = {"density": density_of(run.supernet), "valid_accuracy": loop.accuracy()}
+    if loop.recipe.relaxation is Relaxation.MIXED_PATH:
+        reached["open_paths"] = open_share(run.alphas.parameters())
     tables = run.alphas.state_dict()
     logits = logits_of(list(tables.values()), loop.recipe.relaxation)
     return {

@@ -108,6 +108,7 @@ def test_what_is_found_with_an_option_can_be_derived(
     problem, progress = problem_of(request_, dataset.task), Events()
     recipe = with_option(RECIPE, option)
     found = search_alphas(problem, tmp_path, dataset, table, progress, recipe)
+    assert ("open_paths" in found["supernet"]) == (option == "mixed-paths")
     derived = run_derive(request_, tmp_path, dataset, table, progress)
     assert derived["prediction"]["high_ms"] <= request_.budget_ms
     if not derived["repaired"]:

@@ -58,7 +58,7 @@ def test_largest_coefficients_are_derived(seed: int, zeros: float) -> None:
     assert list(genotype.reduce) == strongest(tables[1])
 
 
-@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.5, 0.9]))
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3]))
 @settings(max_examples=20, deadline=None)
 def test_expected_latency_goes_to_that_of_the_derived_network(seed: int, zeros: float) -> None:
     logits = logits_of([t.double() for t in coefficients(seed, zeros)], Relaxation.MIXED_PATH)
@@ -70,8 +70,9 @@ def test_probabilities_are_sizes_and_none_has_the_rest() -> None:
     chance = logits_of([table], Relaxation.MIXED_PATH)[0].exp()
     sizes = table.abs()
     whole = float(sizes.sum(dim=1).max())
-    assert torch.allclose(chance[:, NONE + 1 :], sizes[:, NONE + 1 :] / whole, atol=1e-5)
-    assert torch.allclose(chance.sum(dim=1), torch.ones(EDGES, dtype=torch.float64), atol=1e-5)
+    assert torch.allclose(chance[:, NONE + 1 :], sizes[:, NONE + 1 :] / whole, atol=0.002)
+    assert torch.allclose(chance.sum(dim=1), torch.ones(EDGES, dtype=torch.float64))
+    assert (chance > 0.0).all()
 
 
 def test_coefficients_of_zero_feel_no_price() -> None:
