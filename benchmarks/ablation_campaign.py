@@ -17,6 +17,7 @@ from search.data.dataset import Dataset
 from search.engine.checkpoint import read_result
 from search.engine.recipes import SearchRecipe
 from search.engine.search_stage import RESULT, search_alphas
+from search.finalize.derive import Alphas
 from search.finalize.run import Goal
 from search.finalize.schedule import TrainSchedule
 from search.finalize.train import Split, evaluate, make_network, train_final
@@ -151,9 +152,7 @@ class Campaign:
         )
         return CellProblem(request=request, space=self._space)
 
-    def _alphas(
-        self, name: str, problem: CellProblem, recipe: SearchRecipe
-    ) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    def _alphas(self, name: str, problem: CellProblem, recipe: SearchRecipe) -> dict[str, Alphas]:
         """Return the alphas of a search; lines that differ in their training only have one."""
         seed = problem.request.seed
         folder = self._work / f"search-{_digest(asdict(recipe))}-{seed}"
