@@ -1,6 +1,6 @@
 """What each remedy and each option of the search is worth: `make bench-ablations`.
 
-One line for the recipe `quick` as it is, one with each option, one for each mask rule of the final
+One line for the recipe `quick` as it is, one with each option, one for each other way of the final
 training, and one with each remedy taken away. All search the space of a measured latency table
 (`make bench-latency` writes one) on digits of 16x16 pixels, under the same budget and density, in as
 many epochs, and train what they find. Accuracy is that on all test images, counted once. Several
@@ -29,15 +29,25 @@ from latency.table import LatencyTable
 from search.data.datasets import load_dataset
 from search.engine.ablations import ABLATIONS, OPTIONS, REMEDIES
 from search.engine.recipes import RECIPES
-from search.finalize.schedule import TRAIN_SCHEDULES
+from search.finalize.schedule import TRAIN_SCHEDULES, Pruner
 from search.requests import DatasetRef
-from search.space.sparsity import MaskRule
+from search.space.sparsity import Allocation, MaskRule
 
 OUTPUT = Path("local") / "ablations.json"
 TABLE = Path("local") / "table-dass-cells.json"
 DATASET = DatasetRef(format="digits", image_size=16)
 FULL = "full"
 _SEARCH, _TRAINING = RECIPES["quick"], TRAIN_SCHEDULES["quick"]
+
+# Fields of the final training's schedule, by the name of their line: its options, and the published
+# way of pruning.
+TRAININGS: dict[str, dict[str, Any]] = {
+    "soft-masks": {"mask_rule": MaskRule.SOFT},
+    "envelope-masks": {"mask_rule": MaskRule.ENVELOPE},
+    "trained-scores": {"pruner": Pruner.SCORES},
+    "density-per-layer": {"allocation": Allocation.PER_LAYER},
+    "density-at-once": {"annealed": False},
+}
 
 LINES = {
     FULL: Line(recipe=_SEARCH, schedule=_TRAINING),
@@ -46,11 +56,8 @@ LINES = {
         for name in OPTIONS
     },
     **{
-        f"train-{rule.value}-masks": Line(
-            recipe=_SEARCH, schedule=replace(_TRAINING, mask_rule=rule)
-        )
-        for rule in MaskRule
-        if rule is not MaskRule.HARD
+        f"train-{name}": Line(recipe=_SEARCH, schedule=replace(_TRAINING, **fields))
+        for name, fields in TRAININGS.items()
     },
     **{
         f"without-{name}": Line(recipe=ABLATIONS[f"without-{name}"], schedule=_TRAINING)

@@ -71,9 +71,9 @@ class SearchLoop:
         self.augmentation = Augmentation(shift=recipe.shift, flip=recipe.flip)
         self.budget_ms = run.request.tightened_ms
         self._gradients = GradientSource(data.weights.images.device)
-        self._paths: MixedPaths | None = None
+        self._mixed_paths: MixedPaths | None = None
         if recipe.relaxation is Relaxation.MIXED_PATH:
-            self._paths = MixedPaths(recipe, run.alphas.parameters(), latency)
+            self._mixed_paths = MixedPaths(recipe, run.alphas.parameters(), latency)
         self._step = 0  # weight steps of the present epoch, for messages
 
     def train(self, checkpoint: Path, progress: Progress) -> None:
@@ -163,8 +163,8 @@ class SearchLoop:
         for table, gradient in zip(tables, gradients, strict=True):
             table.grad = gradient
         run.alpha_optimizer.step()
-        if self._paths is not None:
-            self._paths.step()
+        if self._mixed_paths is not None:
+            self._mixed_paths.step()
         self._finite(task.loss + float(terms.detach()))
 
     def _task_gradients(self, batch: Batch, share: float, ahead: Batch | None) -> StepGradients:
