@@ -59,6 +59,15 @@ def test_weights_choose_the_masks_under_a_rule(
         assert layer.mode is LayerMode.MASKED
 
 
+def test_networks_of_stages_have_mask_rules_too(tmp_path: Path) -> None:
+    request = small_request(tmp_path, space="stages", channels=8, density=0.1)
+    loop = small_loop(request, replace(RECIPE, mask_rule=MaskRule.ENVELOPE))
+    loop.latency = None  # it is one of cells
+    seen = Events()
+    loop.train(tmp_path / "run.pt", seen)
+    assert [event["density"] for event in seen.events] == pytest.approx([1.0, 1.0, 0.4], abs=0.01)
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_middle_stage_trains_weights_under_a_rule(request_: SearchRequest, rule: MaskRule) -> None:
     loop = small_loop(request_, replace(RECIPE, mask_rule=rule))
