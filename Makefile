@@ -92,6 +92,11 @@ DATASET ?=
 bench-paper: $(READY) ## benchmark: the paper's cells against sparse rivals; DATASET=folder of CIFAR-10
 	@$(BIN)/python -m benchmarks.paper_accuracy $(if $(DATASET),--dataset $(DATASET))
 
+SEEDS ?= 1
+.PHONY: bench-ablations
+bench-ablations: $(READY) ## benchmark: what each remedy and option of the search is worth; SEEDS=3, hours
+	@$(BIN)/python -m benchmarks.ablations --seeds $(SEEDS)
+
 .PHONY: bench-search
 bench-search: $(READY) ## benchmark: an epoch of the search against a straightforward implementation
 	@$(BIN)/python -m benchmarks.search_speed

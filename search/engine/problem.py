@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from latency.estimate.estimator import Prediction
-from search.engine.recipes import SearchRecipe
+from search.engine.recipes import LatencyKind, SearchRecipe
 from search.requests import SearchRequest
 from search.space.search_space import SearchSpace
 from search.space.sparsity import PlannedEstimator
@@ -72,8 +72,14 @@ class SearchProblem(Protocol[G]):
         """Return the tables of architecture parameters at their beginning."""
         ...
 
-    def latency(self, estimator: PlannedEstimator) -> LatencyTerm:
-        """Return the latency term: the upper end of the predicted interval."""
+    def latency(
+        self, estimator: PlannedEstimator, kind: LatencyKind = LatencyKind.TABLE
+    ) -> LatencyTerm:
+        """Return the latency term: the upper end of the predicted interval.
+
+        Raises:
+            ValueError: the space has no term of that kind.
+        """
         ...
 
     def legend(self, recipe: SearchRecipe) -> dict[str, Any]:

@@ -1,9 +1,25 @@
 """Recipes: complete, named schedules of a search. No torch, so that they can be listed anywhere."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from search.requests import RECIPE_NAMES
-from search.space.sparsity import Allocation
+from search.space.sparsity import Allocation, MaskRule
+
+
+class LatencyKind(StrEnum):
+    """Where the gradient of the expected latency comes from."""
+
+    TABLE = "table"  # the formula over the edges of a cell
+    REGRESSOR = "regressor"  # a network that has learnt what the table says, arXiv 2001.06392
+
+
+class Relaxation(StrEnum):
+    """How the operations of an edge are mixed."""
+
+    SOFTMAX = "softmax"  # by probabilities: DARTS, arXiv 1806.09055
+    # By real coefficients, any number of which become exactly zero: Sparse Supernet, arXiv 2007.16112.
+    MIXED_PATH = "mixed-path"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +63,17 @@ class SearchRecipe:
     score_decay: float = 0.0  # pulls all scores towards the threshold alike; DASS: as the weights
     final_lr: float | None = None  # where each cosine ends; None: at 1 % of its peak
     cosine_epochs: int | None = None  # half a period of each cosine; None: its stage
+    mask_rule: MaskRule = MaskRule.HARD  # others replace the scores of the middle stage
+    latency_kind: LatencyKind = LatencyKind.TABLE
+    relaxation: Relaxation = Relaxation.SOFTMAX
+    # Of mixed paths: what each step of the architecture takes off a coefficient at the mean price, and
+    # off the length of all coefficients of an edge, as shares of `alpha_lr`.
+    path_l1: float = 0.3
+    path_l2: float = 0.1
+    # Weight of the regulariser of the pruned objective (`objective/smoothness.py`), and the standard
+    # deviation of its noise, on images as they are trained on. The authors' code has 6 and 0.25.
+    smoothness: float = 0.0
+    smoothness_noise: float = 0.25
     constrained: bool = True  # the budget is a constraint on the alphas; DASS knows no latency
     repaired: bool = True  # the derived network is changed until its prediction meets the budget
 

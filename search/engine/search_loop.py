@@ -22,31 +22,19 @@ from search.engine.checkpoint import resume_point, save_checkpoint
 from search.engine.device import mixed_precision
 from search.engine.divergence import check_finite, finite_loss
 from search.engine.gradients import GradientSource, StepGradients
+from search.engine.masking import enter_epoch, leave_by_rule
 from search.engine.problem import LatencyTerm
 from search.engine.progress import Progress
-from search.engine.recipes import SearchRecipe
-from search.engine.schedule import (
-    Stage,
-    annealed_density,
-    learning_rate,
-    stage_of,
-    supernet_density,
-    temperature,
-)
+from search.engine.recipes import Relaxation, SearchRecipe
+from search.engine.relaxation import MixedPaths, logits_of, mixture_of
+from search.engine.schedule import Stage, learning_rate, stage_of, temperature, trains_scores
 from search.engine.search_run import SearchRun
 from search.engine.unrolled import Batch, unrolled_gradients
-from search.layers.allocation import allocate
-from search.layers.sparse import (
-    LayerMode,
-    density_of,
-    freeze_masks,
-    reset_scores,
-    set_mode,
-    sparse_layers,
-)
+from search.layers.sparse import density_of
 from search.layers.statistics import restate_norms
 from search.objective.beta import beta_regulariser
 from search.objective.constraint import relative_violation
+from search.objective.smoothness import beside_noise, regularised_loss
 
 EVALUATED = 256  # images of the architecture half that an epoch's accuracy is taken on
 _AT_ONCE = 128  # of them: most of a forward pass is starting kernels, however few images there are
@@ -84,6 +72,9 @@ class SearchLoop:
         self.augmentation = Augmentation(shift=recipe.shift, flip=recipe.flip)
         self.budget_ms = run.request.tightened_ms
         self._gradients = GradientSource(data.weights.images.device)
+        self._mixed_paths: MixedPaths | None = None
+        if recipe.relaxation is Relaxation.MIXED_PATH:
+            self._mixed_paths = MixedPaths(recipe, run.alphas.parameters(), latency)
         self._step = 0  # weight steps of the present epoch, for messages
 
     def train(self, checkpoint: Path, progress: Progress) -> None:
@@ -126,27 +117,10 @@ class SearchLoop:
 
     def _enter_epoch(self) -> Stage:
         """Set mode and density of every layer for the epoch that begins."""
-        supernet = self.run.supernet
-        stage, position, length = stage_of(self.recipe, self.run.epoch)
-        if position == 0:
-            if stage is Stage.SCORES:
-                reset_scores(supernet)
-            if stage is Stage.MASKED:
-                freeze_masks(supernet)
-            set_mode(supernet, LayerMode(stage.value))
-        if stage is Stage.SCORES:
-            done = (position + 1) / length if self.recipe.annealed else 1.0
-            density = annealed_density(self._final_density(), done)
-            allocate(sparse_layers(supernet), density, self.recipe.allocation)
-        supernet.train()
+        run = self.run
+        stage = enter_epoch(run.supernet, self.recipe, run.request, run.epoch)
+        run.supernet.train()
         return stage
-
-    def _final_density(self) -> float:
-        """Return the density at which the supernet is judged."""
-        request = self.run.request
-        if not self.recipe.width_corrected:
-            return request.density
-        return supernet_density(request.density, request.channels, self.recipe.supernet_channels)
 
     def _weight_step(self, stage: Stage, share: float, images: Tensor, labels: Tensor) -> float:
         """Step weights, or scores in their stage, on the half that belongs to them."""
@@ -158,11 +132,12 @@ class SearchLoop:
             parameter.grad = gradient
         torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
         optimizer.step()
+        leave_by_rule(self.run.supernet, self.recipe, stage, optimizer.param_groups[0]["lr"])
         return self._finite(step.loss)
 
     def _optimizer(self, stage: Stage, share: float) -> torch.optim.SGD:
         """Return what steps the weights, or the scores in their stage, at its present rate."""
-        scores = stage is Stage.SCORES
+        scores = trains_scores(self.recipe, stage)
         optimizer = self.run.score_optimizer if scores else self.run.weight_optimizer
         optimizer.param_groups[0]["lr"] = learning_rate(self.recipe, self.run.epoch, share)
         return optimizer
@@ -176,18 +151,21 @@ class SearchLoop:
         """
         run, done = self.run, position / self.recipe.epochs
         tables: list[Tensor] = list(run.alphas.parameters())
+        logits = logits_of(tables, self.recipe.relaxation)
         task = self._task_gradients((images, labels), position - run.epoch, ahead)
-        terms = self.recipe.beta_weight * done * beta_regulariser(tables)
+        terms = self.recipe.beta_weight * done * beta_regulariser(logits)
         if self.latency is not None and self.recipe.constrained:
-            violation = self._violation(tables, done)
+            violation = self._violation(logits, done)
             terms = terms + run.dual.term(violation)
             run.dual.ascend(float(violation.detach()))
-        mixture = [torch.softmax(table, dim=1) for table in tables]
+        mixture = mixture_of(tables, self.recipe.relaxation)
         felt = [gradient.to(tables[0].device) for gradient in task.gradients]
         gradients = torch.autograd.grad([*mixture, terms], tables, [*felt, torch.ones_like(terms)])
         for table, gradient in zip(tables, gradients, strict=True):
             table.grad = gradient
         run.alpha_optimizer.step()
+        if self._mixed_paths is not None:
+            self._mixed_paths.step()
         self._finite(task.loss + float(terms.detach()))
 
     def _task_gradients(self, batch: Batch, share: float, ahead: Batch | None) -> StepGradients:
@@ -205,35 +183,38 @@ class SearchLoop:
 
     def _task_loss(self, images: Tensor, labels: Tensor, *mixture: Tensor) -> Tensor:
         with mixed_precision(images.device):
-            logits = self.run.supernet(images, *mixture)
-        return F.cross_entropy(logits.float(), labels)
+            logits = self.run.supernet(images, *mixture).float()
+        if len(images) > len(labels):  # noisy ones behind them
+            return regularised_loss(logits, labels, self.recipe.smoothness)
+        return F.cross_entropy(logits, labels)
 
     def _mixture(self) -> list[Tensor]:
         """Return how the supernet mixes operations now, on its device, cut off from the alphas."""
         device = self.data.weights.images.device
         tables = [table.detach() for table in self.run.alphas.parameters()]
-        return [torch.softmax(table, dim=1).to(device) for table in tables]
+        return [part.to(device) for part in mixture_of(tables, self.recipe.relaxation)]
 
     def _state(self, stage: Stage) -> Hashable:
         """Return what a pass depends on beside values: in the scores stage how much is kept."""
         return stage, self.run.epoch if stage is Stage.SCORES else None
 
-    def _violation(self, tables: list[Tensor], done: float) -> Tensor:
+    def _violation(self, logits: list[Tensor], done: float) -> Tensor:
         """Return how far the derived network is over the budget, with a smooth gradient.
 
         The value is that of the derived network: the mixture early in a search costs something
         else, and a multiplier that follows it drives the derived network far below the budget.
         """
         assert self.latency is not None
-        soft = self.latency(tables, temperature(self.recipe, done))
-        gap = self.latency.derived_ms(tables) - soft.detach()
+        soft = self.latency(logits, temperature(self.recipe, done))
+        gap = self.latency.derived_ms(logits) - soft.detach()
         return relative_violation(soft + gap, self.budget_ms)
 
     def _summary(self, stage: Stage, train_loss: float) -> dict[str, Any]:
         epoch = self.run.epoch + 1
         latency_ms = None
         if self.latency is not None:
-            latency_ms = self.latency.derived_ms(self.run.alphas.parameters())
+            tables = self.run.alphas.parameters()
+            latency_ms = self.latency.derived_ms(logits_of(tables, self.recipe.relaxation))
         return {
             "phase": stage.value,
             "epoch": epoch,
@@ -262,21 +243,28 @@ class SearchLoop:
         available = max(1, len(self.data.weights) // self.recipe.batch_size)
         return min(available, self.recipe.steps_per_epoch or available)
 
-    def _weight_batches(self, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _weight_batches(self, steps: int) -> Iterator[Batch]:
         generator = seeded_generator(self.run.request.seed, "weights", self.run.epoch)
-        found = batches(self.data.weights, self.recipe.batch_size, generator, self.augmentation)
-        return itertools.islice(found, steps)
+        return itertools.islice(self._batches(self.data.weights, generator), steps)
 
-    def _alpha_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _alpha_batches(self) -> Iterator[Batch]:
         """Yield batches of the alpha half without end, in a new order after each pass."""
         for turn in itertools.count():
             generator = seeded_generator(
                 self.run.request.seed, "architecture", self.run.epoch, turn
             )
             # Moved as the training images are: the loss stays informative for longer.
-            yield from batches(
-                self.data.alphas, self.recipe.batch_size, generator, self.augmentation
-            )
+            yield from self._batches(self.data.alphas, generator)
+
+    def _batches(self, examples: Examples, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield the batches of one pass, with noisy images behind them where those are wanted."""
+        recipe = self.recipe
+        found = batches(examples, recipe.batch_size, generator, self.augmentation)
+        stage, _, _ = stage_of(recipe, self.run.epoch)
+        if recipe.smoothness == 0.0 or stage is Stage.DENSE:
+            return found
+        noise = recipe.smoothness_noise
+        return ((beside_noise(images, noise, generator), labels) for images, labels in found)
 
     def _alpha_is_due(self, stage: Stage, index: int) -> bool:
         recipe = self.recipe

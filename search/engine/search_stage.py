@@ -9,7 +9,8 @@ from search.data.dataset import Dataset
 from search.engine.checkpoint import write_json
 from search.engine.problem import SearchProblem
 from search.engine.progress import Progress
-from search.engine.recipes import recipe_named
+from search.engine.recipes import Relaxation, SearchRecipe, recipe_named
+from search.engine.relaxation import logits_of, open_share
 from search.engine.search_loop import SearchData, SearchLoop
 from search.engine.search_run import SearchRun
 from search.layers.sparse import density_of
@@ -24,6 +25,7 @@ def search_alphas(
     dataset: Dataset,
     table: LatencyTable | None,
     progress: Progress,
+    recipe: SearchRecipe | None = None,
 ) -> dict[str, Any]:
     """Run the search, or go on from its checkpoint, and write its result.
 
@@ -33,16 +35,20 @@ def search_alphas(
         dataset: only its training images are used.
         table: of the target; without one there is no latency constraint.
         progress: hears of each epoch.
+        recipe: another one than the request names, for ablations.
 
     Returns:
         What search.json holds: the alphas by table, the history, what the supernet reached.
 
     Raises:
-        ValueError: too few images for two halves, or a loss that is not finite.
+        ValueError: too few images for two halves, a loss that is not finite, or an option of the
+            recipe that the space does not have.
     """
-    recipe = recipe_named(problem.request.recipe)
+    recipe = recipe or recipe_named(problem.request.recipe)
     run = SearchRun(problem, recipe, dataset.train_images.device)
-    latency = None if table is None else problem.latency(problem.space.estimator(table))
+    latency = None
+    if table is not None:
+        latency = problem.latency(problem.space.estimator(table), recipe.latency_kind)
     loop = SearchLoop(run, recipe, search_halves(dataset, problem.request.seed), latency)
     loop.train(work / CHECKPOINT, progress)
     result = _result(loop, problem.legend(recipe))
@@ -64,9 +70,13 @@ def search_halves(dataset: Dataset, seed: int) -> SearchData:
 def _result(loop: SearchLoop, legend: dict[str, Any]) -> dict[str, Any]:
     run = loop.run
     reached = {"density": density_of(run.supernet), "valid_accuracy": loop.accuracy()}
+    if loop.recipe.relaxation is Relaxation.MIXED_PATH:
+        reached["open_paths"] = open_share(run.alphas.parameters())
+    tables = run.alphas.state_dict()
+    logits = logits_of(list(tables.values()), loop.recipe.relaxation)
     return {
         **legend,
-        "alphas": {name: table.tolist() for name, table in run.alphas.state_dict().items()},
+        "alphas": {name: table.tolist() for name, table in zip(tables, logits, strict=True)},
         "history": run.history,
         "supernet": {**legend["supernet"], **reached},
         "expected_latency_ms": run.history[-1]["expected_latency_ms"],

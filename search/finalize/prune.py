@@ -23,9 +23,14 @@ from search.space.sparsity import Allocation
 
 def prune(network: nn.Module, density: float, allocation: Allocation = Allocation.GLOBAL) -> None:
     """Mask the weakest groups of weights by magnitude."""
+    rank_weights(network, density, allocation)
+    fix_masks(network)
+
+
+def rank_weights(network: nn.Module, density: float, allocation: Allocation) -> None:
+    """Set the density of every layer by the magnitudes of all weights, and mask nothing."""
     reset_scores(network)
     allocate(sparse_layers(network), density, allocation)
-    fix_masks(network)
 
 
 def fix_masks(network: nn.Module) -> None:

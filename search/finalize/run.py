@@ -15,10 +15,12 @@ from search.finalize.prune import (
     fix_masks,
     prune,
     prune_at_random,
+    rank_weights,
     silence_dead_channels,
 )
 from search.finalize.schedule import Pruner, TrainSchedule
 from search.layers.allocation import allocate
+from search.layers.mask_rules import apply_mask_rule
 from search.layers.sparse import (
     LayerMode,
     density_of,
@@ -26,6 +28,7 @@ from search.layers.sparse import (
     set_mode,
     sparse_layers,
 )
+from search.space.sparsity import MaskRule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,8 @@ class TrainingRun:
         if 0 <= done < length and done % every == 0:
             # Counted from the end of the interval: the last of them reaches the goal exactly.
             self._prune((done + every) / length if self.schedule.annealed else 1.0)
+        if self._has_rule and done == length:
+            prune(self.network, self.goal.density, self.schedule.allocation)
 
     def finish_step(self, loss: Tensor) -> None:
         """Take one optimiser step along the gradients of `loss`."""
@@ -91,6 +96,9 @@ class TrainingRun:
         parameters = optimizer.param_groups[0]["params"]
         torch.nn.utils.clip_grad_norm_(parameters, self.schedule.clip_norm)
         optimizer.step()
+        if self._has_rule and self._pruning:
+            layers = sparse_layers(self.network).values()
+            apply_mask_rule(layers, self.schedule.mask_rule, optimizer.param_groups[0]["lr"])
         if self.fine_tuning:
             silence_dead_channels(self.network)
 
@@ -149,6 +157,8 @@ class TrainingRun:
             prune_at_random(self.network, goal.random_masks, progress, goal.seed)
         elif self._has_scores:
             allocate(sparse_layers(self.network), density, allocation)
+        elif self._has_rule:
+            rank_weights(self.network, density, allocation)
         else:
             prune(self.network, density, allocation)
 
@@ -158,8 +168,21 @@ class TrainingRun:
 
         Weights rest while scores are trained, which a dense control is spared.
         """
-        chooses = self.goal.random_masks is None and self.goal.density < 1.0
-        return chooses and self.schedule.pruner is Pruner.SCORES
+        return self._chooses and self.schedule.pruner is Pruner.SCORES
+
+    @property
+    def _has_rule(self) -> bool:
+        """Whether weights that leave do so by a rule of their own, and are masked at the end only."""
+        return self._chooses and self.schedule.mask_rule is not MaskRule.HARD
+
+    @property
+    def _chooses(self) -> bool:
+        return self.goal.random_masks is None and self.goal.density < 1.0
+
+    @property
+    def _pruning(self) -> bool:
+        """Whether the present epoch is one of those in which the density falls."""
+        return self.schedule.dense_epochs <= self.epoch and not self.fine_tuning
 
     def _switch_scores(self, done: int) -> None:
         """Begin or end the training of scores, at that many steps behind the dense phase."""
@@ -172,8 +195,7 @@ class TrainingRun:
 
     def _active_optimizer(self) -> torch.optim.SGD:
         """Return what trains in the present epoch: scores in their phase, else the weights."""
-        pruning = self.schedule.dense_epochs <= self.epoch and not self.fine_tuning
-        return self.score_optimizer if pruning and self._has_scores else self.optimizer
+        return self.score_optimizer if self._pruning and self._has_scores else self.optimizer
 
     def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.SGD:
         return torch.optim.SGD(

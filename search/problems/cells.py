@@ -6,10 +6,11 @@ from typing import Any
 import torch
 
 from search.engine.problem import AlphaTables, Fitted
-from search.engine.recipes import SearchRecipe
+from search.engine.recipes import LatencyKind, SearchRecipe
 from search.finalize.derive import derive_genotype
 from search.finalize.repair import fit_to_budget
 from search.objective.latency_term import ExpectedLatency
+from search.objective.learnt_latency import LearntLatency
 from search.requests import SearchRequest
 from search.space.cell_costs import CellCosts
 from search.space.cell_variants import CellSize
@@ -36,11 +37,16 @@ class CellProblem:
         """Return a table for normal cells and one for reductions."""
         return ArchitectureParameters(CELL_TABLES, generator)
 
-    def latency(self, estimator: PlannedEstimator) -> ExpectedLatency:
+    def latency(
+        self, estimator: PlannedEstimator, kind: LatencyKind = LatencyKind.TABLE
+    ) -> ExpectedLatency | LearntLatency:
         """Return the latency term of cells of full middle width."""
         space = self.space
         size = CellSize(channels=space.channels, cells=space.cells, task=space.task)
-        return ExpectedLatency(CellCosts(estimator, size), upper=True)
+        exact = ExpectedLatency(CellCosts(estimator, size), upper=True)
+        if kind is LatencyKind.TABLE:
+            return exact
+        return LearntLatency(exact, size)
 
     def legend(self, recipe: SearchRecipe) -> dict[str, Any]:
         """Return the operations (columns) and the edges (rows), and the size of the supernet."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from search.engine.problem import AlphaTables, Fitted
-from search.engine.recipes import SearchRecipe
+from search.engine.recipes import LatencyKind, SearchRecipe
 from search.finalize.fit_stages import derive_stages, fit_stages
 from search.objective.stage_latency import StageLatency
 from search.requests import SearchRequest
@@ -34,8 +34,12 @@ class StageProblem:
         """Return tables for block options, depths, widths and the head."""
         return ArchitectureParameters(self.space.skeleton.tables, generator)
 
-    def latency(self, estimator: PlannedEstimator) -> StageLatency:
-        """Return the latency term."""
+    def latency(
+        self, estimator: PlannedEstimator, kind: LatencyKind = LatencyKind.TABLE
+    ) -> StageLatency:
+        """Return the latency term, which is that of the table."""
+        if kind is not LatencyKind.TABLE:
+            raise ValueError(f"search: networks of stages have no latency term {kind.value!r}")
         return StageLatency(StageCosts(estimator, self.space.skeleton), upper=True)
 
     def legend(self, recipe: SearchRecipe) -> dict[str, Any]:

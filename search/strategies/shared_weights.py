@@ -29,6 +29,7 @@ from search.data.dataset import Dataset
 from search.engine.checkpoint import load_checkpoint
 from search.engine.device import mixed_precision
 from search.engine.recipes import recipe_named
+from search.engine.relaxation import mixture_of
 from search.engine.search_loop import SearchData
 from search.engine.search_run import SearchRun
 from search.engine.search_stage import CHECKPOINT, search_halves
@@ -161,6 +162,7 @@ def load_shared_weights(request: SearchRequest, work: Path, dataset: Dataset) ->
     except RuntimeError as error:
         raise ValueError(f"front: the supernet of the search has another form: {error}") from error
     run.alphas.load_state_dict(state["alphas"])
-    mixture = [torch.softmax(table.detach(), dim=1) for table in run.alphas.parameters()]
+    tables = [table.detach() for table in run.alphas.parameters()]
+    mixture = mixture_of(tables, recipe.relaxation)
     assert isinstance(run.supernet, Supernet)
     return SharedWeights(run.supernet, mixture, search_halves(dataset, request.seed))
