@@ -10,7 +10,7 @@ on the whole test set, once. Steps, each of which leaves files and is not repeat
     rivals    trainings of the rivals, with the same images and epochs
     report    the files of all of them, measured in turns
 
-The budget is what sparse MobileNet-v2 at a quarter of its width needs, unless one is given. `search`
+The budget is what sparse ResNet-18 at a quarter of its width needs, unless one is given. `search`
 and `rivals` may run at once in two processes; the others need the machine for themselves.
 """
 
@@ -60,7 +60,7 @@ OUTPUT = Path("local") / "accuracy"
 IMAGES = 10_000
 STEM = 16  # channels of the searched networks
 DENSITY = 0.1
-BUDGET_OF = "mobilenet-v2-x0.25-d0.1"
+BUDGET_OF = "resnet-18-x0.25-d0.1"
 # The searched network is also compared with wider ones: is it so many times as fast at equal accuracy?
 WIDER = {Form.INT8: 2.2, Form.DENSE: 5.0}
 MOST_ROUNDS = 3
