@@ -131,7 +131,8 @@ class PlainSearch:
         """Return the accuracy on images of the alpha half: the end of an epoch."""
         self.network.eval()
         size, right = self.recipe.batch_size, 0
-        images, labels = self.data.alphas.images[:EVALUATED], self.data.alphas.labels[:EVALUATED]
+        judged = self.data.alphas.sample(EVALUATED)
+        images, labels = judged.images, judged.labels
         for part, wanted in zip(images.split(size), labels.split(size), strict=True):
             right += int((self.logits(part).argmax(dim=1) == wanted).sum())
         self.network.train()

@@ -175,7 +175,8 @@ def run_export(
     """
     network = trained_network(request, work, dataset)
     estimator = None if table is None else TableEstimator(table)
-    images = dataset.train_images[:PARITY_IMAGES].cpu()
+    seen = Examples(images=dataset.train_images, labels=dataset.train_labels)
+    images = seen.sample(PARITY_IMAGES).images.cpu()
     exported = export_network(
         network,
         images,

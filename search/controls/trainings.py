@@ -91,7 +91,8 @@ class Trainings:
         _start(folder, {"graph": graph.to_dict(), "trained": trained.result})
         if not (folder / "int8.json").exists():
             network = trained_network(trained.request, trained.folder, self.dataset)
-            images = self.dataset.train_images[:_INT8_IMAGES]
+            seen = Examples(images=self.dataset.train_images, labels=self.dataset.train_labels)
+            images = seen.sample(_INT8_IMAGES).images
             model = quantize_network(network, graph, images)
             write_atomic(folder / "model.onnx", model)
             test = Examples(images=self.dataset.test_images, labels=self.dataset.test_labels)

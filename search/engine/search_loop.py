@@ -231,13 +231,14 @@ class SearchLoop:
     def accuracy(self) -> float:
         """Return the share of right answers of the supernet on images of the alpha half."""
         mixture = self._mixture()
-        seen = torch.split(self.data.weights.images[:EVALUATED], _AT_ONCE)
-        images = torch.split(self.data.alphas.images[:EVALUATED], _AT_ONCE)
+        seen = torch.split(self.data.weights.sample(EVALUATED).images, _AT_ONCE)
+        judged = self.data.alphas.sample(EVALUATED)
+        images = torch.split(judged.images, _AT_ONCE)
         with training_step():
             restate_norms(self.run.supernet, lambda part: self.run.supernet(part, *mixture), seen)
             supernet = self.run.supernet.eval()
             answers = torch.cat([supernet(part, *mixture).argmax(dim=1) for part in images])
-        return float((answers == self.data.alphas.labels[:EVALUATED]).float().mean())
+        return float((answers == judged.labels).float().mean())
 
     def _steps_per_epoch(self) -> int:
         available = max(1, len(self.data.weights) // self.recipe.batch_size)

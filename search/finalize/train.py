@@ -173,7 +173,7 @@ def _restate(network: nn.Module, train: Examples, batch_size: int) -> None:
         restate_norms(
             network,
             lambda images: network(_in_order(images)),
-            torch.split(train.images[:count], size),
+            torch.split(train.sample(count).images, size),
         )
 
 

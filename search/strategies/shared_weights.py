@@ -66,9 +66,10 @@ class SharedWeights:
         self._supernet, self._device = supernet, data.weights.images.device
         size = min(_BATCH, len(data.weights))
         count = min(_RESTATED, len(data.weights)) // size * size
-        self._seen = torch.split(data.weights.images[:count], size)
-        self._images = torch.split(data.alphas.images[:_JUDGED], _BATCH)
-        self._labels = data.alphas.labels[:_JUDGED]
+        self._seen = torch.split(data.weights.sample(count).images, size)
+        judged = data.alphas.sample(_JUDGED)
+        self._images = torch.split(judged.images, _BATCH)
+        self._labels = judged.labels
         self._mixture = [table.to(self._device) for table in mixture]
         self._sizes_KN = self._node_sizes(self._mixture)
 
