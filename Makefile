@@ -97,6 +97,10 @@ SEEDS ?= 1
 bench-ablations: $(READY) ## benchmark: what each remedy and option of the search is worth; SEEDS=3, hours
 	@$(BIN)/python -m benchmarks.ablations --seeds $(SEEDS)
 
+.PHONY: bench-accuracy
+bench-accuracy: $(READY) ## benchmark: the searched network against its rivals at equal latency; DATASET=folder of CIFAR-10
+	@$(BIN)/python -m benchmarks.accuracy $(if $(DATASET),--dataset $(DATASET))
+
 .PHONY: bench-search
 bench-search: $(READY) ## benchmark: an epoch of the search against a straightforward implementation
 	@$(BIN)/python -m benchmarks.search_speed

@@ -6,12 +6,13 @@ on the whole test set, once. Steps, each of which leaves files and is not repeat
 
     table     operators and calibration networks of the space, measured on this machine
     widths    which widths of the rivals are within the budget, measured with random weights
-    search    a search under that budget, and its controls
+    search    a search under that budget, and the training of what it finds
     rivals    trainings of the rivals, with the same images and epochs
-    report    the files of all of them, measured in turns
+    controls  trainings of the controls of the search
+    report    the files of all that were trained, measured in turns
 
-The budget is what sparse ResNet-18 at a quarter of its width needs, unless one is given. `search`
-and `rivals` may run at once in two processes; the others need the machine for themselves.
+The budget is what sparse ResNet-18 at a quarter of its width needs, unless one is given. The
+trainings may run at once in several processes; the other steps need the machine for themselves.
 """
 
 import argparse
@@ -25,8 +26,8 @@ from typing import Any
 import torch
 
 from benchmarks.accuracy_report import Entry, print_report, searched_entries
-from benchmarks.paper_accuracy import _reference as cifar_reference
-from benchmarks.recorded import calibrated, measure, named_graphs
+from benchmarks.cifar import cifar_reference
+from benchmarks.recorded import calibrated, measure, measured_rows, named_graphs
 from benchmarks.rivals import (
     PATTERN,
     Form,
@@ -39,8 +40,9 @@ from benchmarks.rivals import (
     sparse_file,
     time_widths,
 )
-from benchmarks.table_error import CALIBRATION_NETWORKS, SEED, measured_rows, planned_rows
+from benchmarks.table_error import CALIBRATION_NETWORKS, SEED, planned_rows
 from latency import codec
+from latency.exchange.table_file import TableFile, read_table, write_table
 from latency.files import write_atomic
 from latency.messages import ProfileWork
 from latency.profiler.device import current_target
@@ -82,7 +84,7 @@ class Contest:
 
     def table(self) -> LatencyTable:
         """Return the measured table."""
-        return codec.decode((self.folder / "table.json").read_bytes(), LatencyTable)
+        return read_table(self.folder / "table.json").table
 
     def timed(self) -> list[Timed]:
         """Return the measured widths of the rivals."""
@@ -124,7 +126,7 @@ def measure_table(contest: Contest) -> None:
     named = named_graphs("fit", graphs, with_library=target.has_library)
     _, networks = measure(ProfileWork(operators=(), networks=named), target)
     table = calibrated(target, rows, networks)
-    write_atomic(contest.folder / "table.json", codec.encode(table))
+    write_table(contest.folder / "table.json", TableFile(table=table))
 
 
 def measure_widths(contest: Contest, budget_ms: float | None) -> None:
@@ -143,7 +145,7 @@ def measure_widths(contest: Contest, budget_ms: float | None) -> None:
 
 
 def run_searches(contest: Contest) -> None:
-    """Search, derive, train and export until the file is predicted within the budget; controls."""
+    """Search; derive, train and export until the file is predicted within the budget."""
     work, table, dataset = contest.seed_folder / "search", contest.table(), contest.dataset
     work.mkdir(parents=True, exist_ok=True)
     request = contest.searched()
@@ -158,8 +160,15 @@ def run_searches(contest: Contest) -> None:
         request = replace(request, tighten=0.98 * request.tighten * request.budget_ms / high_ms)
         for name in ("derive.json", "train.json", "export.json", "checkpoints/train.pt"):
             (work / name).unlink(missing_ok=True)
-    if not (work / "controls.json").exists():
-        run_controls(request, work, dataset, table, progress)
+    write_json(work / "request.json", codec.to_plain(request))
+
+
+def train_controls(contest: Contest) -> None:
+    """Train the controls of the searched network, in the budget that it was derived with."""
+    work = contest.seed_folder / "search"
+    request = codec.from_plain(read_result(work / "request.json"), SearchRequest)
+    progress = JsonLines(sys.stdout, "controls")
+    run_controls(request, work, contest.dataset, contest.table(), progress)
 
 
 def _searched_file(
@@ -229,6 +238,10 @@ def _run(contest: Contest, options: argparse.Namespace) -> None:
         "widths": (folder / "widths.json", lambda: measure_widths(contest, options.budget_ms)),
         "search": (None, lambda: run_searches(contest)),
         "rivals": (None, lambda: train_rivals(contest)),
+        "controls": (
+            contest.seed_folder / "search" / "controls.json",
+            lambda: train_controls(contest),
+        ),
         "report": (None, lambda: _report(contest, options.rounds)),
     }
     for name in options.steps or steps:
@@ -251,7 +264,7 @@ def _report(contest: Contest, rounds: int) -> None:
 
 def _contest(options: argparse.Namespace, seed: int) -> Contest:
     reference = cifar_reference(options.dataset)
-    dataset = _part(load_dataset(reference), options.images)
+    dataset = choose_part(load_dataset(reference), options.images)
     request = SearchRequest(
         dataset=reference,
         task=dataset.task,
@@ -265,7 +278,7 @@ def _contest(options: argparse.Namespace, seed: int) -> Contest:
     return Contest(folder=options.output, dataset=dataset, request=request, seed=seed)
 
 
-def _part(dataset: Dataset, images: int) -> Dataset:
+def choose_part(dataset: Dataset, images: int) -> Dataset:
     """Return the data set with so many training images; the same ones for every seed."""
     examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
     if images >= len(examples):
@@ -277,7 +290,9 @@ def _part(dataset: Dataset, images: int) -> Dataset:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, help="CIFAR-10: official layout or class folders")
-    parser.add_argument("--steps", nargs="*", help="of table, widths, search, rivals, report")
+    parser.add_argument(
+        "--steps", nargs="*", help="of table, widths, search, rivals, controls, report"
+    )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--channels", type=int, default=STEM)

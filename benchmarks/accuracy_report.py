@@ -46,6 +46,8 @@ def searched_entries(work: Path) -> list[Entry]:
             library=exported["regime"] == "library",
         )
     ]
+    if not (work / "controls.json").exists():
+        return found
     controls = read_result(work / "controls.json")["controls"]
     return found + [_control(work, control) for control in controls if "path" in control]
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.cifar import cifar_reference
 from latency.graph import NetworkGraph
 from latency.operator import SparsityPattern
 from search.data.batches import Examples, seeded_generator, split_examples
-from search.data.cifar_files import BINARY, TRAIN_FILES
 from search.data.dataset import Dataset
 from search.data.datasets import load_dataset
 from search.engine.device import training_device
@@ -30,7 +30,6 @@ from search.finalize.run import Goal
 from search.finalize.schedule import TRAIN_SCHEDULES, TrainSchedule
 from search.finalize.train import Split, evaluate, make_network, split_training, train_final
 from search.layers.sparse import sparse_layers
-from search.requests import DatasetRef
 from search.space.dass_cells import MERGED_KERNEL
 from search.space.networks import AnyGenotype, network_graph
 from search.space.published import PERCENTAGES, SIZES, published_genotype
@@ -249,7 +248,7 @@ def main() -> None:
         return
     torch.set_num_threads(options.threads)
     protocol = PAPER_LENGTH if options.paper_length else _chosen(options)
-    dataset = load_dataset(_reference(options.dataset)).to(training_device(options.device))
+    dataset = load_dataset(cifar_reference(options.dataset)).to(training_device(options.device))
     print(
         f"{protocol.images} training images, width {protocol.width:g} of {protocol.channels} "
         f"channels, {protocol.cells} cells, epochs {protocol.epochs} (dense, scores, masked), "
@@ -275,14 +274,6 @@ def print_table(outcomes: Sequence[Outcome]) -> None:
             f"{found.nonzeros:11,}{found.macs / 1e6:8.1f}{found.accuracy:10.2%}"
             f"{found.minutes:9.1f}{over}"
         )
-
-
-def _reference(folder: Path) -> DatasetRef:
-    """Return the data set in a folder: an official layout of CIFAR-10, or class folders."""
-    first = TRAIN_FILES[0]
-    layouts = {f"{first}{BINARY}": "cifar10-binary", first: "cifar10-python"}
-    found = (layout for name, layout in layouts.items() if (folder / name).exists())
-    return DatasetRef(format=next(found, "image-folder"), path=str(folder))
 
 
 def _chosen(options: argparse.Namespace) -> Protocol:
