@@ -3,8 +3,9 @@
 A partial cell costs at least what its edges cost in the cheapest form that each can be executed in,
 every pool that it needs once, and the cheapest form of the convolutions that make its inputs. What
 the formula of `cell_costs` adds to that is never negative, so a partial cell above the limit leads to
-no cell below it. The answer is exact as long as at most _MOST_OPEN partial cells are below the limit;
-beyond, only those of the lowest bounds are followed.
+no cell below it. The answer is exact as long as at most _MOST_OPEN partial cells of a length are below
+the limit, and _WHOLE times as many whole ones, which on measured tables they were; beyond, only those
+of the lowest bounds are followed.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from search.space.primitives import OPERATIONS
 
 _BEAM = 256  # partial cells that are followed to find a first limit
 _MOST_OPEN = 2_000
+_WHOLE = 10  # times as many whole cells are priced as partial ones are followed
 _ROUNDING = 1e-9  # relative: sums in another order
 _PLACES = INPUTS + 1  # where a pool reads: either input, or any node, of which some may be equal
 _KEPT = range(1, len(OPERATIONS))  # all but `none`
@@ -110,7 +112,10 @@ def _pool_prices(costs: KindCosts) -> Floats:
 def _completed(
     costs: KindCosts, choices: list[_NodeChoices], *, limit_ns: float, most: int
 ) -> _Open:
-    """Return whole cells: all whose bound is within the limit, if never more than `most` are open."""
+    """Return whole cells: all whose bound is within the limit, where there are not too many.
+
+    At most `most` partial cells are followed, and _WHOLE times as many whole ones returned.
+    """
     pool_prices = _pool_prices(costs)
     plain, rectified = costs.inputs[:, 0], costs.inputs[:, 1, :1]  # nothing is rectified and takes
     inputs_ns = np.concatenate([plain, rectified], axis=1).min(axis=1).sum()
@@ -119,13 +124,14 @@ def _completed(
         least_ns=np.array([inputs_ns]),
         pools=np.zeros(1, dtype=np.int64),
     )
-    for of_node in choices:
+    for node, of_node in enumerate(choices, start=1):
         least_ns = np.add.outer(found.least_ns, of_node.least_ns).ravel()
         pools = np.bitwise_or.outer(found.pools, of_node.pools).ravel()
         bounds = least_ns + pool_prices[pools]
         kept = np.flatnonzero(bounds <= limit_ns)
-        if len(kept) > most:
-            kept = kept[np.argpartition(bounds[kept], most)[:most]]
+        room = _WHOLE * most if node == len(choices) else most
+        if len(kept) > room:
+            kept = kept[np.argpartition(bounds[kept], room)[:room]]
         before, choice = np.divmod(kept, len(of_node.pools))
         found = _Open(
             chosen=np.column_stack([found.chosen[before], choice]),

@@ -212,7 +212,8 @@ def fastest_reference(session: Session, device_id: str, fingerprint: str) -> int
         .limit(_RECENT)
         .subquery()
     )
-    return session.scalar(select(func.min(recent.c.reference_ns)))
+    fastest: int | None = session.scalar(select(func.min(recent.c.reference_ns)))
+    return fastest
 
 
 def quarantine_reasons(session: Session, lease_id: str) -> Sequence[str]:

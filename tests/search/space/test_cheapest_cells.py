@@ -65,11 +65,13 @@ def all_interactions(first: str, second: str, *, reduction: bool) -> CellInterac
     return cell_interactions(all_cells(first, second), reduction=reduction)
 
 
-def total_of(costs: KindCosts, edges: tuple[Edge, ...], *, reduction: bool) -> float:
-    x = np.zeros((1, len(MIXED_EDGES), len(OPERATIONS)))
-    for index, (operation, source) in enumerate(edges):
-        x[0, MIXED_EDGES.index((index // 2, source)), OPERATIONS.index(operation)] = 1.0
-    return float(costs.total(x, cell_interactions(x, reduction=reduction))[0])
+def totals_of(costs: KindCosts, cells: list[list[Edge]], *, reduction: bool) -> Floats:
+    x = np.zeros((len(cells), len(MIXED_EDGES), len(OPERATIONS)))
+    for cell, edges in enumerate(cells):
+        for index, (operation, source) in enumerate(edges):
+            x[cell, MIXED_EDGES.index((index // 2, source)), OPERATIONS.index(operation)] = 1.0
+    totals: Floats = costs.total(x, cell_interactions(x, reduction=reduction))
+    return totals
 
 
 def only(costs: KindCosts, names: tuple[str, ...]) -> KindCosts:
@@ -101,19 +103,20 @@ def test_no_cell_of_two_operations_is_cheaper(
     assert [cell.total_ns for cell in found] == pytest.approx(np.sort(totals)[:5].tolist())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 100_000), reduction=st.booleans())
 def test_no_change_of_two_edges_makes_the_cheapest_cheaper(seed: int, *, reduction: bool) -> None:
     costs = random_costs(seed)
     (best,) = cheapest_cells(costs, 1, reduction=reduction)
-    assert best.total_ns == pytest.approx(total_of(costs, best.edges, reduction=reduction))
     rng = np.random.default_rng(seed)
-    for _ in range(100):
-        edges = list(best.edges)
+    cells = [list(best.edges) for _ in range(200)]
+    for edges in cells[1:]:
         for node in rng.choice(NODES, size=2, replace=False).tolist():
             pair = sorted(rng.choice(node + 2, size=2, replace=False).tolist())
             edges[2 * node : 2 * node + 2] = [(str(rng.choice(CHOICES)), end) for end in pair]
-        assert total_of(costs, tuple(edges), reduction=reduction) >= best.total_ns - 1e-9
+    totals = totals_of(costs, cells, reduction=reduction)
+    assert best.total_ns == pytest.approx(float(totals[0]))
+    assert totals.min() >= best.total_ns - 1e-9
 
 
 def test_cells_that_cost_nothing_are_found_as_well() -> None:
