@@ -7,11 +7,12 @@ from search.engine.recipes import SearchRecipe
 
 
 class Stage(StrEnum):
-    """The three stages of DASS."""
+    """The three stages of DASS, and what may follow for a front."""
 
     DENSE = "dense"
     SCORES = "scores"
     MASKED = "masked"
+    PATHS = "paths"  # single networks with the weights and masks that they share; alphas rest
 
 
 def stage_of(recipe: SearchRecipe, epoch: int) -> tuple[Stage, int, int]:
@@ -21,7 +22,9 @@ def stage_of(recipe: SearchRecipe, epoch: int) -> tuple[Stage, int, int]:
         return Stage.DENSE, epoch, recipe.dense_epochs
     if epoch < first_masked:
         return Stage.SCORES, epoch - recipe.dense_epochs, recipe.scores_epochs
-    return Stage.MASKED, epoch - first_masked, recipe.masked_epochs
+    if epoch < recipe.epochs:
+        return Stage.MASKED, epoch - first_masked, recipe.masked_epochs
+    return Stage.PATHS, epoch - recipe.epochs, recipe.path_epochs
 
 
 def annealed_density(final: float, done: float) -> float:

@@ -3,6 +3,9 @@
 The three stages are those of DASS (Mousavi et al., doi 10.1145/3609385). The alphas have an
 optimiser and data of their own. Where we differ otherwise is named by the recipe, and the recipe
 `dass-paper` takes it all back.
+
+A fourth stage may follow for those who want the supernet to judge single networks: its weights are
+trained on single paths, masked as they are, while the alphas rest.
 """
 
 import itertools
@@ -22,7 +25,7 @@ from search.engine.checkpoint import resume_point, save_checkpoint
 from search.engine.device import mixed_precision
 from search.engine.divergence import check_finite, finite_loss
 from search.engine.gradients import GradientSource, StepGradients
-from search.engine.problem import LatencyTerm
+from search.engine.problem import LatencyTerm, SearchProblem
 from search.engine.progress import Progress
 from search.engine.recipes import SearchRecipe
 from search.engine.schedule import (
@@ -34,6 +37,7 @@ from search.engine.schedule import (
     temperature,
 )
 from search.engine.search_run import SearchRun
+from search.engine.single_paths import single_paths
 from search.engine.unrolled import Batch, unrolled_gradients
 from search.layers.allocation import allocate
 from search.layers.sparse import (
@@ -67,6 +71,7 @@ class SearchLoop:
         recipe: the schedule.
         data: the two halves.
         latency: expected latency of the exported network, or None to search without a budget.
+        paths: the problem, to go on with single paths behind the search; None ends with it.
     """
 
     def __init__(
@@ -75,15 +80,19 @@ class SearchLoop:
         recipe: SearchRecipe,
         data: SearchData,
         latency: LatencyTerm | None,
+        paths: SearchProblem[Any] | None = None,
     ) -> None:
         self.run = run
         self.recipe = recipe
         self.data = data
         self.latency = latency
+        self.epochs = recipe.epochs + (recipe.path_epochs if paths is not None else 0)
         self.augmentation = Augmentation(shift=recipe.shift, flip=recipe.flip)
         self.budget_ms = run.request.tightened_ms
         self._gradients = GradientSource(data.weights.images.device)
         self._step = 0  # weight steps of the present epoch, for messages
+        self._problem = paths
+        self._paths: Iterator[list[Tensor]] = iter(())  # of the present epoch
 
     def train(self, checkpoint: Path, progress: Progress) -> None:
         """Run all epochs that are left, with a checkpoint after each.
@@ -94,7 +103,7 @@ class SearchLoop:
         """
         if (state := resume_point(checkpoint)) is not None:
             self.run.load_state_dict(state)
-        while self.run.epoch < self.recipe.epochs:
+        while self.run.epoch < self.epochs:
             started = time.perf_counter()
             event = self._epoch()
             self.run.epoch += 1
@@ -127,7 +136,10 @@ class SearchLoop:
         """Set mode and density of every layer for the epoch that begins."""
         supernet = self.run.supernet
         stage, position, length = stage_of(self.recipe, self.run.epoch)
-        if position == 0:
+        if stage is Stage.PATHS:  # masks stay as they are
+            assert self._problem is not None
+            self._paths = single_paths(self._problem, self.run.epoch)
+        elif position == 0:
             if stage is Stage.SCORES:
                 reset_scores(supernet)
             if stage is Stage.MASKED:
@@ -151,7 +163,8 @@ class SearchLoop:
         """Step weights, or scores in their stage, on the half that belongs to them."""
         optimizer = self._optimizer(stage, share)
         parameters = optimizer.param_groups[0]["params"]
-        inputs = [images, labels, *self._mixture()]
+        mixture = next(self._paths) if stage is Stage.PATHS else self._mixture()
+        inputs = [images, labels, *(part.to(images.device) for part in mixture)]
         step = self._gradients("weights", self._state(stage), self._task_loss, inputs, parameters)
         for parameter, gradient in zip(parameters, step.gradients, strict=True):
             parameter.grad = gradient
@@ -236,9 +249,10 @@ class SearchLoop:
         return {
             "phase": stage.value,
             "epoch": epoch,
-            "epochs": self.recipe.epochs,
+            "epochs": self.epochs,
             "train_loss": train_loss,
-            "valid_accuracy": self.accuracy(),
+            # Of the mixture, which the stage of single paths does not train.
+            "valid_accuracy": None if stage is Stage.PATHS else self.accuracy(),
             "expected_latency_ms": latency_ms,
             "budget_ms": self.budget_ms,
             "multiplier": self.run.dual.multiplier,
@@ -280,7 +294,7 @@ class SearchLoop:
 
     def _alpha_is_due(self, stage: Stage, index: int) -> bool:
         recipe = self.recipe
-        rests = stage is Stage.SCORES and not recipe.alphas_in_scores
+        rests = stage is Stage.PATHS or (stage is Stage.SCORES and not recipe.alphas_in_scores)
         warm = self.run.epoch >= recipe.warmup_epochs
         return warm and not rests and (index + 1) % recipe.weights_per_alpha == 0
 

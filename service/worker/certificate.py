@@ -22,6 +22,7 @@ from service.tables.work_unit import WorkUnitRow
 from service.worker.control_lines import collect_controls, is_control
 from service.worker.device_work import measured_network, summary
 from service.worker.flow import Flow
+from service.worker.front_lines import collect_front, front_summary, is_candidate
 from service.worker.stage_results import read_result
 
 _COMPARED = (
@@ -47,6 +48,7 @@ class CertificateFacts:
     model_measurement: str  # the name of the one that counts
     comparison: str  # ... and of the one in turns with the network's rivals
     controls: dict[str, Any] | None  # what it had to beat; None: not asked for
+    front: dict[str, Any] | None  # networks to choose from; None: not asked for
     library_sha256: str | None = None  # of the operator library that is delivered with the file
 
     @property
@@ -71,11 +73,12 @@ class CertificateFacts:
             measurements={
                 name: measured_network(session, unit_id)
                 for name, unit_id in units.items()
-                if not is_control(name)
+                if not (is_control(name) or is_candidate(name))
             },
             model_measurement=f"round-{number}-model",
             comparison=comparison_name(number),
             controls=collect_controls(session, flow, job, number, units),
+            front=collect_front(session, flow, job, number, units),
         )
 
 
@@ -99,6 +102,7 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
         },
         "compared": _compared(facts.measurements[facts.comparison]),
         "controls": facts.controls,
+        "front": front_summary(facts.front),
         "predicted": facts.exported["prediction"],
         "predicted_before_training": facts.derived["prediction"],
         "other_measurements": {

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.tables.job import JobRow
-from service.worker.device_work import measured_network, summary
-from service.worker.flow import Flow, JobFailedError
+from service.worker.device_work import measured_summary
+from service.worker.flow import Flow
 from service.worker.stage_results import read_result
 
 _METHOD = (
@@ -65,14 +65,9 @@ def control_artifacts(controls: Mapping[str, Any] | None) -> dict[str, str]:
 
 def _measured(session: Session, unit_id: str | None, budget_ms: float) -> dict[str, Any]:
     """Return what the device says of a control; a control that it could not run fails no search."""
-    unmeasured = {"measured": None, "met": None}
-    if unit_id is None:
-        return unmeasured
-    try:
-        measured = summary(measured_network(session, unit_id))
-    except JobFailedError:
-        return unmeasured
-    return {"measured": measured, "met": measured["latency_ms"] <= budget_ms}
+    measured = measured_summary(session, unit_id)
+    met = None if measured is None else measured["latency_ms"] <= budget_ms
+    return {"measured": measured, "met": met}
 
 
 def _in_words(line: Mapping[str, Any]) -> str:

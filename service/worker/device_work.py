@@ -116,6 +116,16 @@ def measured_network(session: Session, unit_id: str) -> NetworkMeasurement:
     return results[0]
 
 
+def measured_summary(session: Session, unit_id: str | None) -> dict[str, Any] | None:
+    """Return the summary of a unit's network; None where there is no unit or it was not measured."""
+    if unit_id is None:
+        return None
+    try:
+        return summary(measured_network(session, unit_id))
+    except JobFailedError:
+        return None
+
+
 def summary(measured: NetworkMeasurement) -> dict[str, Any]:
     """Return what a certificate says of a measurement: medians in milliseconds."""
     medians_ns = [statistics.median(samples) for samples in measured.processes_ns]
