@@ -23,6 +23,7 @@ from search.problems.choice import problem_of
 from search.requests import SearchRequest
 from search.space.moves import Moves
 from search.space.networks import AnyGenotype, network_graph
+from search.space.sparsity import PlannedEstimator
 from search.strategies.evaluations import EvaluatedSearch, Evolution, RandomDraws, Strategy
 from search.strategies.front import (
     Candidate,
@@ -72,11 +73,12 @@ def run_front(
         raise ValueError("front: a latency table is needed to tell fast networks from slow ones")
     problem = problem_of(request, dataset.task)
     alphas = read_alphas(work)
-    smallest_ms = problem.space.smallest(problem.space.estimator(table)).high_ms
+    estimator = problem.space.estimator(table)
+    smallest_ms = problem.space.smallest(estimator).high_ms
     if smallest_ms > request.tightened_ms:  # before any training
         raise BudgetInfeasibleError(request.tightened_ms, smallest_ms)
     judge = train_shared_weights(request, work, dataset, progress)
-    maker = _CandidateMaker(problem, table, judge)
+    maker = _CandidateMaker(problem, estimator, judge)
     found = maker.from_strategy(work / strategy_state(request), progress)
     found += maker.from_alphas(alphas, smallest_ms, found)
     candidates = chosen_candidates(found, request.front)
@@ -103,19 +105,18 @@ class _CandidateMaker:
 
     Args:
         problem: what was searched; the space has a network within its budget.
-        table: prices of the target.
+        estimator: of the target.
         judge: of networks; asked once for all that differ in sparsity and middle widths alone.
     """
 
     def __init__(
         self,
         problem: SearchProblem[Any],
-        table: LatencyTable,
+        estimator: PlannedEstimator,
         judge: Callable[[AnyGenotype], float],
     ) -> None:
-        self._problem, self._table, self._judge = problem, table, judge
+        self._problem, self._estimator, self._judge = problem, estimator, judge
         self._budget_ms = problem.request.tightened_ms
-        self._estimator = problem.space.estimator(table)
         self._judgements: dict[AnyGenotype, float] = {}  # by plain genotype
 
     def graph(self, candidate: Candidate) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class _CandidateMaker:
     def from_strategy(self, state: Path, progress: Progress) -> list[Candidate]:
         """Return the front of all that the strategy judges; it goes on from its last state."""
         request = self._problem.request
-        moves = self._problem.moves(self._table)
+        moves = self._problem.moves(self._estimator.table)
         strategy = _STRATEGIES[request.strategy](moves)
         search = EvaluatedSearch(
             moves, strategy, self._judged, budget_ms=self._budget_ms, seed=request.seed

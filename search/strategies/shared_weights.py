@@ -116,9 +116,14 @@ def train_shared_weights(
 def _searched(request: SearchRequest, state: dict[str, Any]) -> SearchRequest:
     """Return the request that the checkpoint is of; ValueError where that was another search."""
     searched = codec.from_plain(state["request"], SearchRequest)
-    own = {"budget_ms": searched.budget_ms, "tighten": searched.tighten}
-    own |= {"front": searched.front, "strategy": searched.strategy}
-    if replace(request, **own) != searched:
+    same = replace(
+        request,
+        budget_ms=searched.budget_ms,
+        tighten=searched.tighten,
+        front=searched.front,
+        strategy=searched.strategy,
+    )
+    if same != searched:
         raise ValueError("front: the checkpoint in the work folder is of another search")
     return searched
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,19 @@ class Searched:
     dataset: Dataset
     table: LatencyTable
 
-    def with_budget(self, share: float = 0.6) -> SearchRequest:
-        """Return a request whose budget lies between the smallest network and a large one."""
+    @cached_property
+    def ends_ms(self) -> tuple[float, float]:
+        """Latency of the smallest network and of a large one."""
         problem = problem_of(self.request, self.dataset.task)
         moves, rng = problem.moves(self.table), np.random.default_rng(0)
         high_ms = moves.latency_ms([moves.random(rng) for _ in range(50)]).max()
         low_ms = problem.space.smallest(problem.space.estimator(self.table)).high_ms
-        return replace(self.request, budget_ms=low_ms + share * (float(high_ms) - low_ms))
+        return low_ms, float(high_ms)
+
+    def with_budget(self, share: float = 0.6) -> SearchRequest:
+        """Return a request whose budget lies between both ends."""
+        low_ms, high_ms = self.ends_ms
+        return replace(self.request, budget_ms=low_ms + share * (high_ms - low_ms))
 
 
 @pytest.fixture(scope="module", params=SPACES, ids=["cells", "stages"])

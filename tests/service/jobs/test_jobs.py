@@ -111,7 +111,7 @@ def test_a_wrong_pick_is_refused(
     changes: dict[str, Any],
     named: str,
 ) -> None:
-    order = {"device": "board", "budget_ms": 0.7} | changes
+    order: dict[str, Any] = {"device": "board", "budget_ms": 0.7} | changes
     if "from_front" in order:
         order["from_front"] = order["from_front"].replace("JOB", found["id"])
     response = admin.post("/v1/searches", json=order)

@@ -161,7 +161,7 @@ def test_one_that_the_device_cannot_run_does_not_end_the_search(
         if index == 0:
             refuse(board)
         else:
-            answer(board, index, ns=50_000 * index)
+            answer(board, index, ns=50_000 + 1_000 * index)
 
     job, front = measured(searching, device)
     assert job.state == JobState.RUNNING
