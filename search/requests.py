@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from latency.operator import SparsityPattern
-from search.space.networks import NARROWEST
+from search.space.networks import NARROWEST, read_genotype
 from search.space.planned_space import PlannedSpace
 from search.space.sparsity import Sparsity
 from search.space.stage_space import StageSpace
@@ -13,6 +14,7 @@ from search.space.task import TaskShape
 DATASET_FORMATS = ("digits", "image-folder", "cifar10-binary", "cifar10-python", "npz")
 RECIPE_NAMES = ("tiny", "quick", "cpu", "standard", "gpu", "dass-paper")
 SPACE_NAMES = ("dass-cells", "stages")
+STRATEGY_NAMES = ("evolution", "random")
 
 MIN_CELLS = 3  # fewer leave no room for a normal cell beside the two reductions
 MAX_CELLS = 64
@@ -20,6 +22,7 @@ MIN_CHANNELS = NARROWEST
 MAX_CHANNELS = 1024
 MAX_SEED = 2**32 - 1
 MAX_SEEDS = 10
+MIN_FRONT, DEFAULT_FRONT, MAX_FRONT = 2, 6, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,9 @@ class SearchRequest:
     task: TaskShape | None = None  # what the data set must turn out to be; None: not known yet
     tighten: float = 1.0  # factor on the budget, below 1 after a network was measured too slow
     seeds: int = 1  # trainings of the network, and of each of its controls, that are compared
+    front: int = DEFAULT_FRONT  # candidates that the stage `front` offers
+    strategy: str = "evolution"  # one of STRATEGY_NAMES: how `front` looks beside the alphas
+    genotype: dict[str, Any] | None = None  # trained in place of what a search derives; as JSON
 
     def __post_init__(self) -> None:
         _check_space(self.space)
@@ -76,6 +82,9 @@ class SearchRequest:
         _check_range("cells", self.cells, MIN_CELLS, MAX_CELLS)
         _check_range("seed", self.seed, 0, MAX_SEED)
         _check_range("seeds", self.seeds, 1, MAX_SEEDS)
+        _check_range("front", self.front, MIN_FRONT, MAX_FRONT)
+        if self.genotype is not None:
+            read_genotype(self.genotype)
         if not 0.0 < self.density <= 1.0:
             raise ValueError(f"search: density must be above 0 and at most 1, got {self.density}")
         if not (self.budget_ms > 0 and math.isfinite(self.budget_ms)):
@@ -85,6 +94,10 @@ class SearchRequest:
         if self.pattern not in (SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK):
             raise ValueError(
                 f"search: pattern must be 'unstructured' or 'block', got {self.pattern.value!r}"
+            )
+        if self.strategy not in STRATEGY_NAMES:
+            raise ValueError(
+                f"search: unknown strategy {self.strategy!r}; allowed: {list(STRATEGY_NAMES)}"
             )
         if self.recipe not in RECIPE_NAMES:
             raise ValueError(

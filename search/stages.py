@@ -12,8 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from latency.estimate.lookup_table import TableEstimator
 from latency.files import write_atomic
 from latency.operator import SparsityPattern
@@ -28,7 +26,7 @@ from search.engine.checkpoint import (
 )
 from search.engine.progress import Progress
 from search.engine.recipes import recipe_named
-from search.engine.search_stage import search_alphas
+from search.engine.search_stage import read_alphas, search_alphas
 from search.export.export import ExportResult, export_network
 from search.finalize.run import Goal
 from search.finalize.schedule import schedule_for
@@ -67,7 +65,8 @@ def run_derive(
 ) -> dict[str, Any]:
     """Write derive.json: the discrete network whose predicted interval is within the budget.
 
-    A recipe that repairs nothing keeps the network that the alphas say, whatever its prediction.
+    A recipe that repairs nothing keeps the network that the alphas say, whatever its prediction. A
+    genotype in the request is taken as it is: then nothing was searched.
 
     Args:
         request: what is searched; `tighten` is applied to the budget.
@@ -81,9 +80,9 @@ def run_derive(
         ValueError: search.json is missing or malformed.
     """
     problem = problem_of(request, dataset.task)
-    found = read_result(work / "search.json")["alphas"]
-    alphas = {name: np.array(rows, dtype=float) for name, rows in found.items()}
-    genotype = problem.derive(alphas)
+    given = request.genotype
+    alphas = {} if given is not None else read_alphas(work)
+    genotype = problem.derive(alphas) if given is None else read_genotype(given)
     result: dict[str, Any] = {
         "budget_ms": request.budget_ms,
         "tighten": request.tighten,
@@ -94,7 +93,7 @@ def run_derive(
     estimator = None
     if table is not None:
         estimator = problem.space.estimator(table)
-        if recipe_named(request.recipe).repaired:
+        if given is None and recipe_named(request.recipe).repaired:
             fitted = problem.fit(alphas, estimator, request.tightened_ms)
             genotype = fitted.genotype
             result["repaired"] = fitted.repaired

@@ -26,6 +26,8 @@ def enter_epoch(
 ) -> Stage:
     """Set mode and density of every layer for the epoch (from 0) that begins; return its stage."""
     stage, position, length = stage_of(recipe, epoch)
+    if stage is Stage.PATHS:  # masks stay as they are
+        return stage
     by_weights = recipe.mask_rule is not MaskRule.HARD  # they are their own scores
     if stage is Stage.SCORES:
         if position == 0 or by_weights:

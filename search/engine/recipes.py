@@ -36,6 +36,7 @@ class SearchRecipe:
     dense_epochs: int  # weights, nothing masked
     scores_epochs: int  # scores choose the masks while the density falls
     masked_epochs: int  # the surviving weights, masks fixed
+    path_epochs: int  # behind the search, where its supernet is to judge single networks
     warmup_epochs: int  # at the start of the dense stage, without architecture steps
     weight_lr: float  # peak, cosine within the stage
     score_lr: float
@@ -79,7 +80,7 @@ class SearchRecipe:
 
     @property
     def epochs(self) -> int:
-        """All epochs together."""
+        """All epochs of the search together."""
         return self.dense_epochs + self.scores_epochs + self.masked_epochs
 
 
@@ -91,6 +92,7 @@ RECIPES = {
         dense_epochs=1,
         scores_epochs=1,
         masked_epochs=1,
+        path_epochs=1,
         warmup_epochs=0,
         weight_lr=0.05,
         score_lr=0.1,
@@ -104,6 +106,7 @@ RECIPES = {
         dense_epochs=4,
         scores_epochs=3,
         masked_epochs=3,
+        path_epochs=10,
         warmup_epochs=2,
         weight_lr=0.05,
         score_lr=0.1,
@@ -117,6 +120,7 @@ RECIPES = {
         dense_epochs=25,
         scores_epochs=10,
         masked_epochs=15,
+        path_epochs=25,
         warmup_epochs=10,
         weight_lr=0.025,
         score_lr=0.1,
@@ -135,6 +139,7 @@ RECIPES["gpu"] = replace(
     dense_epochs=13,
     scores_epochs=6,
     masked_epochs=11,
+    path_epochs=15,
     warmup_epochs=5,
     weight_lr=0.1,
     alpha_lr=1e-3,
@@ -149,6 +154,7 @@ RECIPES["dass-paper"] = SearchRecipe(
     dense_epochs=100,
     scores_epochs=50,
     masked_epochs=100,
+    path_epochs=100,
     warmup_epochs=0,
     weight_lr=0.025,
     score_lr=0.1,

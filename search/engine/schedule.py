@@ -8,11 +8,12 @@ from search.space.sparsity import MaskRule
 
 
 class Stage(StrEnum):
-    """The three stages of DASS."""
+    """The three stages of DASS, and what may follow for a front."""
 
     DENSE = "dense"
     SCORES = "scores"
     MASKED = "masked"
+    PATHS = "paths"  # single networks with the weights and masks that they share; alphas rest
 
 
 def stage_of(recipe: SearchRecipe, epoch: int) -> tuple[Stage, int, int]:
@@ -22,7 +23,9 @@ def stage_of(recipe: SearchRecipe, epoch: int) -> tuple[Stage, int, int]:
         return Stage.DENSE, epoch, recipe.dense_epochs
     if epoch < first_masked:
         return Stage.SCORES, epoch - recipe.dense_epochs, recipe.scores_epochs
-    return Stage.MASKED, epoch - first_masked, recipe.masked_epochs
+    if epoch < recipe.epochs:
+        return Stage.MASKED, epoch - first_masked, recipe.masked_epochs
+    return Stage.PATHS, epoch - recipe.epochs, recipe.path_epochs
 
 
 def trains_scores(recipe: SearchRecipe, stage: Stage) -> bool:

@@ -3,6 +3,9 @@
 The three stages are those of DASS (Mousavi et al., doi 10.1145/3609385). The alphas have an
 optimiser and data of their own. Where we differ otherwise is named by the recipe, and the recipe
 `dass-paper` takes it all back.
+
+A fourth stage may follow for those who want the supernet to judge single networks: its weights are
+trained on single paths, masked as they are, while the alphas rest.
 """
 
 import itertools
@@ -23,12 +26,13 @@ from search.engine.device import mixed_precision
 from search.engine.divergence import check_finite, finite_loss
 from search.engine.gradients import GradientSource, StepGradients
 from search.engine.masking import enter_epoch, leave_by_rule
-from search.engine.problem import LatencyTerm
+from search.engine.problem import LatencyTerm, SearchProblem
 from search.engine.progress import Progress
 from search.engine.recipes import Relaxation, SearchRecipe
 from search.engine.relaxation import MixedPaths, logits_of, mixture_of
 from search.engine.schedule import Stage, learning_rate, stage_of, temperature, trains_scores
 from search.engine.search_run import SearchRun
+from search.engine.single_paths import single_paths
 from search.engine.unrolled import Batch, unrolled_gradients
 from search.layers.sparse import density_of
 from search.layers.statistics import restate_norms
@@ -56,6 +60,7 @@ class SearchLoop:
         recipe: the schedule.
         data: the two halves.
         latency: expected latency of the exported network, or None to search without a budget.
+        paths: the problem, to go on with single paths behind the search; None ends with it.
     """
 
     def __init__(
@@ -64,11 +69,13 @@ class SearchLoop:
         recipe: SearchRecipe,
         data: SearchData,
         latency: LatencyTerm | None,
+        paths: SearchProblem[Any] | None = None,
     ) -> None:
         self.run = run
         self.recipe = recipe
         self.data = data
         self.latency = latency
+        self.epochs = recipe.epochs + (recipe.path_epochs if paths is not None else 0)
         self.augmentation = Augmentation(shift=recipe.shift, flip=recipe.flip)
         self.budget_ms = run.request.tightened_ms
         self._gradients = GradientSource(data.weights.images.device)
@@ -76,6 +83,8 @@ class SearchLoop:
         if recipe.relaxation is Relaxation.MIXED_PATH:
             self._mixed_paths = MixedPaths(recipe, run.alphas.parameters(), latency)
         self._step = 0  # weight steps of the present epoch, for messages
+        self._problem = paths
+        self._paths: Iterator[list[Tensor]] = iter(())  # of the present epoch
 
     def train(self, checkpoint: Path, progress: Progress) -> None:
         """Run all epochs that are left, with a checkpoint after each.
@@ -86,7 +95,7 @@ class SearchLoop:
         """
         if (state := resume_point(checkpoint)) is not None:
             self.run.load_state_dict(state)
-        while self.run.epoch < self.recipe.epochs:
+        while self.run.epoch < self.epochs:
             started = time.perf_counter()
             event = self._epoch()
             self.run.epoch += 1
@@ -119,6 +128,9 @@ class SearchLoop:
         """Set mode and density of every layer for the epoch that begins."""
         run = self.run
         stage = enter_epoch(run.supernet, self.recipe, run.request, run.epoch)
+        if stage is Stage.PATHS:
+            assert self._problem is not None
+            self._paths = single_paths(self._problem, run.epoch)
         run.supernet.train()
         return stage
 
@@ -126,7 +138,8 @@ class SearchLoop:
         """Step weights, or scores in their stage, on the half that belongs to them."""
         optimizer = self._optimizer(stage, share)
         parameters = optimizer.param_groups[0]["params"]
-        inputs = [images, labels, *self._mixture()]
+        mixture = next(self._paths) if stage is Stage.PATHS else self._mixture()
+        inputs = [images, labels, *(part.to(images.device) for part in mixture)]
         step = self._gradients("weights", self._state(stage), self._task_loss, inputs, parameters)
         for parameter, gradient in zip(parameters, step.gradients, strict=True):
             parameter.grad = gradient
@@ -218,9 +231,10 @@ class SearchLoop:
         return {
             "phase": stage.value,
             "epoch": epoch,
-            "epochs": self.recipe.epochs,
+            "epochs": self.epochs,
             "train_loss": train_loss,
-            "valid_accuracy": self.accuracy(),
+            # Of the mixture, which the stage of single paths does not train.
+            "valid_accuracy": None if stage is Stage.PATHS else self.accuracy(),
             "expected_latency_ms": latency_ms,
             "budget_ms": self.budget_ms,
             "multiplier": self.run.dual.multiplier,
@@ -269,7 +283,7 @@ class SearchLoop:
 
     def _alpha_is_due(self, stage: Stage, index: int) -> bool:
         recipe = self.recipe
-        rests = stage is Stage.SCORES and not recipe.alphas_in_scores
+        rests = stage is Stage.PATHS or (stage is Stage.SCORES and not recipe.alphas_in_scores)
         warm = self.run.epoch >= recipe.warmup_epochs
         return warm and not rests and (index + 1) % recipe.weights_per_alpha == 0
 

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from latency.table import LatencyTable
 from search.data.batches import Examples, seeded_generator, split_examples
 from search.data.dataset import Dataset
-from search.engine.checkpoint import write_json
-from search.engine.problem import SearchProblem
+from search.engine.checkpoint import read_result, write_json
+from search.engine.problem import AlphaTables, SearchProblem
 from search.engine.progress import Progress
 from search.engine.recipes import Relaxation, SearchRecipe, recipe_named
 from search.engine.relaxation import logits_of, open_share
@@ -54,6 +56,16 @@ def search_alphas(
     result = _result(loop, problem.legend(recipe))
     write_json(work / RESULT, result)
     return result
+
+
+def read_alphas(work: Path) -> AlphaTables:
+    """Return the architecture parameters that a search has left in a work folder.
+
+    Raises:
+        ValueError: search.json is missing or malformed.
+    """
+    found = read_result(work / RESULT)["alphas"]
+    return {name: np.array(rows, dtype=float) for name, rows in found.items()}
 
 
 def search_halves(dataset: Dataset, seed: int) -> SearchData:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
-from search.engine.problem import AlphaTables, Fitted
+from latency.table import LatencyTable
+from search.engine.problem import AlphaTables, Fitted, Path
 from search.engine.recipes import LatencyKind, SearchRecipe
 from search.finalize.derive import derive_genotype
 from search.finalize.repair import fit_to_budget
@@ -13,6 +15,8 @@ from search.objective.latency_term import ExpectedLatency
 from search.objective.learnt_latency import LearntLatency
 from search.requests import SearchRequest
 from search.space.cell_costs import CellCosts
+from search.space.cell_encoding import encode_edges
+from search.space.cell_moves import CellMoves, fair_cells
 from search.space.cell_variants import CellSize
 from search.space.genotype import Genotype
 from search.space.planned_space import PlannedSpace
@@ -79,3 +83,16 @@ class CellProblem:
                 "width_distortion_bound": found.lower_bound,
             },
         )
+
+    def moves(self, table: LatencyTable) -> CellMoves:
+        """Return moves of cells at full middle width."""
+        return CellMoves(self.space, table)
+
+    def path(self, genotype: Genotype) -> Path:
+        """Return the weights of operations, (14, 8) for normal cells and for reductions."""
+        normal, reduction = encode_edges([genotype])[0]
+        return normal, reduction
+
+    def fair_networks(self, rng: np.random.Generator) -> list[Genotype]:
+        """Return networks that have every operation once in every place."""
+        return fair_cells(rng, self.space.channels, self.space.cells)

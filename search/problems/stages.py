@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
-from search.engine.problem import AlphaTables, Fitted
+from latency.table import LatencyTable
+from search.engine.problem import AlphaTables, Fitted, Path
 from search.engine.recipes import LatencyKind, SearchRecipe
 from search.finalize.fit_stages import derive_stages, fit_stages
 from search.objective.stage_latency import StageLatency
@@ -13,6 +15,7 @@ from search.requests import SearchRequest
 from search.space.sparsity import PlannedEstimator
 from search.space.stage_costs import StageCosts
 from search.space.stage_genotype import StageGenotype
+from search.space.stage_moves import StageMoves, fair_stages
 from search.space.stage_skeleton import DEPTHS, OPTIONS, StageSkeleton
 from search.space.stage_space import StageSpace
 from search.supernet.architecture import ArchitectureParameters
@@ -62,3 +65,20 @@ class StageProblem:
     ) -> Fitted[StageGenotype]:
         """Return the most probable network within the budget."""
         return fit_stages(alphas, self.space.skeleton, estimator, budget_ms)
+
+    def moves(self, table: LatencyTable) -> StageMoves:
+        """Return moves within the skeleton."""
+        return StageMoves(self.space, table)
+
+    def path(self, genotype: StageGenotype) -> Path:
+        """Return rows of ones and zeros for options, depths, widths and the head."""
+        skeleton = self.space.skeleton
+        choice = skeleton.choice(genotype)
+        return tuple(
+            np.eye(count)[list(getattr(choice, name))]
+            for name, (_, count) in skeleton.tables.items()
+        )
+
+    def fair_networks(self, rng: np.random.Generator) -> list[StageGenotype]:
+        """Return networks that have every option of a row equally often."""
+        return fair_stages(rng, self.space.skeleton)

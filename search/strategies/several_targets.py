@@ -17,9 +17,9 @@ from search.finalize.repair import BudgetInfeasibleError, RepairPath
 from search.space.dass_cells import build_graph
 from search.space.extremes import smallest_genotype
 from search.space.genotype import Genotype
+from search.space.moves import G, Moves
 from search.space.sparsity import PlannedEstimator
 from search.space.task import TaskShape
-from search.strategies.moves import G, Moves
 
 _ROUNDS = 20
 _LEAST_SHRINK = 0.97  # of the guiding budget, so that each round has a chance to change something

@@ -27,6 +27,7 @@ app.add_typer(jobs_app, name="jobs")
 
 @app.command()
 def search(
+    context: typer.Context,
     device: Device,
     budget_ms: Annotated[float, typer.Option(help="Latency of one image, milliseconds.")],
     dataset: DatasetName = "digits",
@@ -39,6 +40,10 @@ def search(
     seed: int = 0,
     controls: Controls = False,
     seeds: Annotated[int, typer.Option(help="Trainings of each, with --controls.")] = 1,
+    front: Annotated[int, typer.Option(help="Networks to choose from, 2 to 12; 0: none.")] = 0,
+    from_front: Annotated[
+        str | None, typer.Option(help="JOB:NUMBER: train that network of a front, search nothing.")
+    ] = None,
     wait: Wait = True,
 ) -> None:
     """Search a sparse network under a latency budget on a device."""
@@ -53,10 +58,20 @@ def search(
         "seed": seed,
         "controls": controls,
         "seeds": seeds,
+        "front": front,
     }
+    if from_front is not None:  # what is not said is that of the search that found it
+        order = {name: value for name, value in order.items() if _is_said(context, name)}
+        order["from_front"] = from_front
     with client() as api_client:
         job = api_client.search(device, budget_ms, **order)
         follow(api_client, job.id, wait=wait)
+
+
+def _is_said(context: typer.Context, name: str) -> bool:
+    """Return whether an option is on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @app.command()

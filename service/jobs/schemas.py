@@ -8,10 +8,12 @@ from pydantic import Field
 from search.requests import (
     MAX_CELLS,
     MAX_CHANNELS,
+    MAX_FRONT,
     MAX_SEED,
     MAX_SEEDS,
     MIN_CELLS,
     MIN_CHANNELS,
+    MIN_FRONT,
 )
 from service.artifacts.schemas import ArtifactRead
 from service.lifecycle import JobKind, JobState
@@ -29,6 +31,7 @@ Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
 Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
 Priority = Annotated[int, Field(ge=1, le=1000, description="lower first")]
 DEFAULT_PRIORITY = 10
+FRONT_PICK_PATTERN = r"^[0-9a-f]{32}:[0-9]{1,2}$"
 END_EVENT = "end"  # last of a stream: the job has ended; a stream without it was cut off
 
 
@@ -57,6 +60,23 @@ class SearchCreate(RequestShape):
         int,
         Field(ge=1, le=MAX_SEEDS, description="trainings of the network and of each control"),
     ] = 1
+    front: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=MAX_FRONT,
+            description=f"networks to choose from, measured but not trained: {MIN_FRONT} or more, or 0 "
+            "for none",
+        ),
+    ] = 0
+    from_front: Annotated[
+        str | None,
+        Field(
+            pattern=FRONT_PICK_PATTERN,
+            description="JOB:NUMBER, a network of the front of another search, trained as that "
+            "search would have: nothing is searched",
+        ),
+    ] = None
     priority: Priority = DEFAULT_PRIORITY
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from latency.operator import SparsityPattern
-from search.requests import SearchRequest
+from search.requests import DEFAULT_FRONT, SearchRequest
 from service.datasets.use_cases import Dataset
 from service.profiling.schemas import DEFAULT_SPACE
 
@@ -15,7 +15,8 @@ def search_request(
     """Return the request for the fields of a SearchCreate, as a job keeps them.
 
     Args:
-        order: of the search; older ones have neither space nor seeds.
+        order: of the search; older ones have neither space nor seeds nor front. One from a front
+            has the genotype that was found there.
         dataset: that it names.
         tighten: factor on the budget.
 
@@ -35,4 +36,6 @@ def search_request(
         recipe=order["recipe"],
         tighten=tighten,
         seeds=order.get("seeds", 1),
+        front=order.get("front", 0) or DEFAULT_FRONT,
+        genotype=order.get("genotype"),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from search.requests import MAX_FRONT, MIN_FRONT
 from search.space.search_space import SearchSpace
 from service.artifacts.schemas import ArtifactRead
 from service.artifacts.use_cases import artifacts_of_job, get_artifact
@@ -16,6 +17,7 @@ from service.devices.work import cancel_work
 from service.errors import ConflictError, NotFoundError, invalid_field, public_message
 from service.jobs import repository
 from service.jobs.feasibility import check_budget, covers_space
+from service.jobs.front_pick import order_from_front
 from service.jobs.journal import STATE_EVENT, locked_job, move, record
 from service.jobs.schemas import (
     CandidateRead,
@@ -51,15 +53,21 @@ def create_search(desk: JobDesk, order: SearchCreate) -> JobRow:
     """
     if order.seeds > 1 and not order.controls:
         raise invalid_field("/seeds", "More than one seed needs controls: true")
+    if 0 < order.front < MIN_FRONT:
+        raise invalid_field("/front", f"A front has {MIN_FRONT} to {MAX_FRONT} networks; 0 is none")
+    genotype: dict[str, Any] | None = None
+    if order.from_front is not None:
+        order, genotype = order_from_front(desk.session, order)
     device = find_device(desk.session, order.device)
     dataset = find_dataset(desk.session, order.dataset)
+    values = order.model_dump() | ({} if genotype is None else {"genotype": genotype})
     try:
-        request = search_request(order.model_dump(), dataset)
+        request = search_request(values, dataset)
         space = request.search_space(dataset.task)
     except ValueError as error:
         raise invalid_field("", public_message(error)) from error
     _refuse_impossible_budget(desk.session, device, space, order.budget_ms)
-    return _store(desk, JobKind.SEARCH, device, order.model_dump(), dataset)
+    return _store(desk, JobKind.SEARCH, device, values, dataset)
 
 
 def create_profile(desk: JobDesk, order: ProfileCreate) -> JobRow:

@@ -17,6 +17,7 @@ from service.tables.job import JobRow
 from service.tables.latency_table import LatencyTableRow
 from service.worker.control_lines import collect_controls, is_control
 from service.worker.flow import Flow
+from service.worker.front_lines import collect_front, front_summary, is_candidate
 from service.worker.stage_results import read_result
 from service.worker.tries import Tries, load_tries, verified_units
 
@@ -43,6 +44,7 @@ class CertificateFacts:
     model_measurement: str  # the name of the one that counts
     comparison: str  # ... and of the one in turns with the network's rivals
     controls: dict[str, Any] | None  # what it had to beat; None: not asked for
+    front: dict[str, Any] | None  # networks to choose from; None: not asked for
     library_sha256: str | None = None  # of the operator library that is delivered with the file
 
     @property
@@ -67,11 +69,12 @@ class CertificateFacts:
             measurements={
                 name: load_tries(session, unit_ids)
                 for name, unit_ids in units.items()
-                if not is_control(name)
+                if not (is_control(name) or is_candidate(name))
             },
             model_measurement=model_name(number),
             comparison=comparison_name(number),
             controls=collect_controls(session, flow, job, number, units),
+            front=collect_front(session, flow, job, number, units),
         )
 
 
@@ -95,6 +98,7 @@ def certificate(facts: CertificateFacts) -> dict[str, Any]:
         },
         "compared": _compared(facts.measurements[facts.comparison].together),
         "controls": facts.controls,
+        "front": front_summary(facts.front),
         "predicted": facts.exported["prediction"],
         "predicted_before_training": facts.derived["prediction"],
         "other_measurements": {

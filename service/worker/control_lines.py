@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.tables.job import JobRow
-from service.worker.flow import Flow, JobFailedError
+from service.worker.flow import Flow
 from service.worker.stage_results import read_result
-from service.worker.tries import load_tries
+from service.worker.tries import measured_summary
 
 _METHOD = (
     "each control is under the budget by the same table and trained as long, with the same seeds; "
@@ -65,14 +65,9 @@ def control_artifacts(controls: Mapping[str, Any] | None) -> dict[str, str]:
 
 def _measured(session: Session, unit_ids: list[str], budget_ms: float) -> dict[str, Any]:
     """Return what the device says of a control; a control that it could not run fails no search."""
-    unmeasured = {"measured": None, "met": None}
-    if not unit_ids:
-        return unmeasured
-    try:
-        measured = load_tries(session, unit_ids).summary()
-    except JobFailedError:
-        return unmeasured
-    return {"measured": measured, "met": measured["latency_ms"] <= budget_ms}
+    measured = measured_summary(session, unit_ids)
+    met = None if measured is None else measured["latency_ms"] <= budget_ms
+    return {"measured": measured, "met": met}
 
 
 def _in_words(line: Mapping[str, Any]) -> str:

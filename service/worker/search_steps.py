@@ -33,6 +33,7 @@ from service.worker.certificate import (
 from service.worker.control_lines import control_artifacts
 from service.worker.device_work import ask_device
 from service.worker.flow import Flow
+from service.worker.front_lines import FRONT_FILE, front_bytes
 from service.worker.stage_results import read_request, read_result, round_folder
 from service.worker.tries import (
     Expectation,
@@ -51,6 +52,7 @@ _MEDIA_TYPES = {
     "model.onnx": _ONNX,
     "genotype.json": "application/json",
     "certificate.json": "application/json",
+    FRONT_FILE: "application/json",
 }
 
 
@@ -69,6 +71,12 @@ def check_feasible(flow: Flow) -> int:
             device=device.name,
         )
         return job.priority
+
+
+def is_given(flow: Flow) -> bool:
+    """Step: return whether the job trains a network that another search has found."""
+    with flow.context.database.reading() as session:
+        return "genotype" in get_job(session, flow.job_id).request
 
 
 def ask_for_graph(flow: Flow, number: int, tried: int) -> str:
@@ -192,8 +200,16 @@ def _tighter(flow: Flow, number: int, latency_ms: float, budget_ms: float) -> fl
     return factor if factor * budget_ms >= smallest_ms else None
 
 
+def note_unmeasured(flow: Flow, what: str, error: dict[str, Any]) -> None:
+    """Step: note that a network beside that of the search could not be measured; the job goes on."""
+    with flow.job() as (session, job):
+        flow.enter(session, job, JobState.RUNNING)
+        message = f"{what} is not measured: {error.get('message', '')}"
+        record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())
+
+
 def finish(flow: Flow, number: int) -> None:
-    """Step: store genotype and certificate, and end the job: done, or over budget."""
+    """Step: store genotype, front and certificate, and end the job: done, or over budget."""
     with flow.context.database.reading() as session:
         facts = CertificateFacts.collect(session, flow, number)
     store, folder = flow.context.store, round_folder(flow, number)
@@ -205,6 +221,8 @@ def finish(flow: Flow, number: int) -> None:
     if library is not None:
         files[LIBRARY_FILE] = store.add_file(library)
         facts = replace(facts, library_sha256=files[LIBRARY_FILE].sha256)
+    if facts.front is not None:
+        files[FRONT_FILE] = store.add_bytes(front_bytes(facts.front))
     text = json.dumps(certificate(facts), indent=2, sort_keys=True) + "\n"
     files["certificate.json"] = store.add_bytes(text.encode())
     with flow.job() as (session, job):
@@ -216,6 +234,8 @@ def finish(flow: Flow, number: int) -> None:
             attach_artifact(session, job.id, name, sha256)
         content: dict[str, Any] = json.loads(text)
         job.result = {"genotype": facts.genotype, "certificate": content}
+        if facts.front is not None:
+            job.result["front"] = facts.front
         if content["met"]:
             move(session, job, JobState.SUCCEEDED, now)
             return

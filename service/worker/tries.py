@@ -22,6 +22,7 @@ from service.devices.work import fastest_reference_ns
 from service.lifecycle import WorkState
 from service.tables.work_unit import WorkUnitRow
 from service.worker.device_work import measured_network, summary
+from service.worker.flow import JobFailedError
 
 MOST_TRIES = 3
 _AGAIN = "-try-"
@@ -128,6 +129,16 @@ def load_tries(session: Session, unit_ids: list[str]) -> Tries:
         measurements=tuple(measured_network(session, unit_id) for unit_id in unit_ids),
         fastest_reference_ns=fastest_reference_ns(session, unit_ids[-1]),
     )
+
+
+def measured_summary(session: Session, unit_ids: list[str]) -> dict[str, Any] | None:
+    """Return what the tries of one network say; None where there are none or it could not be run."""
+    if not unit_ids:
+        return None
+    try:
+        return load_tries(session, unit_ids).summary()
+    except JobFailedError:
+        return None
 
 
 def verified_units(session: Session, job_id: str) -> dict[str, list[str]]:

@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 DEVICE = "this-machine"
 SPACE = {"channels": 4, "cells": 3}
 GENEROUS_MS = 50.0
+FRONT = 3
 CONTROLS = ["random", "dense", "int8", "random-mask"]
 
 
@@ -53,7 +54,9 @@ def finished(installation: Installation, client: Client) -> tuple[JobRead, list[
 
     In its first epoch the worker is killed; in the final training it is cancelled, and resumed.
     """
-    job = client.search(DEVICE, GENEROUS_MS, recipe="tiny", seed=3, controls=True, **SPACE)
+    job = client.search(
+        DEVICE, GENEROUS_MS, recipe="tiny", seed=3, controls=True, front=FRONT, **SPACE
+    )
     reports: list[dict[str, Any]] = []
     seen = 0
     for event in client.events(job.id):
@@ -163,6 +166,30 @@ def test_the_certificate_says_what_the_search_had_to_beat(
         assert line["verdict"] in controls["verdict"]
 
 
+def test_a_network_of_the_front_is_measured_and_can_be_trained(
+    client: Client, finished: tuple[JobRead, list[dict[str, Any]]]
+) -> None:
+    job, _ = finished
+    assert job.result is not None
+    candidates = job.result["front"]["candidates"]
+    assert [one["index"] for one in candidates] == list(range(FRONT))
+    assert sum(one["derived"] for one in candidates) == 1
+    assert any(one["dominated"] is False for one in candidates)
+    for one in candidates:
+        assert 0 < one["measured"]["latency_ms"] <= GENEROUS_MS
+        assert one["predicted"]["table_version"] > 0
+        assert 0 <= one["shared_weight_accuracy"] <= 1
+    found = client.search(DEVICE, GENEROUS_MS, from_front=f"{job.id}:0")
+    ended = client.wait(found.id, timeout_s=300)
+    assert ended.state is JobState.SUCCEEDED, ended.error
+    certificate = client.candidates(found.id)[0].certificate
+    assert (certificate["met"], certificate["front"]) == (True, None)
+    genotype = Genotype.from_dict(candidates[0]["genotype"])
+    trained = Genotype.from_dict(certificate["genotype"])
+    assert (trained.normal, trained.reduce) == (genotype.normal, genotype.reduce)
+    assert certificate["request"]["from_front"] == f"{job.id}:0"
+
+
 def test_the_downloaded_model_runs_in_a_plain_session(
     client: Client, finished: tuple[JobRead, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
@@ -171,7 +198,7 @@ def test_the_downloaded_model_runs_in_a_plain_session(
     certificate = json.loads(files["certificate.json"].read_text())
     library = [LIBRARY_FILE] if certificate["regime"] == "library" else []
     controls = {f"control-{name}.onnx" for name in CONTROLS}
-    own = {"certificate.json", "genotype.json", *library, "model.onnx"}
+    own = {"certificate.json", "front.json", "genotype.json", *library, "model.onnx"}
     assert set(files) == own | controls
     digest = hashlib.sha256(files["model.onnx"].read_bytes()).hexdigest()
     assert digest == certificate["export"]["sha256"]

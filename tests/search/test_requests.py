@@ -45,6 +45,9 @@ def test_trainings_that_are_compared_have_seeds_of_their_own() -> None:
         ({"tighten": 1.1}, "tighten must be above 0 and at most 1"),
         ({"pattern": SparsityPattern.CHANNEL}, "must be 'unstructured' or 'block'"),
         ({"recipe": "slow"}, "unknown recipe 'slow'; allowed"),
+        ({"front": 1}, "front must be from 2 to 12, got 1"),
+        ({"strategy": "luck"}, "unknown strategy 'luck'; allowed"),
+        ({"genotype": {}}, "genotype: malformed"),
     ],
 )
 def test_mistakes_are_named(changed: dict[str, Any], message: str) -> None:

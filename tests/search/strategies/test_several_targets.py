@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from search.finalize.derive import Alphas, derive_genotype
 from search.finalize.repair import BudgetInfeasibleError, fit_to_budget
+from search.space.cell_moves import CellMoves
 from search.space.dass_cells import build_graph
 from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.genotype import Genotype
 from search.strategies.evaluations import EvaluatedSearch, Evolution
-from search.strategies.moves import CellMoves
 from search.strategies.several_targets import DeviceBudget, WorstCaseMoves, fit_to_budgets
 from tests.search.space.tables import (
     SMALL,

@@ -28,11 +28,11 @@ from service.worker.control_lines import (
 from service.worker.control_steps import (
     ask_for_control,
     control_files,
-    note_unmeasured,
     wants_controls,
 )
 from service.worker.flow import Flow
 from service.worker.search_flow import measure_controls
+from service.worker.search_steps import note_unmeasured
 from service.worker.stage_results import round_folder
 from service.worker.tries import verified_units
 from tests.service.board import Board, enrol
@@ -139,7 +139,7 @@ def test_controls_are_measured_one_by_one_and_judged_by_the_budget(
 
 def test_a_control_that_could_not_be_measured_is_said_to_be_so(searching: Flow) -> None:
     ask_for_control(searching, 0, "random")
-    note_unmeasured(searching, "random", {"message": "the device had no memory left"})
+    note_unmeasured(searching, "control random", {"message": "the device had no memory left"})
     with searching.context.database.reading() as session:
         job = job_by_id(session, searching.job_id)
         assert job is not None
