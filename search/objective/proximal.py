@@ -28,4 +28,5 @@ def shrink_paths(coefficient_EO: Tensor, l1_EO: Tensor, l2: float) -> Tensor:
     moved_EO = coefficient_EO.sign() * (coefficient_EO.abs() - l1_EO).clamp_min(0.0)
     length_E1 = moved_EO.norm(dim=1, keepdim=True)
     tiny = torch.finfo(length_E1.dtype).tiny
-    return moved_EO * (1.0 - l2 / length_E1.clamp_min(tiny)).clamp_min(0.0)
+    left_E1: Tensor = (1.0 - l2 / length_E1.clamp_min(tiny)).clamp_min(0.0)
+    return moved_EO * left_E1

@@ -16,8 +16,9 @@ from benchmarks.ablations import (
     run_missing,
     table_rows,
 )
+from search.data.dataset import Dataset
 from search.data.datasets import load_dataset
-from search.engine.ablations import OPTIONS, REMEDIES, with_option
+from search.engine.ablations import OPTIONS, REMEDIES
 from search.engine.recipes import RECIPES
 from search.finalize.schedule import TRAIN_SCHEDULES
 from search.requests import DatasetRef
@@ -39,11 +40,22 @@ def test_every_remedy_and_every_option_has_a_line() -> None:
     assert list(chosen_lines("mixed")) == [FULL, "with-mixed-paths"]
 
 
+def few_digits() -> Dataset:
+    dataset = load_dataset(DIGITS)
+    return replace(
+        dataset,
+        train_images=dataset.train_images[:150],
+        train_labels=dataset.train_labels[:150],
+        test_images=dataset.test_images[:30],
+        test_labels=dataset.test_labels[:30],
+    )
+
+
 def test_finished_lines_are_not_run_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.set_num_threads(1)
-    dataset = load_dataset(DIGITS)
+    dataset = few_digits()
     table = formula_table(4, 3, dataset.task)
     output = tmp_path / "local" / "lines.json"
     lines = {
@@ -61,7 +73,7 @@ def test_finished_lines_are_not_run_again(
         assert 0.0 <= outcome.accuracy <= 1.0
     assert list(run_missing(campaign, lines, 1, output)) == first
     assert capsys.readouterr().out == ""
-    changed = {FULL: replace(TINY, recipe=with_option(TINY.recipe, "smooth-pruned"))}
+    changed = {FULL: replace(TINY, schedule=replace(TINY.schedule, annealed=False))}
     (other,) = run_missing(campaign, changed, 1, output)
     assert other.settings != first[0].settings
     assert len(read_outcomes(output)) == 3

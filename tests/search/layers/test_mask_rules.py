@@ -19,13 +19,6 @@ from search.layers.sparse import SparseConv2d
 from search.space.sparsity import MaskRule
 
 PATTERNS = (SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK)
-layers = st.builds(
-    lambda shape, pattern, density, seed: conv(*shape, pattern, density, seed),
-    st.tuples(st.integers(1, 4), st.integers(1, 9), st.sampled_from([1, 3])),
-    st.sampled_from(PATTERNS),
-    st.floats(0.05, 0.95),
-    st.integers(0, 10_000),
-)
 
 
 def conv(
@@ -37,6 +30,17 @@ def conv(
     with torch.no_grad():
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
     return layer
+
+
+layers = st.builds(
+    conv,
+    st.integers(1, 4),
+    st.integers(1, 9),
+    st.sampled_from([1, 3]),
+    st.sampled_from(PATTERNS),
+    st.floats(0.05, 0.95),
+    st.integers(0, 10_000),
+)
 
 
 @given(layers)
