@@ -92,6 +92,10 @@ DATASET ?=
 bench-paper: $(READY) ## benchmark: the paper's cells against sparse rivals; DATASET=folder of CIFAR-10
 	@$(BIN)/python -m benchmarks.paper_accuracy $(if $(DATASET),--dataset $(DATASET))
 
+.PHONY: bench-densities
+bench-densities: $(READY) ## benchmark: densities by layer against one for all; TABLE=file of a latency table
+	@$(BIN)/python -m benchmarks.layer_densities --table $(TABLE)
+
 .PHONY: bench-search
 bench-search: $(READY) ## benchmark: an epoch of the search against a straightforward implementation
 	@$(BIN)/python -m benchmarks.search_speed

@@ -6,6 +6,7 @@ from typing import Any
 from latency.operator import SparsityPattern
 from search.requests import SearchRequest
 from service.datasets.use_cases import Dataset
+from service.jobs.schemas import DEFAULT_DENSITIES
 from service.profiling.schemas import DEFAULT_SPACE
 
 
@@ -15,7 +16,7 @@ def search_request(
     """Return the request for the fields of a SearchCreate, as a job keeps them.
 
     Args:
-        order: of the search; older ones have neither space nor seeds.
+        order: of the search; older ones have no space, no seeds and no rule for densities.
         dataset: that it names.
         tighten: factor on the budget.
 
@@ -31,6 +32,7 @@ def search_request(
         density=order["density"],
         budget_ms=order["budget_ms"],
         pattern=SparsityPattern(order["pattern"]),
+        densities=order.get("densities", DEFAULT_DENSITIES),
         seed=order["seed"],
         recipe=order["recipe"],
         tighten=tighten,

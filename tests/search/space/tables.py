@@ -9,6 +9,7 @@ from latency.estimate.lookup_table import TableEstimator
 from latency.operator import OperatorSpec, Regime, SparsityPattern
 from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import DeviceFacts, Target
+from search.requests import SearchRequest
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
 from search.space.planned_space import PlannedSpace
@@ -90,6 +91,26 @@ def sparse_table(space: SearchSpace, factor: float, *, missing: float = 0.0) -> 
     )
     library = Calibration(slope=1.05, intercept_ns=500.0, sigma=0.02, networks=6)
     return replace(plain, target=target, rows=rows, library=library, version=7)
+
+
+def mixed_table(request: SearchRequest, task: TaskShape, factor: float) -> LatencyTable:
+    """Return a table with rows of both patterns, single weights dearer than blocks.
+
+    Args:
+        request: whose space it is of.
+        task: image and classes.
+        factor: as for `sparse_table`.
+    """
+    blocks, singles = (
+        sparse_table(replace(request, pattern=pattern).search_space(task), factor)
+        for pattern in (SparsityPattern.BLOCK, SparsityPattern.UNSTRUCTURED)
+    )
+    dearer = (
+        replace(row, median_ns=1.6 * row.median_ns)
+        for row in singles.rows
+        if row.spec.pattern is SparsityPattern.UNSTRUCTURED
+    )
+    return replace(blocks, rows=(*blocks.rows, *dearer))
 
 
 def formula_estimator(channels: int, cells: int, task: TaskShape) -> TableEstimator:
