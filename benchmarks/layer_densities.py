@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from latency.codec import decode
 from latency.estimate.lookup_table import TableEstimator
-from latency.exchange.table_file import read_table
 from latency.graph import NetworkGraph
 from latency.operator import SparsityPattern
 from latency.table import LatencyTable
@@ -189,9 +189,8 @@ def main() -> None:
     """Train, print, write."""
     options = _parse()
     torch.set_num_threads(1)
-    contest = make_contest(
-        read_table(options.table).table, _request(options), options.share, options.network
-    )
+    table = decode(options.table.read_bytes(), LatencyTable)
+    contest = make_contest(table, _request(options), options.share, options.network)
     dense_ms = contest.request.budget_ms / options.share
     print(
         f"{options.space}, network {options.network}, {contest.table.target.label()}: dense "

@@ -7,11 +7,10 @@ from latency.estimate.lookup_table import TableEstimator
 from search.finalize.choose_layers import choose_layers
 from search.finalize.densities import SPARSE_OPTIONS
 from search.finalize.run import Goal
-from search.requests import DatasetRef, SearchRequest
 from search.space.networks import AnyGenotype, network_graph
 from tests.search.finalize.test_train import GOAL
 from tests.search.space.stages import mixed_stages
-from tests.search.space.tables import SMALL, mixed_table, some_genotype
+from tests.search.space.tables import SMALL, exact_table, some_genotype
 
 SHARE = 0.7  # of what the network takes when it is dense, which the budget leaves
 GENOTYPES: dict[str, AnyGenotype] = {"dass-cells": some_genotype(8), "stages": mixed_stages(4)}
@@ -25,24 +24,16 @@ class Planned(NamedTuple):
     budget_ms: float
 
 
-@lru_cache(maxsize=4)
-def mixed_estimator(space: str, factor: float) -> TableEstimator:
-    """Return prices of both patterns; `factor` as for `sparse_table`."""
-    request = SearchRequest(
-        dataset=DatasetRef(format="digits"),
-        space=space,
-        channels=4,
-        cells=3,
-        density=0.3,
-        budget_ms=1.0,
-    )
-    return TableEstimator(mixed_table(request, SMALL, factor))
+@lru_cache(maxsize=2)
+def exact_estimator(space: str) -> TableEstimator:
+    """Return what prices the network of a space whatever its layers are, for the library best."""
+    return TableEstimator(exact_table(network_graph(GENOTYPES[space], SMALL), 0.8))
 
 
 @lru_cache(maxsize=2)
 def planned(space: str) -> Planned:
     """Return the network of a space."""
-    genotype, estimator = GENOTYPES[space], mixed_estimator(space, 0.8)
+    genotype, estimator = GENOTYPES[space], exact_estimator(space)
     graph = network_graph(genotype, SMALL)
     budget_ms = SHARE * estimator.predict(graph).high_ms
     plan = partial(

@@ -8,12 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency.estimate.execution import executed_nodes
 from latency.estimate.lookup_table import TableEstimator
 from latency.graph import NetworkGraph
-from latency.library_form import library_form, row_spec
 from latency.operator import Regime, SparsityPattern
-from latency.table import LatencyTable
 from search.finalize.densities import (
     SPARSE_OPTIONS,
     AllocatedDensities,
@@ -26,13 +23,12 @@ from search.finalize.network_energies import network_energies
 from search.finalize.repair import BudgetInfeasibleError
 from search.space.dass_cells import build_graph
 from search.space.genotype import LayerChoice
-from search.space.sparsity import Sparsity, sparse_spec
+from search.space.sparsity import Sparsity
 from search.space.stage_genotype import BlockKind, Stage, StageGenotype
 from search.space.stage_networks import build_stages
 from tests.search.space.tables import (
     SMALL,
-    cost_ns,
-    formula_table,
+    exact_table,
     planned_space,
     some_genotype,
     sparse_table,
@@ -49,31 +45,6 @@ OPTIONS = (
     Sparsity(pattern=SparsityPattern.BLOCK, density=0.05),
     Sparsity(pattern=SparsityPattern.UNSTRUCTURED, density=0.1),
 )
-
-
-def exact_table(graph: NetworkGraph) -> LatencyTable:
-    """Return a table with a row, without any spread, for all that a network can be."""
-    base = formula_table(4, 3, SMALL)
-    rng = np.random.default_rng(1)
-    library = {
-        row_spec(spec)
-        for node in library_form(graph).nodes
-        for spec in (node.spec, *(sparse_spec(node.spec, option) for option in SPARSE_OPTIONS))
-    }
-    specs = [*{node.spec for node in executed_nodes(graph)}, *library]
-    specs.sort(key=lambda spec: spec.label())
-    rows = tuple(
-        replace(
-            base.rows[0],
-            spec=spec,
-            median_ns=cost_ns(spec) * (0.15 + spec.density) * rng.uniform(0.9, 1.1),
-            spread_ns=0.0,
-        )
-        for spec in specs
-    )
-    target = replace(base.target, operator_library="1+test")
-    calibration = replace(base.calibration, sigma=0.02)
-    return replace(base, target=target, rows=rows, library=calibration)
 
 
 ESTIMATOR = TableEstimator(exact_table(GRAPH))
