@@ -101,6 +101,10 @@ bench-ablations: $(READY) ## benchmark: what each remedy and option of the searc
 bench-accuracy: $(READY) ## benchmark: the searched network against its rivals at equal latency; DATASET=folder of CIFAR-10
 	@$(BIN)/python -m benchmarks.accuracy $(if $(DATASET),--dataset $(DATASET))
 
+.PHONY: bench-densities
+bench-densities: $(READY) ## benchmark: densities by layer against one for all; TABLE=file of a latency table
+	@$(BIN)/python -m benchmarks.layer_densities --table $(TABLE)
+
 .PHONY: bench-search
 bench-search: $(READY) ## benchmark: an epoch of the search against a straightforward implementation
 	@$(BIN)/python -m benchmarks.search_speed

@@ -113,6 +113,8 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
     if options.table is not None:
         with _naming("invalid-table"):
             table = read_table(options.table).table
+    with _naming("missing-table"):
+        request.planning_table(table)  # refused here, before a search that would be for nothing
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
         _check_task(request, dataset)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from latency.operator import SparsityPattern
+from latency.table import LatencyTable
 from search.space.networks import NARROWEST, read_genotype
 from search.space.planned_space import PlannedSpace
 from search.space.sparsity import Sparsity
@@ -15,6 +16,9 @@ DATASET_FORMATS = ("digits", "image-folder", "cifar10-binary", "cifar10-python",
 RECIPE_NAMES = ("tiny", "quick", "cpu", "standard", "gpu", "dass-paper")
 SPACE_NAMES = ("dass-cells", "stages")
 STRATEGY_NAMES = ("evolution", "random")
+# Who says what becomes of each layer: one pattern and one density for the network, or the prices of
+# a table, each layer its own.
+DENSITY_RULES = ("planned", "budget")
 
 MIN_CELLS = 3  # fewer leave no room for a normal cell beside the two reductions
 MAX_CELLS = 64
@@ -62,11 +66,12 @@ class SearchRequest:
 
     dataset: DatasetRef
     channels: int  # of the exported network: of the first cell, or of the stem before the stages
-    density: float  # fraction of weights that the exported network keeps
+    density: float  # fraction of weights that the network is planned to keep
     budget_ms: float  # latency of one image on the target
     space: str = "dass-cells"  # one of SPACE_NAMES
     cells: int = 5  # of the exported network; networks of stages have none
-    pattern: SparsityPattern = SparsityPattern.BLOCK
+    pattern: SparsityPattern = SparsityPattern.BLOCK  # that is planned for the layers
+    densities: str = "planned"  # one of DENSITY_RULES; "budget": see `search.finalize.densities`
     seed: int = 0
     recipe: str = "quick"  # one of RECIPE_NAMES
     task: TaskShape | None = None  # what the data set must turn out to be; None: not known yet
@@ -99,6 +104,10 @@ class SearchRequest:
             raise ValueError(
                 f"search: unknown strategy {self.strategy!r}; allowed: {list(STRATEGY_NAMES)}"
             )
+        if self.densities not in DENSITY_RULES:
+            raise ValueError(
+                f"search: densities must be one of {list(DENSITY_RULES)}, got {self.densities!r}"
+            )
         if self.recipe not in RECIPE_NAMES:
             raise ValueError(
                 f"search: unknown recipe {self.recipe!r}; allowed: {list(RECIPE_NAMES)}"
@@ -110,14 +119,38 @@ class SearchRequest:
         return self.budget_ms * self.tighten
 
     @property
+    def sparsity(self) -> Sparsity:
+        """What is planned for every sparse layer."""
+        return Sparsity(pattern=self.pattern, density=self.density)
+
+    @property
+    def plans_layers(self) -> bool:
+        """Whether each layer gets a pattern and a density of its own, by the prices of a table."""
+        return self.densities == "budget"
+
+    def planning_table(self, table: LatencyTable | None) -> LatencyTable | None:
+        """Return the table that plans the layers; None where the request itself does.
+
+        Raises:
+            ValueError: a table is needed and there is none.
+        """
+        if not self.plans_layers:
+            return None
+        if table is None:
+            raise ValueError(
+                "search: densities 'budget' are chosen by the prices of a table, and none is "
+                "given (--table); without one only 'planned' is possible"
+            )
+        return table
+
+    @property
     def training_seeds(self) -> tuple[int, ...]:
         """Seeds of the trainings that are compared; the first is that of the search."""
         return tuple((self.seed + step) % (MAX_SEED + 1) for step in range(self.seeds))
 
     def search_space(self, task: TaskShape) -> PlannedSpace | StageSpace:
         """Return the networks that this search is about, for a task."""
-        sparsity = Sparsity(pattern=self.pattern, density=self.density)
-        return table_space(self.space, self.channels, self.cells, task, sparsity)
+        return table_space(self.space, self.channels, self.cells, task, self.sparsity)
 
 
 def table_space(

@@ -28,6 +28,7 @@ from search.engine.progress import Progress
 from search.engine.recipes import recipe_named
 from search.engine.search_stage import read_alphas, search_alphas
 from search.export.export import ExportResult, export_network
+from search.finalize.choose_layers import layer_planner
 from search.finalize.run import Goal
 from search.finalize.schedule import schedule_for
 from search.finalize.train import (
@@ -41,6 +42,7 @@ from search.layers.sparse import sparse_layers
 from search.problems.choice import problem_of
 from search.requests import SearchRequest
 from search.space.networks import network_graph, read_genotype
+from search.space.sparsity import Sparsity
 
 PARITY_IMAGES = 64
 
@@ -118,18 +120,25 @@ def run_train(
     request: SearchRequest,
     work: Path,
     dataset: Dataset,
-    table: LatencyTable | None,  # noqa: ARG001  (every stage is called in the same way)
+    table: LatencyTable | None,
     progress: Progress,
     *,
-    random_masks: Mapping[str, float] | None = None,
+    random_masks: Mapping[str, Sparsity] | None = None,
 ) -> dict[str, Any]:
     """Write network.pt and train.json: the derived network, trained, pruned and fine-tuned.
 
-    The test images are used here, once, when nothing is left to choose. With `random_masks`, the
-    densities of the layers by path, masks are drawn and not chosen by magnitude: a control.
+    The test images are used here, once, when nothing is left to choose. With `random_masks`, what
+    the layers end as by path, masks are drawn and not chosen by magnitude: a control.
+
+    Raises:
+        BudgetInfeasibleError: layers are planned by the table, and no plan is within the budget.
+        ValueError: derive.json is missing; or layers are planned by a table, and there is none.
     """
     genotype = read_genotype(read_result(work / "derive.json")["genotype"])
     goal = replace(_goal(request), random_masks=random_masks)
+    if random_masks is None:
+        graph = network_graph(genotype, dataset.task)
+        goal = replace(goal, plan=layer_planner(request, graph, table))
     schedule = schedule_for(request.recipe)
     network = make_network(genotype, dataset.task, goal, dataset.train_images.device)
     examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
@@ -152,7 +161,8 @@ def run_train(
         "epoch": outcome.epoch,
         "epochs": schedule.epochs,
         "density": outcome.density,
-        "pattern": request.pattern.value,
+        "pattern": None if request.plans_layers else request.pattern.value,
+        "plan": None if outcome.plan is None else outcome.plan.facts,
         "parameters": sum(layer.weight.numel() for layer in layers),
         "nonzeros": sum(layer.kept_weights() for layer in layers),
     }
@@ -219,10 +229,12 @@ def _metadata(
         "edgewright.mean": json.dumps(dataset.mean),
         "edgewright.std": json.dumps(dataset.std),
         "edgewright.seed": str(request.seed),
-        "edgewright.density": f"{request.density:g}",
-        "edgewright.pattern": request.pattern.value,
+        "edgewright.densities": request.densities,
         "edgewright.budget_ms": f"{request.budget_ms:g}",
     }
+    if not request.plans_layers:  # else each layer has its own, in the genotype
+        metadata["edgewright.density"] = f"{request.density:g}"
+        metadata["edgewright.pattern"] = request.pattern.value
     if table is not None:
         metadata["edgewright.table_version"] = str(table.version)
         metadata["edgewright.target"] = table.target.label()

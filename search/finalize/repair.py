@@ -21,14 +21,19 @@ _LEAST_LOSS = 1e-6  # a swap that the alphas prefer counts as almost free
 
 
 class BudgetInfeasibleError(ValueError):
-    """No network of the space is predicted to be within the budget.
+    """Nothing that could be chosen is predicted to be within the budget.
 
     `smallest_feasible_ms` is the least upper end of the interval of any network.
     """
 
-    def __init__(self, budget_ms: float, smallest_feasible_ms: float) -> None:
+    def __init__(
+        self,
+        budget_ms: float,
+        smallest_feasible_ms: float,
+        what: str = "no network of the space",
+    ) -> None:
         super().__init__(
-            f"no network of the space meets {budget_ms:.4g} ms; "
+            f"{what} meets {budget_ms:.4g} ms; "
             f"the smallest budget that one meets is {smallest_feasible_ms:.4g} ms"
         )
         self.code = "budget-infeasible"

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from service.cli.shared import (
+    DEFAULT_DENSITIES,
     DEFAULT_PATTERN,
     DEFAULT_SPACE,
     Cells,
     Channels,
     Controls,
     DatasetName,
+    Densities,
     Device,
     Pattern,
     Space,
@@ -36,6 +38,7 @@ def search(
     cells: Cells = 5,
     density: Annotated[float, typer.Option(help="Fraction of weights kept.")] = 0.25,
     pattern: Pattern = DEFAULT_PATTERN,
+    densities: Densities = DEFAULT_DENSITIES,
     recipe: Annotated[str, typer.Option(help="tiny, quick, cpu, standard or gpu.")] = "quick",
     seed: int = 0,
     controls: Controls = False,
@@ -54,6 +57,7 @@ def search(
         "cells": cells,
         "density": density,
         "pattern": pattern,
+        "densities": densities,
         "recipe": recipe,
         "seed": seed,
         "controls": controls,

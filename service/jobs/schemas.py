@@ -32,6 +32,8 @@ Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
 Priority = Annotated[int, Field(ge=1, le=1000, description="lower first")]
 DEFAULT_PRIORITY = 10
 FRONT_PICK_PATTERN = r"^[0-9a-f]{32}:[0-9]{1,2}$"
+Densities = Literal["planned", "budget"]
+DEFAULT_DENSITIES: Densities = "planned"
 END_EVENT = "end"  # last of a stream: the job has ended; a stream without it was cut off
 
 
@@ -47,6 +49,13 @@ class SearchCreate(RequestShape):
     cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     density: Annotated[float, Field(gt=0, le=1, description="fraction of weights kept")] = 0.25
     pattern: Pattern = DEFAULT_PATTERN
+    densities: Annotated[
+        Densities,
+        Field(
+            description="planned: that density and pattern in all layers; budget: each layer gets "
+            "its own, by its weights and the prices of the table, as the budget allows"
+        ),
+    ] = DEFAULT_DENSITIES
     recipe: Literal["tiny", "quick", "cpu", "standard", "gpu"] = "quick"
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     controls: Annotated[

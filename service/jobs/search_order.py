@@ -6,6 +6,7 @@ from typing import Any
 from latency.operator import SparsityPattern
 from search.requests import DEFAULT_FRONT, SearchRequest
 from service.datasets.use_cases import Dataset
+from service.jobs.schemas import DEFAULT_DENSITIES
 from service.profiling.schemas import DEFAULT_SPACE
 
 
@@ -15,8 +16,8 @@ def search_request(
     """Return the request for the fields of a SearchCreate, as a job keeps them.
 
     Args:
-        order: of the search; older ones have neither space nor seeds nor front. One from a front
-            has the genotype that was found there.
+        order: of the search; older ones have no space, no seeds, no front and no rule for densities.
+            One from a front has the genotype that was found there.
         dataset: that it names.
         tighten: factor on the budget.
 
@@ -32,6 +33,7 @@ def search_request(
         density=order["density"],
         budget_ms=order["budget_ms"],
         pattern=SparsityPattern(order["pattern"]),
+        densities=order.get("densities", DEFAULT_DENSITIES),
         seed=order["seed"],
         recipe=order["recipe"],
         tighten=tighten,

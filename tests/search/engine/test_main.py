@@ -166,6 +166,17 @@ def test_a_device_that_is_none_is_not_the_fault_of_the_data(work: Path) -> None:
     }
 
 
+def test_a_search_whose_layers_need_a_table_is_refused_without_one(work: Path) -> None:
+    request = small_request(work.parent, densities="budget")
+    (work.parent / "request.json").write_bytes(encode(request))
+    given = arguments("search", work)
+    at = given.index("--table")
+    assert main(given[:at] + given[at + 2 :]) == 1
+    error = error_of(work, "search")
+    assert error["code"] == "missing-table"
+    assert "--table" in error["message"]
+
+
 def test_stage_without_its_input_fails(work: Path) -> None:
     assert main(arguments("derive", work)) == 1
     assert error_of(work, "derive")["code"] == "stage-failed"

@@ -58,6 +58,13 @@ def test_a_search_is_of_cells_unless_stages_are_asked_for(admin: TestClient, boa
     assert start(admin, space="stages")["request"]["space"] == "stages"
 
 
+def test_layers_are_planned_alike_unless_the_budget_is_to_decide(
+    admin: TestClient, board: Board
+) -> None:
+    assert start(admin)["request"]["densities"] == "planned"
+    assert start(admin, densities="budget")["request"]["densities"] == "budget"
+
+
 def test_controls_are_made_where_they_are_asked_for(admin: TestClient, board: Board) -> None:
     assert start(admin)["request"]["controls"] is False
     request = start(admin, controls=True, seeds=3)["request"]
@@ -138,6 +145,7 @@ def test_profile_and_verification_are_jobs_too(
         ({"recipe": "slow"}, 422, "quick"),
         ({"space": "trees"}, 422, "stages"),
         ({"pattern": "diagonal"}, 422, "block"),
+        ({"densities": "each"}, 422, "budget"),
         ({"budget_ms": 0}, 422, "greater than 0"),
         ({"cells": 2}, 422, "3"),
         ({"density": 1.5}, 422, "1"),
