@@ -48,7 +48,7 @@ from latency.messages import ProfileWork
 from latency.profiler.device import current_target
 from latency.table import LatencyTable
 from search.controls.stage import run_controls
-from search.controls.trainings import Trainings, with_seed
+from search.controls.trainings import Trainings
 from search.data.batches import Examples, seeded_generator, split_examples
 from search.data.dataset import Dataset
 from search.data.datasets import load_dataset
@@ -185,7 +185,7 @@ def train_rivals(contest: Contest) -> None:
     """Train every rival and write its file."""
     trainings = contest.trainings()
     for rival in contest.rivals():
-        request = with_seed(contest.searched(), contest.seed, density=rival.density)
+        request = replace(contest.searched(), density=rival.density)
         trained = trainings.train(rival.trained_as, rival.genotype, request)
         network = trained_network(request, trained.folder, contest.dataset)
         if rival.form is Form.SPARSE:

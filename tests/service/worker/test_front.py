@@ -19,7 +19,6 @@ from service.jobs.repository import events_after, job_by_id
 from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
 from service.tables.job import JobRow
-from service.worker.certificate import verified_units
 from service.worker.context import WorkerContext
 from service.worker.flow import Flow, unwrap
 from service.worker.front_lines import (
@@ -33,6 +32,7 @@ from service.worker.front_lines import (
 from service.worker.front_steps import ask_for_candidate, front_candidates, wants_front
 from service.worker.search_flow import measure_front
 from service.worker.stage_results import round_folder
+from service.worker.tries import verified_units
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock
 from tests.service.samples import add_job, chunk_of, network, network_result, profile_work
@@ -124,7 +124,7 @@ def collected(flow: Flow) -> tuple[JobRead, dict[str, Any]]:
     with flow.context.database.reading() as session:
         job = job_by_id(session, flow.job_id)
         assert job is not None
-        front = collect_front(session, flow, job, 0, verified_units(session, job))
+        front = collect_front(session, flow, job, 0, verified_units(session, job.id))
         assert front is not None
         return JobRead.model_validate(job), front
 
