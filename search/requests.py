@@ -100,18 +100,9 @@ class SearchRequest:
             raise ValueError(
                 f"search: pattern must be 'unstructured' or 'block', got {self.pattern.value!r}"
             )
-        if self.strategy not in STRATEGY_NAMES:
-            raise ValueError(
-                f"search: unknown strategy {self.strategy!r}; allowed: {list(STRATEGY_NAMES)}"
-            )
-        if self.densities not in DENSITY_RULES:
-            raise ValueError(
-                f"search: densities must be one of {list(DENSITY_RULES)}, got {self.densities!r}"
-            )
-        if self.recipe not in RECIPE_NAMES:
-            raise ValueError(
-                f"search: unknown recipe {self.recipe!r}; allowed: {list(RECIPE_NAMES)}"
-            )
+        _check_choice("strategy", self.strategy, STRATEGY_NAMES)
+        _check_choice("rule for densities", self.densities, DENSITY_RULES)
+        _check_choice("recipe", self.recipe, RECIPE_NAMES)
 
     @property
     def tightened_ms(self) -> float:
@@ -178,6 +169,11 @@ def table_space(
 def _check_space(name: str) -> None:
     if name not in SPACE_NAMES:
         raise ValueError(f"space: must be one of {list(SPACE_NAMES)}, got {name!r}")
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"search: unknown {name} {value!r}; allowed: {list(allowed)}")
 
 
 def _check_range(name: str, value: int, lowest: int, highest: int) -> None:
