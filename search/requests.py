@@ -13,7 +13,7 @@ from search.space.stage_space import StageSpace
 from search.space.task import TaskShape
 
 DATASET_FORMATS = ("digits", "image-folder", "cifar10-binary", "cifar10-python", "npz")
-RECIPE_NAMES = ("tiny", "quick", "cpu", "standard", "gpu", "dass-paper")
+RECIPE_NAMES = ("tiny", "quick", "standard", "cpu", "gpu", "dass-paper")
 SPACE_NAMES = ("dass-cells", "stages")
 STRATEGY_NAMES = ("evolution", "random")
 # Who says what becomes of each layer: one pattern and one density for the network, or the prices of
