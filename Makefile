@@ -92,6 +92,19 @@ DATASET ?=
 bench-paper: $(READY) ## benchmark: the paper's cells against sparse rivals; DATASET=folder of CIFAR-10
 	@$(BIN)/python -m benchmarks.paper_accuracy $(if $(DATASET),--dataset $(DATASET))
 
+SEEDS ?= 1
+.PHONY: bench-ablations
+bench-ablations: $(READY) ## benchmark: what each remedy and option of the search is worth; SEEDS=3, hours
+	@$(BIN)/python -m benchmarks.ablations --seeds $(SEEDS)
+
+.PHONY: bench-accuracy
+bench-accuracy: $(READY) ## benchmark: the searched network against its rivals at equal latency; DATASET=folder of CIFAR-10
+	@$(BIN)/python -m benchmarks.accuracy $(if $(DATASET),--dataset $(DATASET))
+
+.PHONY: bench-densities
+bench-densities: $(READY) ## benchmark: densities by layer against one for all; TABLE=file of a latency table
+	@$(BIN)/python -m benchmarks.layer_densities --table $(TABLE)
+
 .PHONY: bench-search
 bench-search: $(READY) ## benchmark: an epoch of the search against a straightforward implementation
 	@$(BIN)/python -m benchmarks.search_speed

@@ -15,11 +15,11 @@ from latency.lowering.build import build_model
 from latency.lowering.quantize import quantized
 from latency.lowering.weights import random_weights
 from latency.operator import Activation, OperatorKind, OperatorSpec, SparsityPattern
-from search.space.builtin import BUILTIN, CIFAR_CLASSES, CIFAR_SIZE, IMAGE_CHANNELS
+from search.space.builtin import BUILTIN
 from search.space.dass_cells import build_graph
 from search.space.published import PERCENTAGES, published_genotype
 from search.space.sparsity import Sparsity, with_sparsity
-from search.space.task import TaskShape
+from search.space.task import CIFAR10
 
 DENSE, INT8, FALLBACK, EMPTY = "dense", "int8", "fallback", "empty session"
 SPARSITIES = (80, 90, 95)  # percent
@@ -48,10 +48,9 @@ class Sparse:
 
 def networks() -> dict[str, Callable[[], NetworkGraph]]:
     """Return the networks by name: those that everybody knows and the cells of the paper."""
-    task = TaskShape(image_channels=IMAGE_CHANNELS, image_size=CIFAR_SIZE, classes=CIFAR_CLASSES)
 
     def published(percentage: int) -> Callable[[], NetworkGraph]:
-        return lambda: build_graph(published_genotype(percentage), task)
+        return lambda: build_graph(published_genotype(percentage), CIFAR10)
 
     return {**BUILTIN, **{f"{CELLS}{percent}": published(percent) for percent in PERCENTAGES}}
 

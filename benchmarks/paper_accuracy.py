@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.cifar import cifar_reference
 from latency.graph import NetworkGraph
 from latency.operator import SparsityPattern
 from search.data.batches import Examples, seeded_generator, split_examples
@@ -27,9 +28,8 @@ from search.data.datasets import load_dataset
 from search.engine.device import training_device
 from search.finalize.run import Goal
 from search.finalize.schedule import TRAIN_SCHEDULES, TrainSchedule
-from search.finalize.train import Split, evaluate, make_network, train_final
+from search.finalize.train import Split, evaluate, make_network, split_training, train_final
 from search.layers.sparse import sparse_layers
-from search.requests import DatasetRef
 from search.space.dass_cells import MERGED_KERNEL
 from search.space.networks import AnyGenotype, network_graph
 from search.space.published import PERCENTAGES, SIZES, published_genotype
@@ -187,9 +187,7 @@ def _split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
     if protocol.images < len(examples):
         share = protocol.images / len(examples)
         examples, _ = split_examples(examples, share, seeded_generator(seed, "subset"))
-    fraction = protocol.schedule.valid_fraction
-    valid, train = split_examples(examples, fraction, seeded_generator(seed, "validation"))
-    return Split(train=train, valid=valid)
+    return split_training(examples, seed, protocol.schedule.valid_fraction)
 
 
 def _reporter(contest: Contest) -> Callable[[dict[str, Any]], None]:
@@ -250,7 +248,7 @@ def main() -> None:
         return
     torch.set_num_threads(options.threads)
     protocol = PAPER_LENGTH if options.paper_length else _chosen(options)
-    dataset = load_dataset(_reference(options.dataset)).to(training_device(options.device))
+    dataset = load_dataset(cifar_reference(options.dataset)).to(training_device(options.device))
     print(
         f"{protocol.images} training images, width {protocol.width:g} of {protocol.channels} "
         f"channels, {protocol.cells} cells, epochs {protocol.epochs} (dense, scores, masked), "
@@ -276,13 +274,6 @@ def print_table(outcomes: Sequence[Outcome]) -> None:
             f"{found.nonzeros:11,}{found.macs / 1e6:8.1f}{found.accuracy:10.2%}"
             f"{found.minutes:9.1f}{over}"
         )
-
-
-def _reference(folder: Path) -> DatasetRef:
-    """Return the data set in a folder: an official layout of CIFAR-10, or class folders."""
-    layouts = {"data_batch_1.bin": "cifar10-binary", "data_batch_1": "cifar10-python"}
-    found = (layout for name, layout in layouts.items() if (folder / name).exists())
-    return DatasetRef(format=next(found, "image-folder"), path=str(folder))
 
 
 def _chosen(options: argparse.Namespace) -> Protocol:

@@ -17,12 +17,11 @@ from benchmarks.plain_dass import PlainSupernet, enter_stage, plain_layers
 from search.data.batches import Examples
 from search.engine.recipes import SearchRecipe
 from search.engine.schedule import Stage
-from search.engine.search_loop import SearchData
+from search.engine.search_loop import EVALUATED, SearchData
 from search.space.cell_interactions import MIXED_EDGES
 from search.space.primitives import OPERATIONS
 from search.space.task import TaskShape
 
-EVALUATED = 256  # images that the accuracy of an epoch is taken on, as ours does
 _RADIUS = 0.01  # of the finite difference, over the norm of the direction: DARTS, section 2.3
 
 Batch = tuple[Tensor, Tensor]
@@ -132,7 +131,8 @@ class PlainSearch:
         """Return the accuracy on images of the alpha half: the end of an epoch."""
         self.network.eval()
         size, right = self.recipe.batch_size, 0
-        images, labels = self.data.alphas.images[:EVALUATED], self.data.alphas.labels[:EVALUATED]
+        judged = self.data.alphas.sample(EVALUATED)
+        images, labels = judged.images, judged.labels
         for part, wanted in zip(images.split(size), labels.split(size), strict=True):
             right += int((self.logits(part).argmax(dim=1) == wanted).sum())
         self.network.train()

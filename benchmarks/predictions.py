@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmarks.bars import PREDICTIONS_PER_SECOND, Verdict, print_verdicts
-from latency.codec import decode
 from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
+from latency.exchange.table_file import read_table
 from latency.graph import INPUT, NetworkGraph
 from latency.operator import SparsityPattern
 from latency.profiler.device import current_target
@@ -33,10 +33,9 @@ from search.space.sampling import random_genotype
 from search.space.search_space import SearchSpace
 from search.space.sparsity import Sparsity
 from search.space.stage_space import StageSpace
-from search.space.task import TaskShape
+from search.space.task import CIFAR10
 
 OUTPUT = Path("local") / "predictions.json"
-TASK = TaskShape(image_channels=3, image_size=32, classes=10)
 PATTERN = SparsityPattern.BLOCK
 _TOLERANCE = 1e-9
 
@@ -73,12 +72,12 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cells", type=int, nargs="+", default=[5])
-    parser.add_argument("--table", type=Path, help="JSON of a table that was measured")
+    parser.add_argument("--table", type=Path, help="file of a table that was measured")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
     label = current_target(1).label()
     print(f"{label}\n\n{'space':36}{'first':>9}{'batch':>9}{'slowest':>9}{'graphs':>9}  a second")
-    measured = None if options.table is None else decode(options.table.read_bytes(), LatencyTable)
+    measured = None if options.table is None else read_table(options.table).table
     speeds = []
     for contest in _contests(options.batch, options.cells, measured):
         speeds.append(_measure(contest, options.rounds, options.graphs))
@@ -103,13 +102,13 @@ def _contests(
 ) -> Iterator[Contest]:
     """Yield each space with dense and with sparse genotypes."""
     rng = np.random.default_rng(0)
-    stages = StageSpace(width=16, task=TASK, pattern=PATTERN)
+    stages = StageSpace(width=16, task=CIFAR10, pattern=PATTERN)
     drawn: list[Any] = [stages.random_genotype(rng) for _ in range(batch)]
     table = measured or _table(stages)
     yield from _dense_and_sparse(stages.name, drawn, stages.predictor(table), table)
     planned = Sparsity(pattern=PATTERN, density=0.2)
     for cells in depths:
-        space = PlannedSpace(channels=16, cells=cells, task=TASK, sparsity=planned)
+        space = PlannedSpace(channels=16, cells=cells, task=CIFAR10, sparsity=planned)
         drawn = [random_genotype(rng, space.channels, cells) for _ in range(batch)]
         table = measured or _table(space)
         name = f"{space.name}, {cells} cells"

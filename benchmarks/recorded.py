@@ -13,6 +13,7 @@ from latency.library_form import library_form
 from latency.measurement import NetworkMeasurement, OperatorMeasurement, marginal_cost
 from latency.messages import NamedGraph, ProfileWork
 from latency.operator import OperatorSpec, Regime
+from latency.profiler.conditions import read_conditions
 from latency.profiler.runner import run_profile
 from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import Target
@@ -57,8 +58,24 @@ def measure(
 
 def measured_rows(operators: Sequence[OperatorSpec], target: Target) -> tuple[TableRow, ...]:
     """Return the rows of operators, measured on this machine."""
+    started_at = read_conditions().started_at
     found, _ = measure(ProfileWork(operators=tuple(operators)), target)
-    return tuple(_row(measurement) for measurement in found)
+    return tuple(row_of(measurement, started_at) for measurement in found)
+
+
+def row_of(measurement: OperatorMeasurement, measured_at: str) -> TableRow:
+    """Return the row of an operator; SystemExit where it could not be measured."""
+    if measurement.samples is None:
+        raise SystemExit(f"no samples of {measurement.spec.label()}")
+    cost = marginal_cost(measurement.samples)
+    return TableRow(
+        spec=measurement.spec,
+        median_ns=cost.median_ns,
+        spread_ns=cost.spread_ns,
+        samples=cost.samples,
+        method=measurement.samples.method,
+        measured_at=measured_at,
+    )
 
 
 def named_graphs(
@@ -106,17 +123,3 @@ def compared(predicted: Sequence[float], measured: Sequence[float]) -> Accuracy:
     """Return how far numbers without intervals are from measurements."""
     errors = sorted(abs(p / m - 1.0) for p, m in zip(predicted, measured, strict=True))
     return Accuracy(errors=tuple(errors), covered=float("nan"))
-
-
-def _row(measurement: OperatorMeasurement) -> TableRow:
-    if measurement.samples is None:
-        raise SystemExit(f"no samples of {measurement.spec.label()}")
-    cost = marginal_cost(measurement.samples)
-    return TableRow(
-        spec=measurement.spec,
-        median_ns=cost.median_ns,
-        spread_ns=cost.spread_ns,
-        samples=cost.samples,
-        method=measurement.samples.method,
-        measured_at="",
-    )

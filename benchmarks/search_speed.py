@@ -24,16 +24,16 @@ from benchmarks.bars import SEARCH_EPOCH, Verdict, print_verdicts, verdict_docum
 from benchmarks.rounds import Ratio, ratio_of
 from benchmarks.search_contest import OURS, PLAIN, Contest, Rounds, Times, measure
 from latency.profiler.device import current_target
-from search.data.batches import Examples, seeded_generator, split_examples
+from search.data.batches import Examples
 from search.data.datasets import load_dataset
 from search.engine.recipes import RECIPES
 from search.engine.schedule import Stage, stage_of
 from search.engine.search_loop import SearchData
+from search.engine.search_stage import search_halves
 from search.requests import DatasetRef
-from search.space.task import TaskShape
+from search.space.task import CIFAR10
 
 OUTPUT = Path("local") / "search_speed.json"
-CIFAR = TaskShape(image_channels=3, image_size=32, classes=10)
 CIFAR_HALF = 25_000  # images in each half of its training set
 PARTS = ("enter", "weight", "alpha", "finish")
 
@@ -70,12 +70,10 @@ def main() -> None:
 def quick_contest() -> tuple[Contest, int]:
     """Return the search of the demo on the real digits, and the steps of a round."""
     dataset = load_dataset(DatasetRef(format="digits"))
-    examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
-    halves = split_examples(examples, 0.5, seeded_generator(0, "halves"))
-    data = SearchData(weights=halves[0], alphas=halves[1])
+    data = search_halves(dataset, seed=0)
     recipe = RECIPES["quick"]
     return Contest(
-        name="quick", recipe=recipe, data=data, task=dataset.task, half=len(halves[0])
+        name="quick", recipe=recipe, data=data, task=dataset.task, half=len(data.weights)
     ), 4
 
 
@@ -84,14 +82,14 @@ def standard_contest() -> tuple[Contest, int]:
     generator = torch.Generator().manual_seed(0)
     halves = [
         Examples(
-            images=torch.randn((256, *CIFAR.input_shape), generator=generator),
-            labels=torch.randint(0, CIFAR.classes, (256,), generator=generator),
+            images=torch.randn((256, *CIFAR10.input_shape), generator=generator),
+            labels=torch.randint(0, CIFAR10.classes, (256,), generator=generator),
         )
         for _ in range(2)
     ]
     data = SearchData(weights=halves[0], alphas=halves[1])
     recipe = RECIPES["standard"]
-    return Contest(name="standard", recipe=recipe, data=data, task=CIFAR, half=CIFAR_HALF), 1
+    return Contest(name="standard", recipe=recipe, data=data, task=CIFAR10, half=CIFAR_HALF), 1
 
 
 _SIZES = {"quick": quick_contest, "standard": standard_contest}

@@ -1,31 +1,33 @@
 """How well does a latency table predict networks that it has never seen? `make bench-latency`.
 
-Measures on this machine what a job would have measured, in up to three rounds, calibrates on 6
+Measures on this machine what a job would have measured, in up to three rounds, calibrates on 8
 networks of each regime, and compares on held-out ones: the table, the table without calibration, and
-a line through multiply-adds fitted on the same 6 networks. With `--every-point` every point of the
+a line through multiply-adds fitted on the same 8 networks. With `--every-point` every point of the
 space is measured, and the table of all of them is compared too. Some held-out networks are measured
 a second time at the end, so that the last line tells how well the machine agrees with itself: no
 prediction can be better than that. For cells the multi-layer regressor follows, on one network in
 three, trained on the others. Then what each form of the density curves misses on rows that are left
-out. The table is written, for `transfer_error` to start from, and what was measured of the networks.
+out. The table is written, for `transfer_error` to start from, and what was measured of the networks;
+with `--recorded` both are read instead of measured: what would another fit have said of them?
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.recorded import accuracy, calibrated, compared, measure, measured_rows, named_graphs
 from benchmarks.regressors import regressor_accuracy
-from latency.codec import encode
+from latency.codec import decode, encode
 from latency.estimate.calibrate import (
     published_error,
     undisturbed_networks,
     usable_networks,
 )
 from latency.estimate.density_curves import form_errors
+from latency.exchange.table_file import TableFile, read_table, write_table
 from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
 from latency.messages import ProfileWork
@@ -36,18 +38,108 @@ from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import Target
 from search.requests import SPACE_NAMES, table_space
 from search.space.sampling import held_out_genotypes
+from search.space.search_space import SearchSpace
 from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 
 SEED = 1
-CALIBRATION_NETWORKS = 6  # of each regime
+CALIBRATION_NETWORKS = 8  # of each regime
 PLAN = "plan"
+_FIT, _JUDGES, _AGAIN = "fit", "new", "again"  # what the names of networks begin with
 OUTPUT = Path("local")
 _NO_MORE = Calibration()
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, or read what was measured, and print."""
+    options = _parse()
+    task = TaskShape(image_channels=1, image_size=options.image_size, classes=10)
+    sparsity = Sparsity(pattern=options.pattern, density=1.0)
+    space = table_space(options.space, options.channels, options.cells, task, sparsity)
+    found = _recorded(options) if options.recorded else _measured(options, space)
+    target = found.target
+    tables = {PLAN: calibrated(target, found.chosen, found.fit)}
+    if found.every:
+        points = set(space.usage(target).points)
+        rows = tuple(row for row in found.every if row.spec in points)
+        tables[f"all {len(rows)} points"] = calibrated(target, rows, found.fit)
+    if not options.recorded:
+        _write(options, tables[PLAN], found)
+    for regime in Regime if target.has_library else (Regime.STOCK,):
+        _print_regime(regime, tables, found)
+        if options.space == SPACE_NAMES[0]:
+            drawn = held_out_genotypes(options.channels, options.cells, SEED, options.networks)
+            errors = regressor_accuracy(tables[PLAN], drawn, found.first, regime)
+            for name, error in errors.items():
+                print(f"  one in three, {name:17} {error}")
+    print("density curves, left-out rows:")
+    for form in sorted(
+        form_errors(found.every or found.chosen), key=lambda form: (form.family, form.form)
+    ):
+        print(
+            f"  {form.family:18} {form.form:17} {len(form.misses):4} rows, mean "
+            f"{form.mean:5.1%}, 90 % within {form.high:5.1%}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was measured of a space."""
+
+    target: Target
+    chosen: Sequence[TableRow]  # what a job would have had measured
+    every: Sequence[TableRow] = ()  # all points and probes, where they were asked for
+    fit: Sequence[NetworkMeasurement]  # calibrates
+    first: Sequence[NetworkMeasurement]  # judges
+    second: Sequence[NetworkMeasurement]  # some of those once more
+
+
+def _measured(options: argparse.Namespace, space: SearchSpace) -> Found:
+    target = current_target(options.threads)
+    print(target.label())
+    usage = space.usage(target)
+    every: tuple[TableRow, ...] = ()
+    if options.every_point:
+        everything = tuple(dict.fromkeys((*usage.points, *usage.probes)))
+        every = measured_rows(everything, target)
+    started = time.perf_counter()
+    chosen = planned_rows(usage, target, _rows_of({row.spec: row for row in every}, target))
+    print(f"{len(chosen)} rows, {_minutes_since(started)}", flush=True)
+    started = time.perf_counter()
+    judges = space.held_out_networks(SEED, options.networks)
+    apart = max(1, options.networks // max(1, options.again))  # small and large ones alike
+    calibrating = space.calibration_networks(SEED, CALIBRATION_NETWORKS)
+    fit, first = _networks({_FIT: calibrating, _JUDGES: judges}, target)
+    (second,) = _networks({_AGAIN: judges[::apart]}, target)
+    print(f"{len(fit + first + second)} networks, {_minutes_since(started)}")
+    return Found(target=target, chosen=chosen, every=every, fit=fit, first=first, second=second)
+
+
+def _write(options: argparse.Namespace, table: LatencyTable, found: Found) -> None:
+    options.output.mkdir(parents=True, exist_ok=True)
+    table_path, networks_path = _paths(options)
+    write_table(table_path, TableFile(table=table))
+    networks_path.write_bytes(encode([*found.fit, *found.first, *found.second]))
+
+
+def _recorded(options: argparse.Namespace) -> Found:
+    table_path, networks_path = _paths(options)
+    table = read_table(table_path).table
+    networks = decode(networks_path.read_bytes(), list[NetworkMeasurement])
+    print(f"{table.target.label()}, {len(table.rows)} rows as recorded in {table_path}")
+    fit, first, second = (
+        [one for one in networks if one.name.startswith(f"{prefix}-")]
+        for prefix in (_FIT, _JUDGES, _AGAIN)
+    )
+    return Found(target=table.target, chosen=table.rows, fit=fit, first=first, second=second)
+
+
+def _paths(options: argparse.Namespace) -> tuple[Path, Path]:
+    folder: Path = options.output
+    return folder / f"table-{options.space}.json", folder / f"networks-{options.space}.json"
+
+
+def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--space", choices=SPACE_NAMES, default=SPACE_NAMES[0])
     parser.add_argument("--channels", type=int, default=16, help="first cell, or stem of stages")
@@ -58,51 +150,9 @@ def main() -> None:
     parser.add_argument("--pattern", type=SparsityPattern, default=SparsityPattern.BLOCK)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--every-point", action="store_true", help="measure all of them")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the table's file")
-    options = parser.parse_args()
-    task = TaskShape(image_channels=1, image_size=options.image_size, classes=10)
-    target = current_target(options.threads)
-    print(target.label())
-    sparsity = Sparsity(pattern=options.pattern, density=1.0)
-    space = table_space(options.space, options.channels, options.cells, task, sparsity)
-    usage = space.usage(target)
-
-    recorded: dict[OperatorSpec, TableRow] = {}
-    if options.every_point:
-        everything = tuple(dict.fromkeys((*usage.points, *usage.probes)))
-        recorded = {row.spec: row for row in measured_rows(everything, target)}
-    started = time.perf_counter()
-    chosen = planned_rows(usage, target, _rows_of(recorded, target))
-    print(f"{len(chosen)} rows, {_minutes_since(started)}", flush=True)
-    started = time.perf_counter()
-    judges = space.held_out_networks(SEED, options.networks)
-    apart = max(1, options.networks // max(1, options.again))  # small and large ones alike
-    calibrating = space.calibration_networks(SEED, CALIBRATION_NETWORKS)
-    fit, first = _networks({"fit": calibrating, "new": judges}, target)
-    (second,) = _networks({"again": judges[::apart]}, target)
-    print(f"{len(fit + first + second)} networks, {_minutes_since(started)}")
-    tables = {PLAN: calibrated(target, chosen, fit)}
-    if recorded:
-        points = set(usage.points)
-        rows = tuple(row for row in recorded.values() if row.spec in points)
-        tables[f"all {len(rows)} points"] = calibrated(target, rows, fit)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / f"table-{options.space}.json").write_bytes(encode(tables[PLAN]))
-    (options.output / f"networks-{options.space}.json").write_bytes(encode(fit + first + second))
-    for regime in Regime if target.has_library else (Regime.STOCK,):
-        _print_regime(regime, tables, fit, first, second)
-        if options.space == SPACE_NAMES[0]:
-            drawn = held_out_genotypes(options.channels, options.cells, SEED, options.networks)
-            for name, found in regressor_accuracy(tables[PLAN], drawn, first, regime).items():
-                print(f"  one in three, {name:17} {found}")
-    print("density curves, left-out rows:")
-    for error in sorted(
-        form_errors(recorded.values() or chosen), key=lambda error: (error.family, error.form)
-    ):
-        print(
-            f"  {error.family:18} {error.form:17} {len(error.misses):4} rows, mean "
-            f"{error.mean:5.1%}, 90 % within {error.high:5.1%}"
-        )
+    parser.add_argument("--recorded", action="store_true", help="read the files instead")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the files")
+    return parser.parse_args()
 
 
 def planned_rows(
@@ -152,19 +202,14 @@ def _networks(
     return [[one for one in found if one.name.startswith(f"{prefix}-")] for prefix in sets]
 
 
-def _print_regime(
-    regime: Regime,
-    tables: dict[str, LatencyTable],
-    fit: Sequence[NetworkMeasurement],
-    first: Sequence[NetworkMeasurement],
-    second: Sequence[NetworkMeasurement],
-) -> None:
+def _print_regime(regime: Regime, tables: dict[str, LatencyTable], found: Found) -> None:
+    fit, first = found.fit, found.first
     clean = undisturbed_networks(first, regime)
-    measured = [median for _, median in usable_networks(first, regime)]
     medians = dict(usable_networks(first, regime))
+    measured = list(medians.values())
     again = [
         (median, medians[graph])
-        for graph, median in usable_networks(second, regime)
+        for graph, median in usable_networks(found.second, regime)
         if graph in medians
     ]
     print(

@@ -20,10 +20,10 @@ import numpy as np
 
 from benchmarks.recorded import measured_rows
 from benchmarks.table_error import OUTPUT
-from latency.codec import decode
 from latency.estimate.families import family_of
 from latency.estimate.operator_prices import OperatorPrices
 from latency.estimate.transfer import choose_probes, family_scales, transfer
+from latency.exchange.table_file import read_table
 from latency.operator import OperatorSpec, SparsityPattern
 from latency.plan import SpaceUsage
 from latency.profiler.device import current_target
@@ -56,7 +56,7 @@ def main() -> None:
         sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=1.0),
     )
     usage = space.usage(current_target())
-    source = _written(options.table)
+    source = written_table(options.table)
     operators = tuple(row.spec for row in source.rows)
     print(f"from {source.target.label()}, {len(source.rows)} rows", flush=True)
     others = {"two threads": _table(operators, threads=2)}
@@ -117,15 +117,16 @@ def _probes(source: LatencyTable, device: LatencyTable, count: int) -> list[Tabl
     return [row for row in device.rows if row.spec in wanted]
 
 
-def _written(path: Path) -> LatencyTable:
+def written_table(path: Path) -> LatencyTable:
     """Return the table in a file.
 
     Raises:
         SystemExit: there is none, or it is of another target than this machine with one thread.
     """
-    if not path.exists():
-        raise SystemExit(f"{path} is missing: python -m benchmarks.table_error writes it")
-    table = decode(path.read_bytes(), LatencyTable)
+    try:
+        table = read_table(path).table
+    except ValueError as error:
+        raise SystemExit(f"{error}; python -m benchmarks.table_error writes a table") from error
     if table.target != current_target():
         raise SystemExit(f"{path} is of another target: {table.target.label()}")
     return table

@@ -123,6 +123,9 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
     with _naming("invalid-table"):
         tables = [read_table(path).table for path in options.table]
         _check_tables(request, len(tables))
+    table = tables[0] if tables else None
+    with _naming("missing-table"):
+        request.planning_table(table)  # refused here, before a search that would be for nothing
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
         _check_task(request, dataset)
@@ -130,7 +133,6 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
         dataset = dataset.to(training_device(options.device))
     if tables and options.stage == "search" and recipe_named(request.recipe).repaired:
         refuse_infeasible(problem_of(request, dataset.task), tables)
-    table = tables[0] if tables else None
     run = _stage_function(options.stage, tables[1:])
     run(request, options.work, dataset, table, progress)
 

@@ -2,17 +2,23 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from latency.operator import SparsityPattern
-from search.space.networks import NARROWEST
+from latency.table import LatencyTable
+from search.space.networks import NARROWEST, read_genotype
 from search.space.planned_space import PlannedSpace
 from search.space.sparsity import Sparsity
 from search.space.stage_space import StageSpace
 from search.space.task import TaskShape
 
 DATASET_FORMATS = ("digits", "image-folder", "cifar10-binary", "cifar10-python", "npz")
-RECIPE_NAMES = ("tiny", "quick", "standard", "gpu", "dass-paper")
+RECIPE_NAMES = ("tiny", "quick", "standard", "cpu", "gpu", "dass-paper")
 SPACE_NAMES = ("dass-cells", "stages")
+STRATEGY_NAMES = ("evolution", "random")
+# Who says what becomes of each layer: one pattern and one density for the network, or the prices of
+# a table, each layer its own.
+DENSITY_RULES = ("planned", "budget")
 
 MIN_CELLS = 3  # fewer leave no room for a normal cell beside the two reductions
 MAX_CELLS = 64
@@ -21,6 +27,7 @@ MAX_CHANNELS = 1024
 MAX_SEED = 2**32 - 1
 MAX_SEEDS = 10
 MAX_DEVICES = 8
+MIN_FRONT, DEFAULT_FRONT, MAX_FRONT = 2, 6, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +97,12 @@ class SearchRequest:
 
     dataset: DatasetRef
     channels: int  # of the exported network: of the first cell, or of the stem before the stages
-    density: float  # fraction of weights that the exported network keeps
+    density: float  # fraction of weights that the network is planned to keep
     budget_ms: float  # latency of one image on the target
     space: str = "dass-cells"  # one of SPACE_NAMES
     cells: int = 5  # of the exported network; networks of stages have none
-    pattern: SparsityPattern = SparsityPattern.BLOCK
+    pattern: SparsityPattern = SparsityPattern.BLOCK  # that is planned for the layers
+    densities: str = "planned"  # one of DENSITY_RULES; "budget": see `search.finalize.densities`
     seed: int = 0
     recipe: str = "quick"  # one of RECIPE_NAMES
     task: TaskShape | None = None  # what the data set must turn out to be; None: not known yet
@@ -103,6 +111,9 @@ class SearchRequest:
     device: str = ""  # what results call the first device; needed where there are others
     also: tuple[DeviceBudget, ...] = ()  # other devices that the same network is for
     specialise: bool = False  # leave out the operations that no device profits from
+    front: int = DEFAULT_FRONT  # candidates that the stage `front` offers
+    strategy: str = "evolution"  # one of STRATEGY_NAMES: how `front` looks beside the alphas
+    genotype: dict[str, Any] | None = None  # trained in place of what a search derives; as JSON
 
     def __post_init__(self) -> None:
         _check_space(self.space)
@@ -110,19 +121,26 @@ class SearchRequest:
         _check_range("cells", self.cells, MIN_CELLS, MAX_CELLS)
         _check_range("seed", self.seed, 0, MAX_SEED)
         _check_range("seeds", self.seeds, 1, MAX_SEEDS)
+        _check_range("front", self.front, MIN_FRONT, MAX_FRONT)
+        if self.genotype is not None:
+            read_genotype(self.genotype)
         if not 0.0 < self.density <= 1.0:
             raise ValueError(f"search: density must be above 0 and at most 1, got {self.density}")
         _check_devices(self.budgets)
+        if self.also and (self.plans_layers or self.genotype is not None):
+            raise ValueError(
+                "search: densities 'budget' and a genotype that is given are for one device only, "
+                f"the request names {len(self.budgets)}"
+            )
         if self.specialise and self.space != "dass-cells":
             raise ValueError(f"search: specialise is of dass-cells only, not of {self.space}")
         if self.pattern not in (SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK):
             raise ValueError(
                 f"search: pattern must be 'unstructured' or 'block', got {self.pattern.value!r}"
             )
-        if self.recipe not in RECIPE_NAMES:
-            raise ValueError(
-                f"search: unknown recipe {self.recipe!r}; allowed: {list(RECIPE_NAMES)}"
-            )
+        _check_choice("strategy", self.strategy, STRATEGY_NAMES)
+        _check_choice("rule for densities", self.densities, DENSITY_RULES)
+        _check_choice("recipe", self.recipe, RECIPE_NAMES)
 
     @property
     def tightened_ms(self) -> float:
@@ -136,14 +154,38 @@ class SearchRequest:
         return (first, *self.also)
 
     @property
+    def sparsity(self) -> Sparsity:
+        """What is planned for every sparse layer."""
+        return Sparsity(pattern=self.pattern, density=self.density)
+
+    @property
+    def plans_layers(self) -> bool:
+        """Whether each layer gets a pattern and a density of its own, by the prices of a table."""
+        return self.densities == "budget"
+
+    def planning_table(self, table: LatencyTable | None) -> LatencyTable | None:
+        """Return the table that plans the layers; None where the request itself does.
+
+        Raises:
+            ValueError: a table is needed and there is none.
+        """
+        if not self.plans_layers:
+            return None
+        if table is None:
+            raise ValueError(
+                "search: densities 'budget' are chosen by the prices of a table, and none is "
+                "given (--table); without one only 'planned' is possible"
+            )
+        return table
+
+    @property
     def training_seeds(self) -> tuple[int, ...]:
         """Seeds of the trainings that are compared; the first is that of the search."""
         return tuple((self.seed + step) % (MAX_SEED + 1) for step in range(self.seeds))
 
     def search_space(self, task: TaskShape) -> PlannedSpace | StageSpace:
         """Return the networks that this search is about, for a task."""
-        sparsity = Sparsity(pattern=self.pattern, density=self.density)
-        return table_space(self.space, self.channels, self.cells, task, sparsity)
+        return table_space(self.space, self.channels, self.cells, task, self.sparsity)
 
 
 def table_space(
@@ -179,6 +221,11 @@ def _check_devices(budgets: tuple[DeviceBudget, ...]) -> None:
 def _check_space(name: str) -> None:
     if name not in SPACE_NAMES:
         raise ValueError(f"space: must be one of {list(SPACE_NAMES)}, got {name!r}")
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"search: unknown {name} {value!r}; allowed: {list(allowed)}")
 
 
 def _check_range(name: str, value: int, lowest: int, highest: int) -> None:

@@ -12,13 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from latency.estimate.lookup_table import TableEstimator
 from latency.files import write_atomic
 from latency.operator import SparsityPattern
 from latency.table import LatencyTable
-from search.data.batches import Examples, seeded_generator, split_examples
+from search.data.batches import Examples
 from search.data.dataset import Dataset
 from search.engine.checkpoint import (
     load_checkpoint,
@@ -29,15 +27,23 @@ from search.engine.checkpoint import (
 from search.engine.problem import priced_devices
 from search.engine.progress import Progress
 from search.engine.recipes import recipe_named
-from search.engine.search_stage import LeftOut, search_alphas
+from search.engine.search_stage import NO_DEPARTURES, Departures, read_alphas, search_alphas
 from search.export.export import ExportResult, export_network
+from search.finalize.choose_layers import layer_planner
 from search.finalize.run import Goal
 from search.finalize.schedule import schedule_for
-from search.finalize.train import AnyNetwork, Split, evaluate, make_network, train_final
+from search.finalize.train import (
+    AnyNetwork,
+    evaluate,
+    make_network,
+    split_training,
+    train_final,
+)
 from search.layers.sparse import sparse_layers
 from search.problems.choice import problem_of
 from search.requests import DeviceBudget, SearchRequest
 from search.space.networks import network_graph, read_genotype
+from search.space.sparsity import Sparsity
 from search.strategies.common_network import common_result
 from search.strategies.specialise import what_to_leave_out
 
@@ -60,8 +66,10 @@ def run_search(
     """
     problem = problem_of(request, dataset.task)
     tables = [] if table is None else [table, *others]
-    left_out = what_to_leave_out(problem, tables) if request.specialise else LeftOut()
-    return search_alphas(problem, work, dataset, tables, progress, left_out)
+    departures = NO_DEPARTURES
+    if request.specialise:
+        departures = Departures(left_out=what_to_leave_out(problem, tables))
+    return search_alphas(problem, work, dataset, tables, progress, departures)
 
 
 def run_derive(
@@ -75,7 +83,8 @@ def run_derive(
 ) -> dict[str, Any]:
     """Write derive.json: the discrete network whose predicted interval is within the budget.
 
-    A recipe that repairs nothing keeps the network that the alphas say, whatever its prediction.
+    A recipe that repairs nothing keeps the network that the alphas say, whatever its prediction. A
+    genotype in the request is taken as it is: then nothing was searched.
 
     Args:
         request: what is searched; `tighten` is applied to the budget.
@@ -90,9 +99,9 @@ def run_derive(
         ValueError: search.json is missing or malformed.
     """
     problem = problem_of(request, dataset.task)
-    found = read_result(work / "search.json")["alphas"]
-    alphas = {name: np.array(rows, dtype=float) for name, rows in found.items()}
-    genotype = problem.derive(alphas)
+    given = request.genotype
+    alphas = {} if given is not None else read_alphas(work)
+    genotype = problem.derive(alphas) if given is None else read_genotype(given)
     result: dict[str, Any] = {
         "budget_ms": request.budget_ms,
         "tighten": request.tighten,
@@ -104,7 +113,7 @@ def run_derive(
     if table is not None:
         devices = priced_devices(problem, [table, *others])
         estimator = devices[0].estimator
-        if recipe_named(request.recipe).repaired:
+        if given is None and recipe_named(request.recipe).repaired:
             fitted = problem.fit(alphas, estimator, request.tightened_ms, devices[1:])
             genotype = fitted.genotype
             result["repaired"] = fitted.repaired
@@ -131,23 +140,31 @@ def run_train(
     request: SearchRequest,
     work: Path,
     dataset: Dataset,
-    table: LatencyTable | None,  # noqa: ARG001  (every stage is called in the same way)
+    table: LatencyTable | None,
     progress: Progress,
     *,
-    random_masks: Mapping[str, float] | None = None,
+    random_masks: Mapping[str, Sparsity] | None = None,
 ) -> dict[str, Any]:
     """Write network.pt and train.json: the derived network, trained, pruned and fine-tuned.
 
-    The test images are used here, once, when nothing is left to choose. With `random_masks`, the
-    densities of the layers by path, masks are drawn and not chosen by magnitude: a control.
+    The test images are used here, once, when nothing is left to choose. With `random_masks`, what
+    the layers end as by path, masks are drawn and not chosen by magnitude: a control.
+
+    Raises:
+        BudgetInfeasibleError: layers are planned by the table, and no plan is within the budget.
+        ValueError: derive.json is missing; or layers are planned by a table, and there is none.
     """
     genotype = read_genotype(read_result(work / "derive.json")["genotype"])
     goal = replace(_goal(request), random_masks=random_masks)
+    if random_masks is None:
+        graph = network_graph(genotype, dataset.task)
+        goal = replace(goal, plan=layer_planner(request, graph, table))
     schedule = schedule_for(request.recipe)
     network = make_network(genotype, dataset.task, goal, dataset.train_images.device)
+    examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
     outcome = train_final(
         network,
-        _split(dataset, request.seed, schedule.valid_fraction),
+        split_training(examples, request.seed, schedule.valid_fraction),
         schedule,
         goal,
         checkpoint=work / "checkpoints" / "train.pt",
@@ -164,7 +181,8 @@ def run_train(
         "epoch": outcome.epoch,
         "epochs": schedule.epochs,
         "density": outcome.density,
-        "pattern": request.pattern.value,
+        "pattern": None if request.plans_layers else request.pattern.value,
+        "plan": None if outcome.plan is None else outcome.plan.facts,
         "parameters": sum(layer.weight.numel() for layer in layers),
         "nonzeros": sum(layer.kept_weights() for layer in layers),
     }
@@ -190,8 +208,9 @@ def run_export(
         ParityError: ONNX Runtime does not compute what PyTorch does.
     """
     network = trained_network(request, work, dataset)
-    images = dataset.train_images[:PARITY_IMAGES].cpu()
-    results = []
+    seen = Examples(images=dataset.train_images, labels=dataset.train_labels)
+    images = seen.sample(PARITY_IMAGES).images.cpu()
+    results: list[dict[str, Any]] = []
     for budget, priced in zip(request.budgets, (table, *others), strict=True):
         exported = export_network(
             network,
@@ -228,12 +247,6 @@ def _goal(request: SearchRequest) -> Goal:
     return Goal(density=request.density, pattern=request.pattern, seed=request.seed)
 
 
-def _split(dataset: Dataset, seed: int, fraction: float) -> Split:
-    examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
-    valid, train = split_examples(examples, fraction, seeded_generator(seed, "validation"))
-    return Split(train=train, valid=valid)
-
-
 def _metadata(
     request: SearchRequest, dataset: Dataset, table: LatencyTable | None, budget: DeviceBudget
 ) -> dict[str, str]:
@@ -245,10 +258,12 @@ def _metadata(
         "edgewright.mean": json.dumps(dataset.mean),
         "edgewright.std": json.dumps(dataset.std),
         "edgewright.seed": str(request.seed),
-        "edgewright.density": f"{request.density:g}",
-        "edgewright.pattern": request.pattern.value,
+        "edgewright.densities": request.densities,
         "edgewright.budget_ms": f"{budget.budget_ms:g}",
     }
+    if not request.plans_layers:  # else each layer has its own, in the genotype
+        metadata["edgewright.density"] = f"{request.density:g}"
+        metadata["edgewright.pattern"] = request.pattern.value
     if table is not None:
         metadata["edgewright.table_version"] = str(table.version)
         metadata["edgewright.target"] = table.target.label()

@@ -190,7 +190,7 @@ def _add_again(command: argparse.ArgumentParser) -> None:
         default=AGAIN,
         metavar="FACTOR",
         help="operators measured while something else ran are tried again for so many times as long "
-        "as the first tries took (default: %(default)s)",
+        "as the first tries took; with 0 nothing is (default: %(default)s)",
     )
 
 

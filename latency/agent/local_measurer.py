@@ -51,4 +51,4 @@ class LocalMeasurer:
         should_stop: Callable[[], bool],
     ) -> NetworkMeasurement:
         """Time one network in fresh processes."""
-        return run_verify(work, model, target, should_stop)
+        return run_verify(work, model, target, should_stop, self._again)

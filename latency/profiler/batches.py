@@ -24,8 +24,8 @@ Ask = Callable[[OperatorSpec | None, int, float | None, int], ChildAnswer]
 
 _LOOKS_AT_THE_MACHINE = 8  # before the first operator: how fast is the reference at its best
 _LOOK_ROUNDS = 100
-# Trying again lasts so many times as long as the first tries took, at the least so long. Then the
-# quietest try is reported, as unstable.
+# Trying again lasts so many times as long as the first tries took, at the least so long, unless that
+# is no time. Then the quietest try is reported, as unstable.
 AGAIN = 4.0
 _LEAST_AGAIN_S = 20.0
 _BATCH = 8  # operators; what a power cut may cost
@@ -108,7 +108,8 @@ class OperatorRun:
         start = self.monotonic()
         waiting = self._try_all(waiting, on_result)
         first_end = self.monotonic()
-        end = first_end + max(_LEAST_AGAIN_S, self.again * (first_end - start))
+        least_s = _LEAST_AGAIN_S if self.again else 0.0
+        end = first_end + max(least_s, self.again * (first_end - start))
         while waiting and self.monotonic() < end:
             self._patience = more_patience(self._patience)
             waiting = self._try_all(waiting, on_result)

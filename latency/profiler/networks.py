@@ -57,6 +57,7 @@ class NetworkRun:
     rounds: int = NETWORK_ROUNDS
     quiet: QuietRule = field(default_factory=QuietRule)
     agreement: float = AGREEMENT
+    again: bool = True  # disturbed networks get further processes
     monotonic: Callable[[], float] = time.monotonic  # seconds
 
     def run(self, networks: Sequence[Network], processes: int, on_result: OnNetwork) -> None:
@@ -79,7 +80,8 @@ class NetworkRun:
                 group.reverse()  # no network always follows the same one
             disturbed += self._report(group, processes, on_result)
         first_end = self.monotonic()
-        end = first_end + max(_LEAST_AGAIN_S, (first_end - start) / 2)
+        again_s = max(_LEAST_AGAIN_S, (first_end - start) / 2)
+        end = first_end + again_s if self.again else first_end
         patience = PATIENCE
         while disturbed and self.monotonic() < end:
             patience = more_patience(patience)
@@ -150,12 +152,8 @@ class NetworkRun:
     def _kept(self, answers: Sequence[ChildAnswer], processes: int) -> list[int]:
         """Return which processes count, in order."""
         references = [answer.reference_ns for answer in answers]
-        quiet = [i for i, times in enumerate(references) if self.quiet.is_quiet(times)]
-        if len(quiet) < processes:
-            return self.quiet.quietest(references, processes)
-        medians = {index: statistics.median(answers[index].network_ns) for index in quiet}
-        middle = statistics.median(medians.values())
-        return sorted(sorted(quiet, key=lambda index: abs(medians[index] - middle))[:processes])
+        medians = [statistics.median(answer.network_ns) for answer in answers]
+        return self.quiet.kept(references, medians, processes)
 
 
 def _groups(networks: list[_Taken]) -> Iterator[list[_Taken]]:

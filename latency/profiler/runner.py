@@ -26,14 +26,15 @@ def run_profile(
     Each operator and each network is reported once. A model that fails or crashes is reported as
     a measurement with `error`, and work goes on. `OperatorRun` says what happens to operators that
     were measured while something else used the machine, for `again` times as long as the first tries
-    took. Nothing runs any more when this returns.
+    took; with 0 networks are not tried again either. Nothing runs any more when this returns.
     """
     try:
         with ChildProcess() as child:
             ask = Questions(child=child, rounds=work.rounds, target=target, should_stop=should_stop)
             OperatorRun(ask, again).run(work.operators, on_result)
         networks = [Network(name=named.name, model=named.graph) for named in work.networks]
-        NetworkRun(target=target, should_stop=should_stop).run(networks, work.processes, on_result)
+        run = NetworkRun(target=target, should_stop=should_stop, again=again > 0)
+        run.run(networks, work.processes, on_result)
     except StoppedError:
         return
 
@@ -43,10 +44,12 @@ def run_verify(
     model_path: Path | None,
     target: Target,
     should_stop: ShouldStop = never_stop,
+    again: float = AGAIN,
 ) -> NetworkMeasurement:
     """Return the latency of one network: the file at `model_path`, or the graph of the work.
 
-    A model that cannot be measured gives a measurement with `error`.
+    A model that cannot be measured gives a measurement with `error`. With `again` 0 what was
+    disturbed is not tried again.
 
     Raises:
         ValueError: neither a file nor a graph is given, or both are; no processes are asked for.
@@ -57,9 +60,8 @@ def run_verify(
     network = Network(name=work.name, model=model, rivals=work.rivals)
     results: list[NetworkMeasurement] = []
     try:
-        NetworkRun(target=target, should_stop=should_stop).run(
-            [network], work.processes, results.append
-        )
+        run = NetworkRun(target=target, should_stop=should_stop, again=again > 0)
+        run.run([network], work.processes, results.append)
     except StoppedError:
         return NetworkMeasurement(
             name=work.name, processes_ns=(), graph=work.graph, error="stopped before the end"

@@ -88,6 +88,20 @@ class QuietRule:
         """Return whether a measurement with these reference times was undisturbed."""
         return not self.disturbed(reference_ns)
 
+    def kept(
+        self, references_ns: Sequence[Sequence[int]], medians_ns: Sequence[float], count: int
+    ) -> list[int]:
+        """Return which `count` measurements of one thing are to be believed, in order.
+
+        The undisturbed ones that agree with most others; with too few of them, those beside which
+        the reference model was fastest.
+        """
+        quiet = [index for index, times in enumerate(references_ns) if self.is_quiet(times)]
+        if len(quiet) < count:
+            return self.quietest(references_ns, count)
+        middle = statistics.median(medians_ns[index] for index in quiet)
+        return sorted(sorted(quiet, key=lambda index: abs(medians_ns[index] - middle))[:count])
+
     def quietest(self, references_ns: Sequence[Sequence[int]], count: int) -> list[int]:
         """Return the indices of the `count` measurements with the fastest reference, in order."""
         medians = [statistics.median(times) if times else 0.0 for times in references_ns]

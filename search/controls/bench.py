@@ -1,14 +1,14 @@
 """How each control is made: which network, trained how, and what is known of it then."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from latency.lowering.quantize import QuantizationError
 from latency.operator import Regime
 from search.controls.candidates import dense_network, int8_network, random_network
 from search.controls.space import ControlSpace, PricedNetwork
-from search.controls.trainings import Trained, Trainings, with_seed
+from search.controls.trainings import Trained, Trainings
 from search.controls.verdict import Accuracies
 from search.requests import SearchRequest
 from search.space.networks import AnyGenotype
@@ -41,7 +41,7 @@ class Bench:
         """Train the searched network with the other seeds; that of the first was trained before."""
         trained = [Trained(request=self.request, folder=self.trainings.work)]
         for seed in self.request.training_seeds[1:]:
-            request = with_seed(self.request, seed)
+            request = replace(self.request, seed=seed)
             trained.append(self.trainings.train("searched", self.searched, request))
         return trained
 
@@ -63,7 +63,7 @@ class Bench:
         seeds = self.request.training_seeds
         drawn = [random_network(self.space, seed, self.searched_ms) for seed in seeds]
         trained = [
-            self.trainings.train("random", network.genotype, with_seed(self.request, seed))
+            self.trainings.train("random", network.genotype, replace(self.request, seed=seed))
             for network, seed in zip(drawn, seeds, strict=True)
         ]
         return self._exported("random", trained, _before_training(drawn[0]))
@@ -101,7 +101,7 @@ class Bench:
                 "random-mask",
                 self.searched,
                 network.request,
-                self.trainings.mask_densities(network),
+                self.trainings.layers_of(network),
             )
             for network in networks
         ]
@@ -112,9 +112,8 @@ class Bench:
         return Accuracies(values=tuple(values), test_images=images)
 
     def _train_dense(self, name: str, network: PricedNetwork) -> list[Trained]:
-        requests = [
-            with_seed(self.request, seed, density=_DENSE) for seed in self.request.training_seeds
-        ]
+        dense = replace(self.request, density=_DENSE, densities="planned")
+        requests = [replace(dense, seed=seed) for seed in self.request.training_seeds]
         return [self.trainings.train(name, network.genotype, request) for request in requests]
 
     def _exported(self, name: str, trained: Sequence[Trained], facts: Mapping[str, Any]) -> Control:

@@ -7,7 +7,7 @@ Controls, all within the same budget by the same table:
     random       a network that was drawn, not searched, about as slow; another for each seed
     dense        the same network with every weight kept, and as few channels as that takes
     int8         the same, quantized by ONNX Runtime, whose accuracy it is
-    random-mask  the same network and densities, but masks drawn at random
+    random-mask  the same network, patterns and densities, but masks drawn at random
 
 Each is trained like the searched network, with each seed of the request; so is that network itself.
 """

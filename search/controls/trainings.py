@@ -6,7 +6,7 @@ But for what was made to another order, such as before the network was derived a
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from search.engine.progress import Progress
 from search.layers.sparse import sparse_layers
 from search.requests import SearchRequest
 from search.space.networks import AnyGenotype
+from search.space.sparsity import Sparsity
 from search.stages import run_export, run_train, trained_network
 
 _FOLDER = "controls"
@@ -55,9 +56,13 @@ class Trainings:
         name: str,
         genotype: AnyGenotype,
         request: SearchRequest,
-        random_masks: Mapping[str, float] | None = None,
+        random_masks: Mapping[str, Sparsity] | None = None,
     ) -> Trained:
-        """Train a network as the final training of a search does, from its last checkpoint on."""
+        """Train a network as the final training of a search does, from its last checkpoint on.
+
+        Raises:
+            BudgetInfeasibleError: layers are planned by the table, and no plan is within the budget.
+        """
         folder = self.folder(name, request.seed)
         derived = {"genotype": genotype.to_dict()}
         order = {
@@ -65,6 +70,7 @@ class Trainings:
             "masks": random_masks,
             "density": request.density,
             "pattern": request.pattern,
+            "planning": self._planning(request),
             "recipe": request.recipe,
             "dataset": self.dataset.sha256(),
         }
@@ -91,7 +97,8 @@ class Trainings:
         _start(folder, {"graph": graph.to_dict(), "trained": trained.result})
         if not (folder / "int8.json").exists():
             network = trained_network(trained.request, trained.folder, self.dataset)
-            images = self.dataset.train_images[:_INT8_IMAGES]
+            seen = Examples(images=self.dataset.train_images, labels=self.dataset.train_labels)
+            images = seen.sample(_INT8_IMAGES).images
             model = quantize_network(network, graph, images)
             write_atomic(folder / "model.onnx", model)
             test = Examples(images=self.dataset.test_images, labels=self.dataset.test_labels)
@@ -108,10 +115,19 @@ class Trainings:
         """Return where a network trained with a seed is kept."""
         return self.work / _FOLDER / f"{name}-{seed}"
 
-    def mask_densities(self, trained: Trained) -> dict[str, float]:
-        """Return the fraction of groups that each layer of a trained network keeps, by path."""
+    def layers_of(self, trained: Trained) -> dict[str, Sparsity]:
+        """Return the pattern and the fraction of groups kept of each trained layer, by path."""
         network = trained_network(trained.request, trained.folder, self.dataset)
-        return {path: layer.density for path, layer in sparse_layers(network).items()}
+        return {
+            path: Sparsity(pattern=layer.pattern, density=layer.density)
+            for path, layer in sparse_layers(network).items()
+        }
+
+    def _planning(self, request: SearchRequest) -> dict[str, Any] | None:
+        """Return what the plan of the layers depends on beside the weights."""
+        if not request.plans_layers:
+            return None
+        return {"budget_ms": request.tightened_ms, "table": self.table.version}
 
 
 def _start(folder: Path, order: dict[str, Any]) -> None:
@@ -132,8 +148,3 @@ class _Named:
     def report(self, event: dict[str, Any]) -> None:
         """Pass an event on."""
         self.inner.report({"phase": self.name, **event})
-
-
-def with_seed(request: SearchRequest, seed: int, *, density: float | None = None) -> SearchRequest:
-    """Return the request with another seed, and another density where one is given."""
-    return replace(request, seed=seed, density=request.density if density is None else density)

@@ -34,6 +34,15 @@ class Examples:
         """Return the examples at `indices`."""
         return Examples(images=self.images[indices], labels=self.labels[indices])
 
+    def sample(self, count: int) -> "Examples":
+        """Return `count` examples, always the same, or all of them where there are fewer.
+
+        In no order: an image folder has one class after the other, so its first images are all of
+        the first class.
+        """
+        order = torch.randperm(len(self), generator=seeded_generator(0, "sample"))
+        return self.subset(order[:count].to(self.labels.device))
+
 
 def seeded_generator(seed: int, *purpose: str | int) -> torch.Generator:
     """Return a generator of its own for one purpose, such as ("weights", epoch)."""

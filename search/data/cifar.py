@@ -5,6 +5,7 @@ values and nothing else, so a prepared file cannot run code.
 """
 
 import io
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.cifar_files import BINARY, CLASS_NAMES, SIZE, TEST_FILE, TRAIN_FILES
+from search.data.cifar_files import BINARY, CLASS_NAMES, TEST_FILE, TRAIN_FILES
 from search.data.dataset import RawSplit
+from search.space.task import CIFAR10
 
-_IMAGE_BYTES = 3 * SIZE * SIZE
+_IMAGE_BYTES = math.prod(CIFAR10.input_shape)
 _RECORD_BYTES = 1 + _IMAGE_BYTES
 _WRONG_LABELS = "dataset: {} has labels that are not from 0 to 9"
 _ALLOWED_GLOBALS = frozenset(
@@ -111,7 +113,7 @@ def _batch(pixels: NDArray[np.uint8], labels: NDArray[np.int64], path: Path) -> 
         raise ValueError(f"dataset: {path} has no images")
     if labels.max() >= len(CLASS_NAMES):
         raise ValueError(_WRONG_LABELS.format(path))
-    return np.array(pixels.reshape(-1, 3, SIZE, SIZE)), labels
+    return np.array(pixels.reshape(-1, *CIFAR10.input_shape)), labels
 
 
 class _ArrayUnpickler(pickle.Unpickler):

@@ -3,7 +3,6 @@
 TRAIN_FILES = tuple(f"data_batch_{index}" for index in range(1, 6))
 TEST_FILE = "test_batch"
 BINARY = ".bin"  # what the names end in where the files are no Python batches
-SIZE = 32  # pixels per side
 CLASS_NAMES = (
     "airplane",
     "automobile",

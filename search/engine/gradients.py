@@ -94,8 +94,8 @@ def _gradients(
     loss = loss_of(*inputs)
     # Not `autograd.grad`, whose results need not lie in memory as the parameters do.
     torch.autograd.backward(loss, inputs=wanted)
-    gradients = [value.grad for value in wanted if value.grad is not None]
-    assert len(gradients) == len(wanted)
+    # What the loss does not depend on, as an option that the network of the step has not.
+    gradients = [torch.zeros_like(value) if value.grad is None else value.grad for value in wanted]
     return StepGradients(loss=loss.detach(), gradients=tuple(gradients))
 
 

@@ -7,7 +7,7 @@ stages behind it derive networks and fit them to a budget. Each space has one im
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol
 
 import numpy as np
 import torch
@@ -16,16 +16,16 @@ from torch import nn
 
 from latency.estimate.estimator import Prediction
 from latency.table import LatencyTable
-from search.engine.recipes import SearchRecipe
+from search.engine.recipes import LatencyKind, SearchRecipe
 from search.objective.term import LatencyTerm
 from search.requests import SearchRequest
+from search.space.moves import G, Moves
 from search.space.search_space import SearchSpace
 from search.space.sparsity import PlannedEstimator
 from search.supernet.architecture import ArchitectureParameters
 
-G = TypeVar("G")
-
 AlphaTables = Mapping[str, NDArray[np.float64]]  # (choices, options) by name of the table
+Path = tuple[NDArray[np.float64], ...]  # mixtures of ones and zeros, one per table of alphas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,14 @@ class SearchProblem(Protocol[G]):
         """Return the tables of architecture parameters at their beginning."""
         ...
 
-    def latency(self, estimator: PlannedEstimator) -> LatencyTerm:
-        """Return the latency term: the upper end of the predicted interval."""
+    def latency(
+        self, estimator: PlannedEstimator, kind: LatencyKind = LatencyKind.TABLE
+    ) -> LatencyTerm:
+        """Return the latency term: the upper end of the predicted interval.
+
+        Raises:
+            ValueError: the space has no term of that kind.
+        """
         ...
 
     def legend(self, recipe: SearchRecipe) -> dict[str, Any]:
@@ -106,6 +112,28 @@ class SearchProblem(Protocol[G]):
         Raises:
             BudgetInfeasibleError: no network of the space is; it names the device that is
                 furthest from it.
+        """
+        ...
+
+    def moves(self, table: LatencyTable) -> Moves[G]:
+        """Return how strategies get from network to network, and what those cost on a target."""
+        ...
+
+    def path(self, genotype: G) -> Path:
+        """Return the mixture that is this network alone, in the order of the supernet's inputs.
+
+        Sparsity and middle widths make no difference: a supernet has one of each.
+
+        Raises:
+            ValueError: the network is none that the alphas can stand for.
+        """
+        ...
+
+    def fair_networks(self, rng: np.random.Generator) -> list[G]:
+        """Return networks drawn at random that together use all options of a choice equally often.
+
+        Trained one after the other, their paths treat the options of the supernet alike (Chu et
+        al., FairNAS, arXiv 1907.01845, section 3.2).
         """
         ...
 

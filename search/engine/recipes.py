@@ -1,9 +1,25 @@
 """Recipes: complete, named schedules of a search. No torch, so that they can be listed anywhere."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from search.requests import RECIPE_NAMES
-from search.space.sparsity import Allocation
+from search.space.sparsity import Allocation, MaskRule
+
+
+class LatencyKind(StrEnum):
+    """Where the gradient of the expected latency comes from."""
+
+    TABLE = "table"  # the formula over the edges of a cell
+    REGRESSOR = "regressor"  # a network that has learnt what the table says, arXiv 2001.06392
+
+
+class Relaxation(StrEnum):
+    """How the operations of an edge are mixed."""
+
+    SOFTMAX = "softmax"  # by probabilities: DARTS, arXiv 1806.09055
+    # By real coefficients, any number of which become exactly zero: Sparse Supernet, arXiv 2007.16112.
+    MIXED_PATH = "mixed-path"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +36,7 @@ class SearchRecipe:
     dense_epochs: int  # weights, nothing masked
     scores_epochs: int  # scores choose the masks while the density falls
     masked_epochs: int  # the surviving weights, masks fixed
+    path_epochs: int  # behind the search, where its supernet is to judge single networks
     warmup_epochs: int  # at the start of the dense stage, without architecture steps
     weight_lr: float  # peak, cosine within the stage
     score_lr: float
@@ -47,12 +64,23 @@ class SearchRecipe:
     score_decay: float = 0.0  # pulls all scores towards the threshold alike; DASS: as the weights
     final_lr: float | None = None  # where each cosine ends; None: at 1 % of its peak
     cosine_epochs: int | None = None  # half a period of each cosine; None: its stage
+    mask_rule: MaskRule = MaskRule.HARD  # others replace the scores of the middle stage
+    latency_kind: LatencyKind = LatencyKind.TABLE
+    relaxation: Relaxation = Relaxation.SOFTMAX
+    # Of mixed paths: what each step of the architecture takes off a coefficient at the mean price, and
+    # off the length of all coefficients of an edge, as shares of `alpha_lr`.
+    path_l1: float = 0.3
+    path_l2: float = 0.1
+    # Weight of the regulariser of the pruned objective (`objective/smoothness.py`), and the standard
+    # deviation of its noise, on images as they are trained on. The authors' code has 6 and 0.25.
+    smoothness: float = 0.0
+    smoothness_noise: float = 0.25
     constrained: bool = True  # the budget is a constraint on the alphas; DASS knows no latency
     repaired: bool = True  # the derived network is changed until its prediction meets the budget
 
     @property
     def epochs(self) -> int:
-        """All epochs together."""
+        """All epochs of the search together."""
         return self.dense_epochs + self.scores_epochs + self.masked_epochs
 
 
@@ -64,6 +92,7 @@ RECIPES = {
         dense_epochs=1,
         scores_epochs=1,
         masked_epochs=1,
+        path_epochs=1,
         warmup_epochs=0,
         weight_lr=0.05,
         score_lr=0.1,
@@ -77,6 +106,7 @@ RECIPES = {
         dense_epochs=4,
         scores_epochs=3,
         masked_epochs=3,
+        path_epochs=10,
         warmup_epochs=2,
         weight_lr=0.05,
         score_lr=0.1,
@@ -90,6 +120,7 @@ RECIPES = {
         dense_epochs=25,
         scores_epochs=10,
         masked_epochs=15,
+        path_epochs=25,
         warmup_epochs=10,
         weight_lr=0.025,
         score_lr=0.1,
@@ -98,6 +129,8 @@ RECIPES = {
         flip=True,
     ),
 }
+# Ten thousand photographs of 32 pixels on one core: eight minutes for the search, and for each training.
+RECIPES["cpu"] = replace(RECIPES["quick"], steps_per_epoch=30, shift=4, flip=True)
 # Tens of thousands of images on one GPU, where a step is thousands of small kernels, so larger batches
 # should pay. Batch and weight rate are those of PC-DARTS (Xu et al., arXiv 1907.05737).
 RECIPES["gpu"] = replace(
@@ -106,6 +139,7 @@ RECIPES["gpu"] = replace(
     dense_epochs=13,
     scores_epochs=6,
     masked_epochs=11,
+    path_epochs=15,
     warmup_epochs=5,
     weight_lr=0.1,
     alpha_lr=1e-3,
@@ -120,6 +154,7 @@ RECIPES["dass-paper"] = SearchRecipe(
     dense_epochs=100,
     scores_epochs=50,
     masked_epochs=100,
+    path_epochs=100,
     warmup_epochs=0,
     weight_lr=0.025,
     score_lr=0.1,

@@ -4,14 +4,16 @@ import math
 from enum import StrEnum
 
 from search.engine.recipes import SearchRecipe
+from search.space.sparsity import MaskRule
 
 
 class Stage(StrEnum):
-    """The three stages of DASS."""
+    """The three stages of DASS, and what may follow for a front."""
 
     DENSE = "dense"
     SCORES = "scores"
     MASKED = "masked"
+    PATHS = "paths"  # single networks with the weights and masks that they share; alphas rest
 
 
 def stage_of(recipe: SearchRecipe, epoch: int) -> tuple[Stage, int, int]:
@@ -21,7 +23,14 @@ def stage_of(recipe: SearchRecipe, epoch: int) -> tuple[Stage, int, int]:
         return Stage.DENSE, epoch, recipe.dense_epochs
     if epoch < first_masked:
         return Stage.SCORES, epoch - recipe.dense_epochs, recipe.scores_epochs
-    return Stage.MASKED, epoch - first_masked, recipe.masked_epochs
+    if epoch < recipe.epochs:
+        return Stage.MASKED, epoch - first_masked, recipe.masked_epochs
+    return Stage.PATHS, epoch - recipe.epochs, recipe.path_epochs
+
+
+def trains_scores(recipe: SearchRecipe, stage: Stage) -> bool:
+    """Return whether scores are trained in a stage while the weights rest."""
+    return stage is Stage.SCORES and recipe.mask_rule is MaskRule.HARD
 
 
 def annealed_density(final: float, done: float) -> float:
@@ -50,7 +59,7 @@ def learning_rate(recipe: SearchRecipe, epoch: int, share: float) -> float:
         share: of the epoch that is done, from 0 to 1.
     """
     stage, position, length = stage_of(recipe, epoch)
-    peak = recipe.score_lr if stage is Stage.SCORES else recipe.weight_lr
+    peak = recipe.score_lr if trains_scores(recipe, stage) else recipe.weight_lr
     return cosine(peak, (position + share) / (recipe.cosine_epochs or length), recipe.final_lr)
 
 

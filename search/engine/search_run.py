@@ -9,11 +9,14 @@ from torch import nn
 from search.data.batches import seeded_generator
 from search.engine.device import CPU
 from search.engine.problem import SearchProblem
-from search.engine.recipes import SearchRecipe
+from search.engine.recipes import Relaxation, SearchRecipe
+from search.engine.relaxation import start_paths
 from search.layers.memory import memory_format
 from search.layers.sparse import set_pattern
 from search.objective.constraint import DualAscent
-from search.requests import SearchRequest
+from search.requests import SPACE_NAMES, SearchRequest
+
+CELLS = SPACE_NAMES[0]
 
 
 class SearchRun:
@@ -23,6 +26,9 @@ class SearchRun:
         problem: what is searched; the seed of its request decides all weights and alphas.
         recipe: how.
         device: where the supernet computes; the alphas, a few numbers, stay on the processor.
+
+    Raises:
+        ValueError: the recipe mixes the paths of a space that has none.
     """
 
     def __init__(
@@ -40,6 +46,10 @@ class SearchRun:
         self.supernet = supernet.to(device, memory_format=memory_format())  # type: ignore[call-overload]
         set_pattern(self.supernet, request.pattern)
         self.alphas = problem.alphas(seeded_generator(request.seed, "alphas"))
+        if recipe.relaxation is Relaxation.MIXED_PATH:
+            if request.space != CELLS:
+                raise ValueError(f"search: only {CELLS!r} has mixed paths, not {request.space!r}")
+            start_paths(self.alphas.parameters())
         self.dual = DualAscent(penalty=recipe.penalty)
         self.weight_optimizer = torch.optim.SGD(
             weight_parameters(self.supernet),

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from latency.table import LatencyTable
 from search.data.batches import Examples, seeded_generator, split_examples
 from search.data.dataset import Dataset
-from search.engine.checkpoint import write_json
-from search.engine.problem import SearchProblem, priced_devices
+from search.engine.checkpoint import read_result, write_json
+from search.engine.problem import AlphaTables, SearchProblem, priced_devices
 from search.engine.progress import Progress
-from search.engine.recipes import recipe_named
+from search.engine.recipes import Relaxation, SearchRecipe, recipe_named
+from search.engine.relaxation import logits_of, open_share
 from search.engine.search_loop import SearchData, SearchLoop
 from search.engine.search_run import SearchRun
 from search.layers.sparse import density_of
@@ -31,13 +34,24 @@ class LeftOut:
     why: tuple[str, ...] = ()  # a line for people on every option that was considered
 
 
+@dataclass(frozen=True, kw_only=True)
+class Departures:
+    """Where a search departs from what its request says by itself."""
+
+    left_out: LeftOut = LeftOut()  # what it is to do without
+    recipe: SearchRecipe | None = None  # another one than the request names, for ablations
+
+
+NO_DEPARTURES = Departures()
+
+
 def search_alphas(
     problem: SearchProblem[Any],
     work: Path,
     dataset: Dataset,
     tables: Sequence[LatencyTable],
     progress: Progress,
-    left_out: LeftOut,
+    departures: Departures = NO_DEPARTURES,
 ) -> dict[str, Any]:
     """Run the search, or go on from its checkpoint, and write its result.
 
@@ -48,18 +62,24 @@ def search_alphas(
         tables: of the devices of the request, in order; without them there is no latency
             constraint.
         progress: hears of each epoch.
-        left_out: what the search is to do without.
+        departures: where it is not as the request alone says.
 
     Returns:
         What search.json holds: the alphas by table, the history, what the supernet reached.
 
     Raises:
-        ValueError: too few images for two halves, or a loss that is not finite.
+        ValueError: too few images for two halves, a loss that is not finite, or an option of the
+            recipe that the space does not have, or that nothing can be left out with.
     """
-    recipe = recipe_named(problem.request.recipe)
+    recipe = departures.recipe or recipe_named(problem.request.recipe)
+    left_out = departures.left_out
     run = SearchRun(problem, recipe, dataset.train_images.device)
+    if left_out.operations and recipe.relaxation is Relaxation.MIXED_PATH:
+        raise ValueError(
+            "search: nothing can be left out of mixed paths, whose alphas are no logits"
+        )
     run.alphas.leave_out([OPERATIONS.index(name) for name in left_out.operations])
-    terms = _terms(problem, tables) if tables else []
+    terms = _terms(problem, tables, recipe) if tables else []
     halves = search_halves(dataset, problem.request.seed)
     loop = SearchLoop(run, recipe, halves, _one_term(terms))
     loop.train(work / CHECKPOINT, progress)
@@ -75,6 +95,16 @@ def search_alphas(
     return result
 
 
+def read_alphas(work: Path) -> AlphaTables:
+    """Return the architecture parameters that a search has left in a work folder.
+
+    Raises:
+        ValueError: search.json is missing or malformed.
+    """
+    found = read_result(work / RESULT)["alphas"]
+    return {name: np.array(rows, dtype=float) for name, rows in found.items()}
+
+
 def search_halves(dataset: Dataset, seed: int) -> SearchData:
     """Return the training images in two: for the weights of a search and for its architecture.
 
@@ -86,9 +116,14 @@ def search_halves(dataset: Dataset, seed: int) -> SearchData:
     return SearchData(weights=weights, alphas=alphas)
 
 
-def _terms(problem: SearchProblem[Any], tables: Sequence[LatencyTable]) -> list[DeviceTerm]:
+def _terms(
+    problem: SearchProblem[Any], tables: Sequence[LatencyTable], recipe: SearchRecipe
+) -> list[DeviceTerm]:
     return [
-        DeviceTerm(latency=problem.latency(device.estimator), budget_ms=device.budget_ms)
+        DeviceTerm(
+            latency=problem.latency(device.estimator, recipe.latency_kind),
+            budget_ms=device.budget_ms,
+        )
         for device in priced_devices(problem, tables)
     ]
 
@@ -116,9 +151,13 @@ def _devices(loop: SearchLoop, terms: Sequence[DeviceTerm]) -> list[dict[str, An
 def _result(loop: SearchLoop, legend: dict[str, Any]) -> dict[str, Any]:
     run = loop.run
     reached = {"density": density_of(run.supernet), "valid_accuracy": loop.accuracy()}
+    if loop.recipe.relaxation is Relaxation.MIXED_PATH:
+        reached["open_paths"] = open_share(run.alphas.parameters())
+    tables = run.alphas.state_dict()
+    logits = logits_of(list(tables.values()), loop.recipe.relaxation)
     return {
         **legend,
-        "alphas": {name: table.tolist() for name, table in run.alphas.state_dict().items()},
+        "alphas": {name: table.tolist() for name, table in zip(tables, logits, strict=True)},
         "history": run.history,
         "supernet": {**legend["supernet"], **reached},
         "expected_latency_ms": run.history[-1]["expected_latency_ms"],

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -12,11 +13,15 @@ from latency.estimate.estimator import LatencyEstimator
 from latency.graph import GraphNode, NetworkGraph
 from latency.lowering.build import build_model
 from latency.lowering.compact import compact
-from latency.operator import Regime
-from search.export.fold import fold_weights, weight_source
+from latency.lowering.find_patterns import find_patterns
+from latency.lowering.read_model import ReadNetwork
+from latency.operator import Regime, SparsityPattern
+from search.export.fold import NetworkWeights, fold_weights, weight_source
 from search.export.parity import max_difference
 from search.finalize.train import AnyNetwork
-from search.layers.sparse import sparse_layers
+from search.layers.operator_layers import operator_layers
+from search.layers.patterns import group_scores
+from search.layers.sparse import SparseLayer, sparse_layers
 from search.space.dass_cells import MERGED_KERNEL, WIDTH_STEPS
 from search.space.genotype import LayerChoice
 from search.space.networks import AnyGenotype, network_graph
@@ -61,7 +66,7 @@ def export_network(
     """
     genotype = sparse_genotype(network)
     full = network_graph(genotype, network.task)
-    graph, weights = compact(full, fold_weights(network, full), estimator, width_steps=WIDTH_STEPS)
+    graph, weights = _compacted(full, fold_weights(network, full), estimator)
     if estimator is not None:
         graph = estimator.fastest_form(graph)
     densities = layer_densities(network)
@@ -92,17 +97,17 @@ def export_network(
 
 
 def sparse_genotype(network: AnyNetwork) -> AnyGenotype:
-    """Return the genotype of a trained network with the density that each layer reached."""
-    layers = sparse_layers(network)
+    """Return the genotype of a trained network with the density that each layer reached.
+
+    As operators of a table it is the fraction of the groups that are kept: weights or blocks.
+    """
+    operators = operator_layers(network)
     choices = list(network.genotype.layers)
     for node in network_graph(network.genotype, network.task).nodes:
         if not node.parameters:
             continue
-        # A factorized reduce is one operator made of two layers.
-        paths = (node.parameters, f"{node.parameters}.conv1", f"{node.parameters}.conv2")
-        parts = [layers[path] for path in paths if path in layers]
-        kept = sum(part.kept_weights() for part in parts)
-        density = max(kept / sum(part.weight.numel() for part in parts), _LEAST_DENSITY)
+        parts = list(operators[node.parameters].values())
+        density = max(_kept_share(parts), _LEAST_DENSITY)
         if density < 1.0:
             choices.append(
                 LayerChoice(layer=node.parameters, pattern=parts[0].pattern, density=density)
@@ -116,6 +121,44 @@ def layer_densities(network: AnyNetwork) -> dict[str, float]:
         path: round(layer.kept_weights() / layer.weight.numel(), 6)
         for path, layer in sparse_layers(network).items()
     }
+
+
+def _kept_share(parts: Sequence[SparseLayer]) -> float:
+    """Return the fraction of groups of weights that the parts of an operator keep together."""
+    kept = [group_scores(part.mask.float(), part.pattern) > 0 for part in parts]
+    return sum(int(groups.sum()) for groups in kept) / sum(groups.numel() for groups in kept)
+
+
+def _compacted(
+    full: NetworkGraph, weights: NetworkWeights, estimator: LatencyEstimator | None
+) -> tuple[NetworkGraph, NetworkWeights]:
+    """Return the network without dead channels, unless no less can be promised of it with them."""
+    graph, fewer = compact(full, weights, estimator, width_steps=WIDTH_STEPS)
+    graph = _described_anew(graph, fewer, full)
+    # Widths were compared at the densities of before.
+    if estimator is not None and estimator.predict(full).high_ms < estimator.predict(graph).high_ms:
+        return full, weights
+    return graph, fewer
+
+
+def _described_anew(
+    graph: NetworkGraph, weights: NetworkWeights, full: NetworkGraph
+) -> NetworkGraph:
+    """Return a compacted graph whose narrowed sparse operators are what their weights are now.
+
+    Where dead rows have left, more of the rest is kept, and blocks may be blocks no longer.
+    """
+    before = {node.name: node.spec for node in full.nodes}
+    found = find_patterns(ReadNetwork(graph=graph, weights=weights)).graph
+    nodes = (
+        new if _is_sparse(node) and node.spec != before[node.name] else node
+        for node, new in zip(graph.nodes, found.nodes, strict=True)
+    )
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _is_sparse(node: GraphNode) -> bool:
+    return node.spec.pattern is not SparsityPattern.DENSE
 
 
 def _free_weights(node: GraphNode) -> int:

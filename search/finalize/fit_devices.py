@@ -6,6 +6,7 @@ and the largest share decides: it must not be above 1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from latency.estimate.estimator import Prediction
 from search.engine.problem import PricedDevice
@@ -40,7 +41,8 @@ def fit_to_budgets(
 
     One device guides: the network is fitted to its budget, which shrinks until all others agree.
     That is the device that needs most of its budget for the derived network; where it cannot guide
-    to an end, the others are asked in turn, and at last the cheapest network is taken.
+    to an end, the others are asked in turn, and at last the networks that are cheapest on one of
+    them are tried.
 
     Args:
         derived: the genotype that the alphas say.
@@ -49,8 +51,8 @@ def fit_to_budgets(
         devices: at least one.
 
     Raises:
-        BudgetInfeasibleError: not even the network that is cheapest on all of them together is
-            within every budget; it names the device that is furthest from it.
+        BudgetInfeasibleError: none of the networks that are cheapest on one of them is within every
+            budget either; it names the device that is furthest from it.
     """
     paths = [RepairPath(derived, alphas, task, one.estimator) for one in devices]
     shares = shares_of(_predicted(derived, task, devices), devices)
@@ -95,9 +97,9 @@ def _cheapest(derived: Genotype, task: TaskShape, devices: Sequence[PricedDevice
         high_ms = smallest_genotype(one.estimator, *size, task)[1].high_ms
         if high_ms > one.budget_ms:
             raise BudgetInfeasibleError(one.budget_ms, high_ms, one.device)
-    found = [
-        (genotype, _predicted(genotype, task, devices)) for genotype in cheapest_genotypes(*size)
-    ]
+    cheapest = (cheapest_genotypes(one.estimator, *size, task) for one in devices)
+    genotypes = dict.fromkeys(chain.from_iterable(cheapest))
+    found = [(genotype, _predicted(genotype, task, devices)) for genotype in genotypes]
     genotype, predictions = min(
         found,
         # A share of 1 may be one of a network just over the budget, by rounding.

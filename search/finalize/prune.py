@@ -1,4 +1,7 @@
-"""Pruning of the final network: by magnitude, by scores that are trained, or at random as a control."""
+"""Pruning of the final network: by magnitude, by scores that are trained, or at random as a control.
+
+How much each layer keeps is allocated over all of them by one density, or is the layer's own.
+"""
 
 from collections.abc import Mapping
 
@@ -18,13 +21,25 @@ from search.layers.sparse import (
     set_mode,
     sparse_layers,
 )
-from search.space.sparsity import Allocation
+from search.space.sparsity import Allocation, Sparsity
 
 
 def prune(network: nn.Module, density: float, allocation: Allocation = Allocation.GLOBAL) -> None:
     """Mask the weakest groups of weights by magnitude."""
+    rank_weights(network, density, allocation)
+    fix_masks(network)
+
+
+def rank_weights(network: nn.Module, density: float, allocation: Allocation) -> None:
+    """Set the density of every layer by the magnitudes of all weights, and mask nothing."""
     reset_scores(network)
     allocate(sparse_layers(network), density, allocation)
+
+
+def prune_by_plan(network: nn.Module, layers: Mapping[str, Sparsity], progress: float) -> None:
+    """Mask the weakest groups of weights by magnitude, in each layer as many as `approach` says."""
+    reset_scores(network)
+    approach(network, layers, progress)
     fix_masks(network)
 
 
@@ -34,9 +49,27 @@ def fix_masks(network: nn.Module) -> None:
     set_mode(network, LayerMode.MASKED)
 
 
+def approach(network: nn.Module, layers: Mapping[str, Sparsity], progress: float) -> None:
+    """Give every layer its own pattern, and the density that it has on the way to its own.
+
+    Args:
+        network: whose layers are set.
+        layers: that they end as, by path; densities are fractions of the groups.
+        progress: from 0 to 1, as for `annealed_density`.
+
+    Raises:
+        ValueError: a layer has no density.
+    """
+    for path, layer in sparse_layers(network).items():
+        if path not in layers:
+            raise ValueError(f"prune: no pattern and no density for layer {path!r}")
+        layer.pattern = layers[path].pattern
+        layer.density = annealed_density(layers[path].density, progress)
+
+
 @torch.no_grad()
 def prune_at_random(
-    network: nn.Module, densities: Mapping[str, float], progress: float, seed: int
+    network: nn.Module, layers: Mapping[str, Sparsity], progress: float, seed: int
 ) -> None:
     """Mask groups of weights in an order that is drawn, whatever their weights are.
 
@@ -44,17 +77,15 @@ def prune_at_random(
 
     Args:
         network: whose layers are masked.
-        densities: that the layers end with, by path: the fraction of groups that each keeps.
-        progress: from 0 to 1, as for `annealed_density`.
+        layers: that they end as, and how far they are: as for `approach`.
+        progress: from 0 to 1.
         seed: of the orders.
 
     Raises:
         ValueError: a layer has no density.
     """
+    approach(network, layers, progress)
     for path, layer in sparse_layers(network).items():
-        if path not in densities:
-            raise ValueError(f"random masks: no density for layer {path!r}")
-        layer.density = annealed_density(densities[path], progress)
         layer.score.copy_(_drawn_order(layer, seed, path))
     fix_masks(network)
 

@@ -21,15 +21,16 @@ _LEAST_LOSS = 1e-6  # a swap that the alphas prefer counts as almost free
 
 
 class BudgetInfeasibleError(ValueError):
-    """No network of the space is predicted to be within the budget.
+    """Nothing that could be chosen is predicted to be within the budget.
 
-    `smallest_feasible_ms` is the upper end of the interval of the cheapest network.
+    `smallest_feasible_ms` is the least upper end of the interval of any network.
 
     Args:
         budget_ms: that is not met.
         smallest_feasible_ms: what could be met instead.
         device: on which, where there are several.
         jointly: the budget could be met if those of the other devices were not there.
+        what: that could be chosen does not meet it.
     """
 
     def __init__(
@@ -39,11 +40,12 @@ class BudgetInfeasibleError(ValueError):
         device: str = "",
         *,
         jointly: bool = False,
+        what: str = "no network of the space",
     ) -> None:
         on = f" on {device}" if device else ""
         beside = " together with the budgets of the other devices" if jointly else ""
         super().__init__(
-            f"no network of the space meets {budget_ms:.4g} ms{on}{beside}; "
+            f"{what} meets {budget_ms:.4g} ms{on}{beside}; "
             f"the smallest budget that one meets is {smallest_feasible_ms:.4g} ms"
         )
         self.code = "budget-infeasible"

@@ -1,7 +1,7 @@
 """One final training in progress: everything that a checkpoint has to hold."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +10,20 @@ from torch import Tensor, nn
 
 from latency.operator import SparsityPattern
 from search.engine.schedule import annealed_density
+from search.finalize.layer_plan import LayerPlan
 from search.finalize.prune import (
     apply_masks,
+    approach,
     fix_masks,
     prune,
     prune_at_random,
+    prune_by_plan,
+    rank_weights,
     silence_dead_channels,
 )
 from search.finalize.schedule import Pruner, TrainSchedule
 from search.layers.allocation import allocate
+from search.layers.mask_rules import apply_mask_rule
 from search.layers.sparse import (
     LayerMode,
     density_of,
@@ -26,17 +31,20 @@ from search.layers.sparse import (
     set_mode,
     sparse_layers,
 )
+from search.space.sparsity import MaskRule, Sparsity
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
     """What the trained network has to be."""
 
-    density: float  # fraction of all weights that are kept
-    pattern: SparsityPattern
+    density: float  # fraction of all weights that are kept, where the layers have no plan
+    pattern: SparsityPattern  # of all layers, likewise
     seed: int
-    # Densities of the layers where masks are drawn at random; None: the largest weights stay.
-    random_masks: Mapping[str, float] | None = None
+    # Plans the layers when the dense phase is over; None: one density and one pattern for all.
+    plan: Callable[[nn.Module], LayerPlan] | None = None
+    # What the layers end as where masks are drawn at random; None: the largest weights stay.
+    random_masks: Mapping[str, Sparsity] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +54,7 @@ class TrainOutcome:
     valid_accuracy: float  # of the chosen epoch
     epoch: int  # chosen among the fine-tuned ones, counted from 1
     density: float
+    plan: LayerPlan | None = None  # by which the layers were pruned
 
 
 class TrainingRun:
@@ -65,6 +74,7 @@ class TrainingRun:
         self.steps = steps
         self.epoch = 0  # finished epochs
         self.best: dict[str, Any] | None = None
+        self.plan: LayerPlan | None = None
         # Where scores follow the weights, they are not trained and so must not decay.
         weights = [value for name, value in network.named_parameters() if not _is_score(name)]
         self.optimizer = self._make_optimizer(weights)
@@ -76,12 +86,16 @@ class TrainingRun:
         done = self.epoch * self.steps + step
         self._active_optimizer().param_groups[0]["lr"] = self._rate(done)
         done -= self.schedule.dense_epochs * self.steps
+        if done == 0 and self.goal.plan is not None:
+            self.plan = self.goal.plan(self.network)
         if self._has_scores:
             self._switch_scores(done)
         length, every = self.schedule.prune_epochs * self.steps, self._prune_every()
         if 0 <= done < length and done % every == 0:
             # Counted from the end of the interval: the last of them reaches the goal exactly.
             self._prune((done + every) / length if self.schedule.annealed else 1.0)
+        if self._has_rule and done == length:
+            self._mask_at_last()
 
     def finish_step(self, loss: Tensor) -> None:
         """Take one optimiser step along the gradients of `loss`."""
@@ -91,6 +105,9 @@ class TrainingRun:
         parameters = optimizer.param_groups[0]["params"]
         torch.nn.utils.clip_grad_norm_(parameters, self.schedule.clip_norm)
         optimizer.step()
+        if self._has_rule and self._pruning:
+            layers = sparse_layers(self.network).values()
+            apply_mask_rule(layers, self.schedule.mask_rule, optimizer.param_groups[0]["lr"])
         if self.fine_tuning:
             silence_dead_channels(self.network)
 
@@ -121,6 +138,7 @@ class TrainingRun:
             valid_accuracy=self.best["valid_accuracy"],
             epoch=self.best["epoch"],
             density=density_of(self.network),
+            plan=self.plan,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -131,6 +149,7 @@ class TrainingRun:
             "optimizer": self.optimizer.state_dict(),
             "score_optimizer": self.score_optimizer.state_dict(),
             "best": self.best,
+            "plan": None if self.plan is None else self.plan.to_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -140,17 +159,35 @@ class TrainingRun:
         self.optimizer.load_state_dict(state["optimizer"])
         self.score_optimizer.load_state_dict(state["score_optimizer"])
         self.best = state["best"]
+        plan = state.get("plan")  # earlier versions had none
+        self.plan = None if plan is None else LayerPlan.from_dict(plan)
 
     def _prune(self, progress: float) -> None:
         """Choose anew what is kept; scores go on being trained, weights are masked."""
-        goal, allocation = self.goal, self.schedule.allocation
+        goal, plan, allocation = self.goal, self.plan, self.schedule.allocation
         density = annealed_density(goal.density, progress)
         if goal.random_masks is not None:
             prune_at_random(self.network, goal.random_masks, progress, goal.seed)
+        elif self._has_scores and plan is not None:
+            approach(self.network, plan.layers, progress)
         elif self._has_scores:
             allocate(sparse_layers(self.network), density, allocation)
+        elif plan is not None and self._has_rule:
+            reset_scores(self.network)
+            approach(self.network, plan.layers, progress)
+        elif plan is not None:
+            prune_by_plan(self.network, plan.layers, progress)
+        elif self._has_rule:
+            rank_weights(self.network, density, allocation)
         else:
             prune(self.network, density, allocation)
+
+    def _mask_at_last(self) -> None:
+        """Mask what a rule has let go, and no more than the goal says."""
+        if self.plan is None:
+            prune(self.network, self.goal.density, self.schedule.allocation)
+        else:
+            prune_by_plan(self.network, self.plan.layers, 1.0)
 
     @property
     def _has_scores(self) -> bool:
@@ -158,8 +195,22 @@ class TrainingRun:
 
         Weights rest while scores are trained, which a dense control is spared.
         """
-        chooses = self.goal.random_masks is None and self.goal.density < 1.0
-        return chooses and self.schedule.pruner is Pruner.SCORES
+        return self._chooses and self.schedule.pruner is Pruner.SCORES
+
+    @property
+    def _has_rule(self) -> bool:
+        """Whether weights that leave do so by a rule of their own, and are masked at the end only."""
+        return self._chooses and self.schedule.mask_rule is not MaskRule.HARD
+
+    @property
+    def _chooses(self) -> bool:
+        prunes = self.goal.plan is not None or self.goal.density < 1.0
+        return prunes and self.goal.random_masks is None
+
+    @property
+    def _pruning(self) -> bool:
+        """Whether the present epoch is one of those in which the density falls."""
+        return self.schedule.dense_epochs <= self.epoch and not self.fine_tuning
 
     def _switch_scores(self, done: int) -> None:
         """Begin or end the training of scores, at that many steps behind the dense phase."""
@@ -172,8 +223,7 @@ class TrainingRun:
 
     def _active_optimizer(self) -> torch.optim.SGD:
         """Return what trains in the present epoch: scores in their phase, else the weights."""
-        pruning = self.schedule.dense_epochs <= self.epoch and not self.fine_tuning
-        return self.score_optimizer if pruning and self._has_scores else self.optimizer
+        return self.score_optimizer if self._pruning and self._has_scores else self.optimizer
 
     def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.SGD:
         return torch.optim.SGD(

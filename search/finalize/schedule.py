@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from search.space.sparsity import Allocation
+from search.space.sparsity import Allocation, MaskRule
 
 
 class Pruner(StrEnum):
@@ -18,7 +18,8 @@ class TrainSchedule:
     """Dense, then pruned, then fine-tuned at the final density.
 
     Raises:
-        ValueError: there is no epoch to prune or none to fine-tune.
+        ValueError: there is no epoch to prune or none to fine-tune, or scores that are trained are
+            to obey a rule for weights.
     """
 
     dense_epochs: int
@@ -28,6 +29,7 @@ class TrainSchedule:
     learning_rate: float  # peak
     weight_decay: float  # of scores as well, where they are trained
     pruner: Pruner = Pruner.MAGNITUDE
+    mask_rule: MaskRule = MaskRule.HARD  # how weights leave where they decide themselves
     allocation: Allocation = Allocation.GLOBAL  # LAMP, arXiv 2010.07611; DASS: per layer
     # While pruned the density falls by a cubic curve (Zhu and Gupta, arXiv 1710.01878); DASS and
     # HYDRA start at its end.
@@ -47,6 +49,11 @@ class TrainSchedule:
     def __post_init__(self) -> None:
         if self.dense_epochs < 0 or min(self.prune_epochs, self.tune_epochs) < 1:
             raise ValueError("schedule: pruning and fine-tuning need an epoch each")
+        if self.pruner is Pruner.SCORES and self.mask_rule is not MaskRule.HARD:
+            raise ValueError(
+                f"schedule: mask rule {self.mask_rule.value!r} moves weights, which rest while "
+                "scores are trained; only 'hard' is allowed there"
+            )
 
     @property
     def epochs(self) -> int:
@@ -93,6 +100,16 @@ TRAIN_SCHEDULES = {
         flip=True,
     ),
 }
+TRAIN_SCHEDULES["cpu"] = replace(
+    TRAIN_SCHEDULES["quick"],
+    dense_epochs=4,
+    prune_epochs=4,
+    tune_epochs=4,
+    batch_size=64,
+    weight_decay=5e-4,
+    shift=4,
+    flip=True,
+)
 TRAIN_SCHEDULES["gpu"] = replace(
     TRAIN_SCHEDULES["standard"],
     dense_epochs=60,

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latency.host_lock import training_step
-from search.data.batches import Augmentation, Examples, batches, seeded_generator
+from search.data.batches import (
+    Augmentation,
+    Examples,
+    batches,
+    seeded_generator,
+    split_examples,
+)
 from search.engine.checkpoint import resume_point, save_checkpoint
 from search.engine.device import CPU, mixed_precision
 from search.engine.divergence import check_finite, finite_loss
@@ -43,6 +49,17 @@ class Split:
 
     train: Examples
     valid: Examples  # chooses the epoch, never trained on
+
+
+def split_training(examples: Examples, seed: int, valid_fraction: float) -> Split:
+    """Return training images in two; a seed repeats the choice.
+
+    Raises:
+        ValueError: a class has a single image.
+    """
+    generator = seeded_generator(seed, "validation")
+    valid, train = split_examples(examples, valid_fraction, generator)
+    return Split(train=train, valid=valid)
 
 
 @overload
@@ -156,7 +173,7 @@ def _restate(network: nn.Module, train: Examples, batch_size: int) -> None:
         restate_norms(
             network,
             lambda images: network(_in_order(images)),
-            torch.split(train.images[:count], size),
+            torch.split(train.sample(count).images, size),
         )
 
 

@@ -20,6 +20,8 @@ from torch import Tensor
 
 from search.objective.latency_regressor import LatencyRegressor
 from search.space.cell_costs import CellCosts
+from search.space.cell_interactions import MIXED_EDGES
+from search.space.primitives import OPERATIONS
 from search.supernet.architecture import NONE, edge_slices
 
 
@@ -101,6 +103,21 @@ class ExpectedLatency:
         return float(
             self._latency_ms(torch.stack([derived_edges(table) for table in alphas]).double())
         )
+
+    def networks_ms(self, edges_NKEO: Tensor) -> Tensor:
+        """Return the latencies (N,) of N encoded networks, in milliseconds; float64."""
+        found = torch.from_numpy(self._costs.latency_ms(edges_NKEO.numpy(), upper=self._upper))
+        return found if self._regressor is None else found * self._regressor(edges_NKEO)
+
+    def prices_ms(self) -> Tensor:
+        """Return what each operation of each edge adds, (2, 14, 8), in milliseconds; float64.
+
+        That is the slope of the latency where all alphas are equal.
+        """
+        even = torch.zeros(len(MIXED_EDGES), len(OPERATIONS), dtype=torch.float64)
+        edges = torch.stack([expected_edges(even, 1.0)] * 2)
+        _, slopes = self._costs.gradient(edges.numpy(), upper=self._upper)
+        return torch.from_numpy(slopes).clamp_min(0.0)
 
     def _latency_ms(self, edges: Tensor) -> Tensor:
         found: Tensor = _Latency.apply(edges, self._costs, self._upper)  # type: ignore[no-untyped-call]

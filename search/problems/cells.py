@@ -4,15 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
-from search.engine.problem import AlphaTables, Fitted, PricedDevice
-from search.engine.recipes import SearchRecipe
+from latency.table import LatencyTable
+from search.engine.problem import AlphaTables, Fitted, Path, PricedDevice
+from search.engine.recipes import LatencyKind, SearchRecipe
 from search.finalize.derive import derive_genotype
 from search.finalize.fit_devices import fit_to_budgets
 from search.objective.latency_term import ExpectedLatency
+from search.objective.learnt_latency import LearntLatency
 from search.requests import SearchRequest
 from search.space.cell_costs import CellCosts
+from search.space.cell_encoding import encode_edges
+from search.space.cell_moves import CellMoves, fair_cells
 from search.space.cell_variants import CellSize
 from search.space.genotype import Genotype
 from search.space.planned_space import PlannedSpace
@@ -37,11 +42,16 @@ class CellProblem:
         """Return a table for normal cells and one for reductions."""
         return ArchitectureParameters(CELL_TABLES, generator)
 
-    def latency(self, estimator: PlannedEstimator) -> ExpectedLatency:
+    def latency(
+        self, estimator: PlannedEstimator, kind: LatencyKind = LatencyKind.TABLE
+    ) -> ExpectedLatency | LearntLatency:
         """Return the latency term of cells of full middle width."""
         space = self.space
         size = CellSize(channels=space.channels, cells=space.cells, task=space.task)
-        return ExpectedLatency(CellCosts(estimator, size), upper=True)
+        exact = ExpectedLatency(CellCosts(estimator, size), upper=True)
+        if kind is LatencyKind.TABLE:
+            return exact
+        return LearntLatency(exact, size)
 
     def legend(self, recipe: SearchRecipe) -> dict[str, Any]:
         """Return the operations (columns) and the edges (rows), and the size of the supernet."""
@@ -79,3 +89,16 @@ class CellProblem:
             },
             others=found.predictions[1:],
         )
+
+    def moves(self, table: LatencyTable) -> CellMoves:
+        """Return moves of cells at full middle width."""
+        return CellMoves(self.space, table)
+
+    def path(self, genotype: Genotype) -> Path:
+        """Return the weights of operations, (14, 8) for normal cells and for reductions."""
+        normal, reduction = encode_edges([genotype])[0]
+        return normal, reduction
+
+    def fair_networks(self, rng: np.random.Generator) -> list[Genotype]:
+        """Return networks that have every operation once in every place."""
+        return fair_cells(rng, self.space.channels, self.space.cells)

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
-from search.engine.problem import AlphaTables, Fitted, PricedDevice
-from search.engine.recipes import SearchRecipe
+from latency.table import LatencyTable
+from search.engine.problem import AlphaTables, Fitted, Path, PricedDevice
+from search.engine.recipes import LatencyKind, SearchRecipe
 from search.finalize.fit_stages import derive_stages, fit_stages
 from search.objective.stage_latency import StageLatency
 from search.requests import SearchRequest
 from search.space.sparsity import PlannedEstimator
 from search.space.stage_costs import StageCosts
 from search.space.stage_genotype import StageGenotype
+from search.space.stage_moves import StageMoves, fair_stages
 from search.space.stage_skeleton import DEPTHS, OPTIONS, StageSkeleton
 from search.space.stage_space import StageSpace
 from search.supernet.architecture import ArchitectureParameters
@@ -35,8 +38,12 @@ class StageProblem:
         """Return tables for block options, depths, widths and the head."""
         return ArchitectureParameters(self.space.skeleton.tables, generator)
 
-    def latency(self, estimator: PlannedEstimator) -> StageLatency:
-        """Return the latency term."""
+    def latency(
+        self, estimator: PlannedEstimator, kind: LatencyKind = LatencyKind.TABLE
+    ) -> StageLatency:
+        """Return the latency term, which is that of the table."""
+        if kind is not LatencyKind.TABLE:
+            raise ValueError(f"search: networks of stages have no latency term {kind.value!r}")
         return StageLatency(StageCosts(estimator, self.space.skeleton), upper=True)
 
     def legend(self, recipe: SearchRecipe) -> dict[str, Any]:
@@ -64,3 +71,20 @@ class StageProblem:
         """Return the most probable network within the budget."""
         first = PricedDevice(device=self.request.device, estimator=estimator, budget_ms=budget_ms)
         return fit_stages(alphas, self.space.skeleton, [first, *others])
+
+    def moves(self, table: LatencyTable) -> StageMoves:
+        """Return moves within the skeleton."""
+        return StageMoves(self.space, table)
+
+    def path(self, genotype: StageGenotype) -> Path:
+        """Return rows of ones and zeros for options, depths, widths and the head."""
+        skeleton = self.space.skeleton
+        choice = skeleton.choice(genotype)
+        return tuple(
+            np.eye(count)[list(getattr(choice, name))]
+            for name, (_, count) in skeleton.tables.items()
+        )
+
+    def fair_networks(self, rng: np.random.Generator) -> list[StageGenotype]:
+        """Return networks that have every option of a row equally often."""
+        return fair_stages(rng, self.space.skeleton)

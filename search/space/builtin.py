@@ -15,16 +15,13 @@ from search.space.blocks import NetworkBuilder
 from search.space.rivals import INVERTED_RESIDUALS, KEEPS_SIZE, MOBILE_HEAD, MOBILE_STEM
 from search.space.stage_genotype import BlockKind, Stage
 from search.space.stage_networks import add_stage, build_stages
-from search.space.task import TaskShape
-
-IMAGE_CHANNELS = 3
-IMAGENET_SIZE, IMAGENET_CLASSES = 224, 1000
-CIFAR_SIZE, CIFAR_CLASSES = 32, 10
+from search.space.task import CIFAR10, IMAGENET
 
 
 def mobilenet_v2(*, cifar: bool = False) -> NetworkGraph:
     """Return MobileNet-v2 of width 1 for 224 px and 1000 classes, or its CIFAR form."""
-    network = NetworkBuilder(IMAGE_CHANNELS, CIFAR_SIZE if cifar else IMAGENET_SIZE)
+    task = CIFAR10 if cifar else IMAGENET
+    network = NetworkBuilder(task.image_channels, task.image_size)
     relu6 = Activation.RELU6
     last = network.conv("stem", INPUT, MOBILE_STEM, 3, 1 if cifar else 2, relu6)
     for index, (expansion, channels, blocks, stride) in enumerate(INVERTED_RESIDUALS):
@@ -37,24 +34,23 @@ def mobilenet_v2(*, cifar: bool = False) -> NetworkGraph:
         )
         last = add_stage(network, f"stages.{index}", last, stage)
     last = network.conv("head", last, MOBILE_HEAD, 1, 1, relu6)
-    return network.finish(last, CIFAR_CLASSES if cifar else IMAGENET_CLASSES)
+    return network.finish(last, task.classes)
 
 
 def resnet18() -> NetworkGraph:
     """Return ResNet-18 of width 1 for 224 px and 1000 classes."""
-    network = NetworkBuilder(IMAGE_CHANNELS, IMAGENET_SIZE)
+    network = NetworkBuilder(IMAGENET.image_channels, IMAGENET.image_size)
     genotype = rivals.resnet18()
     last = network.conv("stem", INPUT, genotype.stem, 7, 2, Activation.RELU)
     last = network.max_pool("stem.pool", last)
     for index, stage in enumerate(genotype.stages):
         last = add_stage(network, f"stages.{index}", last, stage)
-    return network.finish(last, IMAGENET_CLASSES)
+    return network.finish(last, IMAGENET.classes)
 
 
 def resnet18_cifar() -> NetworkGraph:
     """Return the CIFAR form of ResNet-18."""
-    task = TaskShape(image_channels=IMAGE_CHANNELS, image_size=CIFAR_SIZE, classes=CIFAR_CLASSES)
-    return build_stages(rivals.resnet18(), task)
+    return build_stages(rivals.resnet18(), CIFAR10)
 
 
 BUILTIN: dict[str, Callable[[], NetworkGraph]] = {

@@ -74,7 +74,7 @@ class PlannedSpace:
         return PlannedEstimator(TableEstimator(table), self.sparsity, probe)
 
     def smallest(self, estimator: PlannedEstimator) -> Prediction:
-        """Return the prediction of the cheapest network."""
+        """Return the prediction whose upper end is the least budget that a search can meet."""
         return smallest_genotype(estimator, self.channels, self.cells, self.task)[1]
 
     def predictor(self, table: LatencyTable) -> BatchPredictor[Genotype]:

@@ -23,6 +23,14 @@ class Allocation(StrEnum):
     PER_LAYER = "per-layer"  # the same density everywhere, as in DASS and HYDRA
 
 
+class MaskRule(StrEnum):
+    """How weights leave while the density falls."""
+
+    HARD = "hard"  # at once: they are masked
+    SOFT = "soft"  # a little more with every step: iterative soft shrinkage, arXiv 2303.09650
+    ENVELOPE = "envelope"  # by a proximal step: group sparse envelope, arXiv 2212.12921
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sparsity:
     """The pattern, and the fraction of weights that every sparse layer is planned to keep.

@@ -149,3 +149,39 @@ class StageSkeleton:
             for index, width in enumerate(choice.widths[plan.level] for plan in self.stages)
         )
         return StageGenotype(stem=self.width, stages=stages, head=self.heads[choice.heads[0]])
+
+    def choice(self, genotype: StageGenotype) -> StageChoice:
+        """Return the choice whose network this is, whatever its sparsity.
+
+        Raises:
+            ValueError: it is no network of the skeleton.
+        """
+        choice = self._read(genotype)
+        if choice is None or self.genotype(choice) != genotype.with_layers(()):
+            raise ValueError(
+                f"stages: no network of {len(self.stages)} stages on a stem of {self.width} that "
+                f"the alphas can stand for: {genotype.to_json()}"
+            )
+        return choice
+
+    def _read(self, genotype: StageGenotype) -> StageChoice | None:
+        """Return the choice of all that it says itself; None where it says what is no option."""
+        stages = genotype.stages
+        if len(stages) != len(self.stages):
+            return None
+        try:
+            return StageChoice(
+                options=tuple(OPTIONS.index(_option(stage)) for stage in stages),
+                depths=tuple(DEPTHS.index(stage.depth) for stage in stages),
+                widths=tuple(
+                    self.stages[level].widths.index(stages[level].width)
+                    for level in range(self.levels)
+                ),
+                heads=(self.heads.index(genotype.head),),
+            )
+        except ValueError:
+            return None
+
+
+def _option(stage: Stage) -> BlockOption:
+    return BlockOption(kind=stage.kind, kernel=stage.kernel, expansion=stage.expansion)

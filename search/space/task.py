@@ -34,3 +34,7 @@ class TaskShape:
     def input_shape(self) -> tuple[int, int, int]:
         """Shape of one image: (channels, height, width)."""
         return (self.image_channels, self.image_size, self.image_size)
+
+
+CIFAR10 = TaskShape(image_channels=3, image_size=32, classes=10)
+IMAGENET = TaskShape(image_channels=3, image_size=224, classes=1000)

@@ -1,1 +1,1 @@
-"""Strategies over one trained supernet and its tables: rivals, fronts, several devices, densities."""
+"""Strategies over one trained supernet and its tables: rivals, fronts, several devices."""

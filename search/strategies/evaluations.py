@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol
 
 import numpy as np
 
-from search.strategies.moves import G, Moves
+from search.space.moves import G, Moves
 from search.strategies.pareto import Floats, crowding_by_rank, ranks
 
 _BATCH = 32  # genotypes that are proposed and priced at once

@@ -1,8 +1,8 @@
 """Candidates of one search from which a person chooses: better ones are slower.
 
-The supernet judges operations, not middle widths. So what a candidate loses by its widths is an
-objective of its own beside fitness and latency, and no candidate is called worse than a narrower one
-whose operations are as good.
+The supernet judges no middle widths of cells. So what a candidate loses by its widths is an
+objective of its own beside accuracy and latency, and no candidate is called worse than a narrower
+one whose operations are as good.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from latency.estimate.estimator import Prediction
-from search.space.genotype import Genotype
+from search.space.networks import AnyGenotype
 from search.strategies.pareto import ranks
 
 
@@ -22,10 +22,10 @@ from search.strategies.pareto import ranks
 class Candidate:
     """One network that a search offers."""
 
-    genotype: Genotype
+    genotype: AnyGenotype
     prediction: Prediction
-    fitness: float  # accuracy of its operations with the weights of the supernet
-    width_distortion: float  # of its middle widths; 0 is full width everywhere
+    shared_weight_accuracy: float  # with the weights of the supernet: a hint for an order, no more
+    width_distortion: float  # of middle widths of cells; 0 is full width everywhere
     source: str  # which strategy found it
     derived: bool = False  # what the stage `derive` makes of the alphas for the whole budget
     rank: int = 0  # 0: no other candidate dominates it; 1: only those of rank 0 do; and so on
@@ -40,14 +40,17 @@ class Candidate:
 
 def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Return each network once, with its rank, by rank and then the fastest first."""
-    once: dict[Genotype, Candidate] = {}
+    once: dict[AnyGenotype, Candidate] = {}
     for candidate in candidates:
         if candidate.derived or candidate.genotype not in once:
             once[candidate.genotype] = candidate
     if not once:
         return []
     points = np.array(
-        [[-c.fitness, c.prediction.high_ms, c.width_distortion] for c in once.values()]
+        [
+            [-c.shared_weight_accuracy, c.prediction.high_ms, c.width_distortion]
+            for c in once.values()
+        ]
     )
     found = [
         replace(candidate, rank=int(rank))
@@ -57,26 +60,30 @@ def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 
 def chosen_candidates(candidates: Iterable[Candidate], wanted: int) -> list[Candidate]:
-    """Return what is offered, the fastest first: the front, and what the alphas derive.
+    """Return what is offered, the fastest first: `wanted` networks where there are so many.
 
-    Where those are fewer than `wanted`, others follow that are furthest in latency from what is
-    there: people choose along latency, and the supernet's judgement is no more than a hint.
+    The one that the alphas derive is always among them. Then come those that nothing dominates, and
+    others where these are too few; each time the one that is furthest in latency from what is there:
+    people choose along latency, and the supernet's judgement is no more than a hint.
     """
     found = ranked(candidates)
-    kept = [candidate for candidate in found if candidate.rank == 0 or candidate.derived]
-    left = [candidate for candidate in found if candidate not in kept]
-    while left and len(kept) < wanted:
-        # Of equally far ones the first, which has the lowest rank.
-        furthest = max(left, key=lambda candidate: _distance(candidate, kept))
-        kept.append(furthest)
-        left.remove(furthest)
+    kept = [candidate for candidate in found if candidate.derived][:wanted]
+    for front in (True, False):
+        left = [one for one in found if one not in kept and (one.rank == 0) == front]
+        while left and len(kept) < wanted:
+            # Of equally far ones the first, which has the lowest rank.
+            furthest = max(left, key=lambda candidate: _distance(candidate, kept))
+            kept.append(furthest)
+            left.remove(furthest)
     return sorted(kept, key=lambda candidate: candidate.prediction.high_ms)
 
 
 def _distance(candidate: Candidate, others: Sequence[Candidate]) -> float:
     """Return how far the latency is from the nearest of others, as a logarithm of their ratio."""
     own = math.log(candidate.prediction.high_ms)
-    return min(abs(own - math.log(other.prediction.high_ms)) for other in others)
+    return min(
+        (abs(own - math.log(other.prediction.high_ms)) for other in others), default=math.inf
+    )
 
 
 def budget_grid(lowest_ms: float, highest_ms: float, count: int) -> list[float]:

@@ -1,30 +1,30 @@
-"""The stage `front`: several networks from one search, from fast to good, in DIR/front.json.
+"""The stage `front`: several networks from one search, from fast to slow, in DIR/front.json.
 
-Candidates come from two sources, all judged with the same trained supernet: the alphas, fitted to
-budgets between the smallest network and the budget of the request; and evolution within the budget.
+The supernet is trained further, on single paths, until it can judge single networks. Candidates then
+come from two sources: the alphas, fitted to budgets between the smallest network and the budget of
+the request; and a strategy within the budget, evolution or, as its rival, random draws.
 
-A supernet that was trained as a mixture judges skips and pools too well (decision 0021): what the
-candidates are worth only their own training tells.
+What a candidate is worth only its own training tells (decision 0021).
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from latency.table import LatencyTable
 from search.data.dataset import Dataset
 from search.engine.checkpoint import read_result, write_json
+from search.engine.problem import AlphaTables, SearchProblem
 from search.engine.progress import Progress
-from search.engine.search_stage import RESULT as SEARCH_RESULT
-from search.finalize.derive import Alphas, derive_genotype
-from search.finalize.repair import BudgetInfeasibleError, RepairPath
+from search.engine.recipes import recipe_named
+from search.engine.search_stage import read_alphas
+from search.finalize.repair import BudgetInfeasibleError
+from search.problems.choice import problem_of
 from search.requests import SearchRequest
-from search.space.dass_cells import build_graph
-from search.space.genotype import Genotype
-from search.space.planned_space import PlannedSpace
-from search.strategies.evaluations import EvaluatedSearch, Evolution
+from search.space.moves import Moves
+from search.space.networks import AnyGenotype, network_graph
+from search.space.sparsity import PlannedEstimator
+from search.strategies.evaluations import EvaluatedSearch, Evolution, RandomDraws, Strategy
 from search.strategies.front import (
     Candidate,
     budget_grid,
@@ -32,14 +32,15 @@ from search.strategies.front import (
     finer_grid,
     ranked,
 )
-from search.strategies.moves import CellMoves
-from search.strategies.shared_weights import load_shared_weights, space_of_cells
+from search.strategies.shared_weights import train_shared_weights
 
 RESULT = "front.json"
-STATE = "checkpoints/front.json"  # what evolution has judged so far
-WANTED = 6  # candidates at least, where the space has so many
-# Of evolution, by recipe.
-EVALUATIONS = {"tiny": 8, "quick": 60, "standard": 300, "dass-paper": 300, "gpu": 600}
+# Networks that a strategy judges, by recipe.
+EVALUATIONS = {"tiny": 8, "quick": 60, "cpu": 60, "standard": 300, "dass-paper": 300, "gpu": 600}
+_STRATEGIES: dict[str, Callable[[Moves[Any]], Strategy[Any]]] = {
+    "evolution": Evolution,
+    "random": RandomDraws,
+}
 _BUDGETS = 8
 _ROUNDS = 3  # of ever finer budgets, as long as there are too few candidates
 
@@ -51,39 +52,42 @@ def run_front(
     table: LatencyTable | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Write front.json: candidates within the budget, what nothing dominates and what is derived.
+    """Write front.json: `request.front` candidates within the budget, what is derived among them.
 
-    Where those are fewer than WANTED, others follow; `rank` says which are dominated. How far
-    `fitness` can be trusted is seen from how near it comes to `mixture_accuracy`: a supernet that was
-    trained as a mixture only judges networks of few convolutions too well (decision 0021).
+    Where those that nothing dominates are fewer, others follow; `rank` says which are dominated.
+    Each has its genotype, its prediction, its graph in the form that is fastest on the target, and
+    `shared_weight_accuracy`, which is a hint for an order and no accuracy to expect.
 
     Args:
         request: what was searched; `tighten` is applied to the budget.
         work: holds search.json and checkpoints/search.pt.
         dataset: of the search; its test images are not used.
         table: prices of the target.
-        progress: hears of each network that evolution has judged.
+        progress: hears of each epoch of single paths, and of each network that the strategy has judged.
 
     Raises:
         BudgetInfeasibleError: no network of the space is within the budget.
-        ValueError: there is no table, the space has no fronts, or the search is missing, damaged or
-            has not ended.
+        ValueError: there is no table, or the search is missing, damaged or has not ended.
     """
     if table is None:
         raise ValueError("front: a latency table is needed to tell fast networks from slow ones")
-    space = space_of_cells(request, dataset.task)
-    alphas = _read_alphas(work)
-    judge = load_shared_weights(request, work, dataset)
-    maker = _CandidateMaker(space, table, request.tightened_ms, judge)
-    found = maker.from_evolution(request, work / STATE, progress)
-    found += maker.from_alphas(alphas, found)
-    candidates = chosen_candidates(found, WANTED)
+    problem = problem_of(request, dataset.task)
+    alphas = read_alphas(work)
+    estimator = problem.space.estimator(table)
+    smallest_ms = problem.space.smallest(estimator).high_ms
+    if smallest_ms > request.tightened_ms:  # before any training
+        raise BudgetInfeasibleError(request.tightened_ms, smallest_ms)
+    judge = train_shared_weights(request, work, dataset, progress)
+    maker = _CandidateMaker(problem, estimator, judge)
+    found = maker.from_strategy(work / strategy_state(request), progress)
+    found += maker.from_alphas(alphas, smallest_ms, found)
+    candidates = chosen_candidates(found, request.front)
     result = {
         "budget_ms": request.budget_ms,
         "tighten": request.tighten,
-        "candidates": [candidate.to_dict() for candidate in candidates],
+        "candidates": [one.to_dict() | {"graph": maker.graph(one)} for one in candidates],
         "judged_images": judge.judged_images,
-        "mixture_accuracy": judge.mixture_accuracy(),
+        "path_epochs": recipe_named(request.recipe).path_epochs,
         "considered": len(ranked(found)),
     }
     write_json(work / RESULT, result)
@@ -91,43 +95,46 @@ def run_front(
     return result
 
 
-class _CandidateMaker:
-    """Makes candidates within a budget from either source, judging no cells twice.
+def strategy_state(request: SearchRequest) -> Path:
+    """Return where what the strategy has judged so far is kept, in the work folder."""
+    return Path("checkpoints") / f"{request.strategy}.json"
 
-    Raises:
-        BudgetInfeasibleError: no network of the space is within the budget.
+
+class _CandidateMaker:
+    """Makes candidates within the budget of a problem from either source.
+
+    Args:
+        problem: what was searched; the space has a network within its budget.
+        estimator: of the target.
+        judge: of networks; asked once for all that differ in sparsity and middle widths alone.
     """
 
     def __init__(
         self,
-        space: PlannedSpace,
-        table: LatencyTable,
-        budget_ms: float,
-        judge: Callable[[Genotype], float],
+        problem: SearchProblem[Any],
+        estimator: PlannedEstimator,
+        judge: Callable[[AnyGenotype], float],
     ) -> None:
-        self._space, self._table, self._budget_ms = space, table, budget_ms
-        self._estimator = space.estimator(table)
-        self._smallest_ms = space.smallest(self._estimator).high_ms
-        if self._smallest_ms > budget_ms:
-            raise BudgetInfeasibleError(budget_ms, self._smallest_ms)
-        self._judge = judge
-        self._fitness: dict[Genotype, float] = {}  # by cells, without widths
+        self._problem, self._estimator, self._judge = problem, estimator, judge
+        self._budget_ms = problem.request.tightened_ms
+        self._judgements: dict[AnyGenotype, float] = {}  # by plain genotype
 
-    def from_evolution(
-        self, request: SearchRequest, state: Path, progress: Progress
-    ) -> list[Candidate]:
-        """Return the front of all that evolution judges; it goes on from its last state."""
-        moves = CellMoves(self._space, self._table)
+    def graph(self, candidate: Candidate) -> dict[str, Any]:
+        """Return the network of a candidate in its fastest form, sparse as planned; JSON values."""
+        graph = network_graph(candidate.genotype, self._problem.space.task)
+        return self._estimator.fastest_form(graph).to_dict()
+
+    def from_strategy(self, state: Path, progress: Progress) -> list[Candidate]:
+        """Return the front of all that the strategy judges; it goes on from its last state."""
+        request = self._problem.request
+        moves = self._problem.moves(self._estimator.table)
+        strategy = _STRATEGIES[request.strategy](moves)
         search = EvaluatedSearch(
-            moves,
-            Evolution(moves),
-            self._judged,
-            budget_ms=self._budget_ms,
-            seed=request.seed,
+            moves, strategy, self._judged, budget_ms=self._budget_ms, seed=request.seed
         )
         if state.exists():
             search.restore(read_result(state))
-            self._fitness |= {one.genotype: one.fitness for one in search.judged}
+            self._judgements |= {one.genotype: one.fitness for one in search.judged}
         evaluations = EVALUATIONS[request.recipe]
 
         def after() -> None:
@@ -135,67 +142,59 @@ class _CandidateMaker:
             progress.report({"judged": len(search.judged), "of": evaluations})
 
         search.run(evaluations, after)
-        front = [one.genotype for one in search.front()]
-        if not front:  # as when the smallest network just meets the budget, but for rounding
-            return []
-        predictions = self._space.predictor(self._table).predict(front)
-        return [
-            Candidate(
-                genotype=genotype,
-                prediction=predictions.prediction(index),
-                fitness=self._judged(genotype),
-                width_distortion=0.0,
-                source="evolution",
-            )
-            for index, genotype in enumerate(front)
-        ]
+        return [self._found(one.genotype) for one in search.front()]
+
+    def _found(self, genotype: AnyGenotype) -> Candidate:
+        graph = network_graph(genotype, self._problem.space.task)
+        return Candidate(
+            genotype=genotype,
+            prediction=self._estimator.predict(graph),
+            shared_weight_accuracy=self._judged(genotype),
+            width_distortion=0.0,
+            source=self._problem.request.strategy,
+        )
 
     def from_alphas(
-        self, alphas: dict[str, Alphas], others: Sequence[Candidate]
+        self, alphas: AlphaTables, smallest_ms: float, others: Sequence[Candidate]
     ) -> list[Candidate]:
         """Return what the alphas say for budgets of a grid, ever finer until there are enough.
 
         Args:
-            alphas: (14, 8) architecture parameters of `normal` and `reduce`.
+            alphas: architecture parameters of the search.
+            smallest_ms: the least budget that a network meets.
             others: candidates that there are already.
         """
-        space = self._space
-        derived = derive_genotype(**alphas, channels=space.channels, cells=space.cells)
-        path = RepairPath(derived, alphas, space.task, self._estimator)
-        largest_ms = self._estimator.predict(build_graph(derived, space.task)).high_ms
+        derived = network_graph(self._problem.derive(alphas), self._problem.space.task)
         # Beyond what the alphas derive, a larger budget changes nothing.
-        highest_ms = max(self._smallest_ms, min(self._budget_ms, largest_ms))
-        grid = budgets = budget_grid(self._smallest_ms, highest_ms, _BUDGETS)
+        largest_ms = min(self._budget_ms, self._estimator.predict(derived).high_ms)
+        highest_ms = max(smallest_ms, largest_ms)
+        grid = budgets = budget_grid(smallest_ms, highest_ms, _BUDGETS)
         found: list[Candidate] = []
         for _ in range(_ROUNDS):
             found += [
-                self._fitted(path, budget_ms, derived=budget_ms == highest_ms)
+                self._fitted(alphas, budget_ms, derived=budget_ms == highest_ms)
                 for budget_ms in budgets
             ]
-            if sum(one.rank == 0 for one in ranked([*others, *found])) >= WANTED:
+            best = sum(one.rank == 0 for one in ranked([*others, *found]))
+            if best >= self._problem.request.front:
                 break
             budgets = finer_grid(grid)
             grid = sorted([*grid, *budgets])
         return found
 
-    def _fitted(self, path: RepairPath, budget_ms: float, *, derived: bool) -> Candidate:
-        fitted, _ = path.fit(budget_ms)
+    def _fitted(self, alphas: AlphaTables, budget_ms: float, *, derived: bool) -> Candidate:
+        fitted = self._problem.fit(alphas, self._estimator, budget_ms)
         return Candidate(
             genotype=fitted.genotype,
             prediction=fitted.prediction,
-            fitness=self._judged(fitted.genotype),
-            width_distortion=fitted.distortion,
+            shared_weight_accuracy=self._judged(fitted.genotype),
+            width_distortion=fitted.facts.get("width_distortion", 0.0),
             source="alphas",
             derived=derived,
         )
 
-    def _judged(self, genotype: Genotype) -> float:
-        cells = genotype.with_layers(())
-        if cells not in self._fitness:
-            self._fitness[cells] = self._judge(cells)
-        return self._fitness[cells]
-
-
-def _read_alphas(work: Path) -> dict[str, Alphas]:
-    alphas = read_result(work / SEARCH_RESULT)["alphas"]
-    return {kind: np.array(alphas[kind], dtype=float) for kind in ("normal", "reduce")}
+    def _judged(self, genotype: AnyGenotype) -> float:
+        plain: AnyGenotype = genotype.with_layers(())
+        if plain not in self._judgements:
+            self._judgements[plain] = self._judge(plain)
+        return self._judgements[plain]

@@ -10,7 +10,7 @@ from typing import Any, Generic
 import numpy as np
 import numpy.typing as npt
 
-from search.strategies.moves import G, Moves
+from search.space.moves import G, Moves
 
 
 class WorstCaseMoves(Generic[G]):

@@ -49,8 +49,8 @@ class MixedEdges(nn.Module):
     def forward(self, state_BCHW: Tensor, weight_EO: Tensor) -> tuple[Tensor, ...]:
         """Return one tensor per edge: the operations on the state, weighted by `weight_EO`.
 
-        Without gradients, operations that no edge uses are not computed: where a discrete network
-        is judged that is most of them.
+        Operations that no edge uses are not computed, but where the weights want gradients: for a
+        single network that is most of them.
         """
         weights = dict(zip(OPERATIONS, weight_EO.unbind(dim=1), strict=True))
         rectified = torch.cat([F.relu(state_BCHW)] * self.num_edges, dim=1)
@@ -75,8 +75,12 @@ class MixedEdges(nn.Module):
 
 
 def _is_idle(weight_E: Tensor) -> bool:
-    """Return whether no edge uses an operation; steps with gradients may not depend on values."""
-    return not torch.is_grad_enabled() and not bool(weight_E.any())
+    """Return whether no edge uses an operation, and none asks what using it would change.
+
+    A step that is recorded on a GPU (`engine.gradients`) may not depend on values.
+    """
+    recorded = weight_E.is_cuda and torch.is_grad_enabled()
+    return not recorded and not weight_E.requires_grad and not bool(weight_E.any())
 
 
 def _accumulate(total_BECHW: Tensor | None, output: Tensor, weight_E: Tensor) -> Tensor:

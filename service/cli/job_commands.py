@@ -6,12 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from service.cli.shared import (
+    DEFAULT_DENSITIES,
     DEFAULT_PATTERN,
     DEFAULT_SPACE,
     Cells,
     Channels,
     Controls,
     DatasetName,
+    Densities,
     Device,
     Pattern,
     Space,
@@ -28,6 +30,7 @@ app.add_typer(jobs_app, name="jobs")
 
 @app.command()
 def search(
+    context: typer.Context,
     device: Device,
     budget_ms: Annotated[float, typer.Option(help="Latency of one image, milliseconds.")],
     dataset: DatasetName = "digits",
@@ -36,10 +39,15 @@ def search(
     cells: Cells = 5,
     density: Annotated[float, typer.Option(help="Fraction of weights kept.")] = 0.25,
     pattern: Pattern = DEFAULT_PATTERN,
-    recipe: Annotated[str, typer.Option(help="tiny, quick, standard or gpu.")] = "quick",
+    densities: Densities = DEFAULT_DENSITIES,
+    recipe: Annotated[str, typer.Option(help="tiny, quick, cpu, standard or gpu.")] = "quick",
     seed: int = 0,
     controls: Controls = False,
     seeds: Annotated[int, typer.Option(help="Trainings of each, with --controls.")] = 1,
+    front: Annotated[int, typer.Option(help="Networks to choose from, 2 to 12; 0: none.")] = 0,
+    from_front: Annotated[
+        str | None, typer.Option(help="JOB:NUMBER: train that network of a front, search nothing.")
+    ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,13 +68,18 @@ def search(
         "cells": cells,
         "density": density,
         "pattern": pattern,
+        "densities": densities,
         "recipe": recipe,
         "seed": seed,
         "controls": controls,
         "seeds": seeds,
+        "front": front,
         "also": [_device_budget(text) for text in also or ()],
         "specialise": specialise,
     }
+    if from_front is not None:  # what is not said is that of the search that found it
+        order = {name: value for name, value in order.items() if _is_said(context, name)}
+        order["from_front"] = from_front
     with client() as api_client:
         job = api_client.search(device, budget_ms, **order)
         follow(api_client, job.id, wait=wait)
@@ -79,6 +92,12 @@ def _device_budget(text: str) -> dict[str, Any]:
         return {"device": device, "budget_ms": float(budget_ms)}
     except ValueError:
         fail(f"--also: must be DEVICE=MS, such as pi=1.5, got {text!r}")
+
+
+def _is_said(context: typer.Context, name: str) -> bool:
+    """Return whether an option is on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.shared import EXIT_INTERRUPTED, Controls, fail
+from service.cli.shared import DEFAULT_DENSITIES, EXIT_INTERRUPTED, Controls, Densities, fail
 
 app = typer.Typer()
 token_app = typer.Typer(help="Tokens for people and devices.", no_args_is_help=True)
@@ -107,6 +107,7 @@ def demo(
     data_dir: DataDir = None,
     budget_ms: Annotated[float | None, typer.Option(help="Latency of one image.")] = None,
     recipe: Annotated[str, typer.Option(help="tiny, quick or standard.")] = "quick",
+    densities: Densities = DEFAULT_DENSITIES,
     controls: Controls = False,
     out: Annotated[Path, typer.Option(help="Where results go.")] = Path("edgewright-out"),
 ) -> None:
@@ -119,6 +120,7 @@ def demo(
         data_dir=data_folder(data_dir),
         budget_ms=budget_ms,
         recipe=recipe,
+        densities=densities,
         controls=controls,
         out=out.absolute(),
     )

@@ -27,6 +27,10 @@ Controls = Annotated[
 ]
 DEFAULT_PATTERN = "block"
 Pattern = Annotated[str, typer.Option(help="What becomes zero together: block or unstructured.")]
+DEFAULT_DENSITIES = "planned"
+Densities = Annotated[
+    str, typer.Option(help="planned: alike in all layers; budget: by layer, as the budget allows.")
+]
 DEFAULT_HELD_OUT = 4
 HeldOut = Annotated[
     int, typer.Option(help="Networks of each regime that judge the table, 1 to 200.")

@@ -37,11 +37,27 @@ def result_lines(job: JobRead) -> list[str]:
             f"budget {certificate['verdict']}",
             *([f"controls: {controls['verdict']}"] if controls else []),
             *(regret["text"].splitlines() if regret else []),
+            *_front_lines(result.get("front")),
             f"files: edgewright pull {job.id}",
         ]
     if isinstance(result.get("measured"), dict):
         return [f"measured {result['measured']['latency_ms']:.4f} ms"]
     return []
+
+
+def _front_lines(front: dict[str, Any] | None) -> list[str]:
+    """Return a line for each network to choose from: number, latency, hint."""
+    return [
+        f"front {one['index']}: {_latency_text(one)}, {one['shared_weight_accuracy']:.1%} with shared "
+        f"weights{', dominated' if one['dominated'] else ''}{', derived' if one['derived'] else ''}"
+        for one in (front or {}).get("candidates", [])
+    ]
+
+
+def _latency_text(candidate: dict[str, Any]) -> str:
+    if candidate["measured"] is None:
+        return f"{candidate['predicted']['latency_ms']:.4f} ms predicted, not measured"
+    return f"{candidate['measured']['latency_ms']:.4f} ms measured"
 
 
 def _state_line(payload: dict[str, Any]) -> str:
@@ -62,6 +78,8 @@ def _progress_line(payload: dict[str, Any]) -> str:
         return f"  {stage}: {payload['verdict']}"
     if isinstance(payload.get("prediction"), dict):
         return _prediction_line(stage, payload["prediction"])
+    if "candidates" in payload:
+        return f"  {stage}: {payload['candidates']} networks to choose from"
     if "max_abs_difference" in payload:
         difference = payload["max_abs_difference"]
         return f"  {stage}: {payload.get('bytes')} bytes, {difference:.1e} at most from torch"

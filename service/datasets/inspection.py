@@ -8,6 +8,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from search.data import cifar_files
 from search.data.class_counts import LEAST_TEST, LEAST_TRAIN, check_labels, unnamed_classes
 from search.data.class_folders import find_class_folders
-from search.space.task import TaskShape
+from search.space.task import CIFAR10, TaskShape
 
 DIGITS_TASK = TaskShape(image_channels=1, image_size=16, classes=10)  # 8x8, enlarged
 _MAX_LABELS = 10_000_000
@@ -58,9 +59,7 @@ def _cifar(suffix: str) -> Callable[[Path, int | None], TaskShape]:
         for name in (*cifar_files.TRAIN_FILES, cifar_files.TEST_FILE):
             if not (path / f"{name}{suffix}").is_file():
                 raise ValueError(f"the folder has no file {name}{suffix}")
-        size = image_size or cifar_files.SIZE
-        classes = len(cifar_files.CLASS_NAMES)
-        return TaskShape(image_channels=3, image_size=size, classes=classes)
+        return replace(CIFAR10, image_size=image_size or CIFAR10.image_size)
 
     return inspect
 

@@ -18,7 +18,7 @@ _DIGITS = 3  # significant ones of the budget
 class BudgetChoice:
     """The two ends of the space and the budget between them, milliseconds."""
 
-    smallest_ms: float  # upper end of the interval of the cheapest network
+    smallest_ms: float  # the least upper end of the interval of any network
     largest_ms: float  # of the most expensive one
     budget_ms: float
 

@@ -42,6 +42,7 @@ class DemoOrder:
     data_dir: Path
     budget_ms: float | None  # None: chosen from the table
     recipe: str
+    densities: str
     controls: bool
     out: Path
 
@@ -86,6 +87,7 @@ def _run_loop(order: DemoOrder, client: Client, say: Say) -> DemoResult:
             "recipe": order.recipe,
             "pattern": PATTERN.value,
             "density": DENSITY,
+            "densities": order.densities,
             "controls": order.controls,
         }
         job = _search(client, device.id, wanted, say)

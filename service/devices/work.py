@@ -92,6 +92,17 @@ def network_results(session: Session, unit_id: str) -> list[NetworkMeasurement]:
     return list(newest.values())
 
 
+def fastest_reference_ns(session: Session, unit_id: str) -> int | None:
+    """Return the least that the reference model took beside a network where a unit was measured.
+
+    None where no agent has said it.
+    """
+    rows = repository.network_rows(session, unit_id)
+    if not rows:
+        return None
+    return repository.fastest_reference(session, rows[-1].device_id, rows[-1].target_fingerprint)
+
+
 _FAILED = NetworkMeasurement(name="", processes_ns=(), error="not measured")
 
 

@@ -9,10 +9,12 @@ from search.requests import (
     MAX_CELLS,
     MAX_CHANNELS,
     MAX_DEVICES,
+    MAX_FRONT,
     MAX_SEED,
     MAX_SEEDS,
     MIN_CELLS,
     MIN_CHANNELS,
+    MIN_FRONT,
 )
 from service.artifacts.schemas import ArtifactRead
 from service.lifecycle import JobKind, JobState
@@ -31,6 +33,9 @@ Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
 Priority = Annotated[int, Field(ge=1, le=1000, description="lower first")]
 BudgetMs = Annotated[float, Field(gt=0, le=1e6, description="latency of one image")]
 DEFAULT_PRIORITY = 10
+FRONT_PICK_PATTERN = r"^[0-9a-f]{32}:[0-9]{1,2}$"
+Densities = Literal["planned", "budget"]
+DEFAULT_DENSITIES: Densities = "planned"
 END_EVENT = "end"  # last of a stream: the job has ended; a stream without it was cut off
 
 
@@ -60,7 +65,14 @@ class SearchCreate(RequestShape):
     cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     density: Annotated[float, Field(gt=0, le=1, description="fraction of weights kept")] = 0.25
     pattern: Pattern = DEFAULT_PATTERN
-    recipe: Literal["tiny", "quick", "standard", "gpu"] = "quick"
+    densities: Annotated[
+        Densities,
+        Field(
+            description="planned: that density and pattern in all layers; budget: each layer gets "
+            "its own, by its weights and the prices of the table, as the budget allows"
+        ),
+    ] = DEFAULT_DENSITIES
+    recipe: Literal["tiny", "quick", "cpu", "standard", "gpu"] = "quick"
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     controls: Annotated[
         bool,
@@ -73,6 +85,23 @@ class SearchCreate(RequestShape):
         int,
         Field(ge=1, le=MAX_SEEDS, description="trainings of the network and of each control"),
     ] = 1
+    front: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=MAX_FRONT,
+            description=f"networks to choose from, measured but not trained: {MIN_FRONT} or more, or 0 "
+            "for none",
+        ),
+    ] = 0
+    from_front: Annotated[
+        str | None,
+        Field(
+            pattern=FRONT_PICK_PATTERN,
+            description="JOB:NUMBER, a network of the front of another search, trained as that "
+            "search would have: nothing is searched",
+        ),
+    ] = None
     specialise: Annotated[
         bool,
         Field(description="leave out the operations of cells that no device profits from"),

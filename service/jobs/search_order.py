@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latency.operator import SparsityPattern
-from search.requests import DeviceBudget, SearchRequest
+from search.requests import DEFAULT_FRONT, DeviceBudget, SearchRequest
 from service.datasets.use_cases import Dataset
+from service.jobs.schemas import DEFAULT_DENSITIES
 from service.profiling.schemas import DEFAULT_SPACE
 
 
@@ -16,7 +17,8 @@ def search_request(
     """Return the request for the fields of a SearchCreate, as a job keeps them.
 
     Args:
-        order: of the search; older ones have neither space nor seeds, and one device.
+        order: of the search; older ones have no space, no seeds, no front, no rule for densities, and
+            one device. One from a front has the genotype that was found there.
         dataset: that it names.
         tighten: factors on the budgets, device by device; those that are missing are 1.
 
@@ -34,6 +36,7 @@ def search_request(
         density=order["density"],
         budget_ms=order["budget_ms"],
         pattern=SparsityPattern(order["pattern"]),
+        densities=order.get("densities", DEFAULT_DENSITIES),
         seed=order["seed"],
         recipe=order["recipe"],
         tighten=factors[0],
@@ -44,4 +47,6 @@ def search_request(
             for one, factor in zip(also, factors[1:], strict=True)
         ),
         specialise=order.get("specialise", False),
+        front=order.get("front", 0) or DEFAULT_FRONT,
+        genotype=order.get("genotype"),
     )

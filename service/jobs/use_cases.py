@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from search.requests import MAX_FRONT, MIN_FRONT
 from search.space.search_space import SearchSpace
 from service.artifacts.schemas import ArtifactRead
 from service.artifacts.use_cases import artifacts_of_job, get_artifact
@@ -16,9 +17,11 @@ from service.devices.work import cancel_work
 from service.errors import ConflictError, NotFoundError, invalid_field, public_message
 from service.jobs import repository
 from service.jobs.feasibility import check_budget, covers_space
+from service.jobs.front_pick import order_from_front
 from service.jobs.job_devices import add_devices
 from service.jobs.journal import STATE_EVENT, locked_job, move, record
 from service.jobs.schemas import (
+    DEFAULT_DENSITIES,
     CandidateRead,
     ProfileCreate,
     SearchCreate,
@@ -47,28 +50,47 @@ def create_search(desk: JobDesk, order: SearchCreate) -> JobRow:
 
     Raises:
         NotFoundError: unknown device or data set; the message names the known ones.
-        InvalidValueError: a value does not fit the space, or a device is named twice.
+        InvalidValueError: a value does not fit the space or another one, or a device is named twice.
         BudgetInfeasibleError: the table of a device says that its budget cannot be met.
     """
-    if order.seeds > 1 and not order.controls:
-        raise invalid_field("/seeds", "More than one seed needs controls: true")
-    if order.controls and order.also:
-        raise invalid_field("/controls", "Controls are under the budget of one device only")
+    _check_order(order)
+    genotype: dict[str, Any] | None = None
+    if order.from_front is not None:
+        order, genotype = order_from_front(desk.session, order)
     device = find_device(desk.session, order.device)
     others = _find_others(desk.session, device, order)
     dataset = find_dataset(desk.session, order.dataset)
     also = [{"device": other.name, "budget_ms": budget_ms} for other, budget_ms in others]
-    plain = order.model_dump() | {"device": device.name, "also": also}
+    values = order.model_dump() | {"device": device.name, "also": also}
+    if genotype is not None:
+        values["genotype"] = genotype
     try:
-        request = search_request(plain, dataset)
+        request = search_request(values, dataset)
         space = request.search_space(dataset.task)
     except ValueError as error:
         raise invalid_field("", public_message(error)) from error
     for one, budget_ms in [(device, order.budget_ms), *others]:
         _refuse_impossible_budget(desk.session, one, space, budget_ms)
-    job = _store(desk, JobKind.SEARCH, device, plain, dataset)
+    job = _store(desk, JobKind.SEARCH, device, values, dataset)
     add_devices(desk.session, job, others)
     return job
+
+
+def _check_order(order: SearchCreate) -> None:
+    """Refuse fields that do not go together."""
+    if order.seeds > 1 and not order.controls:
+        raise invalid_field("/seeds", "More than one seed needs controls: true")
+    if 0 < order.front < MIN_FRONT:
+        raise invalid_field("/front", f"A front has {MIN_FRONT} to {MAX_FRONT} networks; 0 is none")
+    of_one_device = {
+        "controls": order.controls,
+        "front": order.front > 0,
+        "from_front": order.from_front is not None,
+        "densities": order.densities != DEFAULT_DENSITIES,
+    }
+    for name, asked in of_one_device.items():
+        if asked and order.also:
+            raise invalid_field(f"/{name}", "This is for one device only; leave this or `also` out")
 
 
 def create_profile(desk: JobDesk, order: ProfileCreate) -> JobRow:

@@ -27,7 +27,7 @@ from search.space.sparsity import Sparsity
 from search.space.task import TaskShape
 from service.profiling.schemas import DEFAULT_HELD_OUT, DEFAULT_SPACE
 
-CALIBRATION_NETWORKS = 6  # of each regime
+CALIBRATION_NETWORKS = 8  # of each regime
 _NETWORK_SEED = 20_260_101  # any constant: which networks a table is calibrated and judged on
 _PROFILE_DENSITY = 0.25  # of a job that only measures; rows are for every density
 

@@ -4,21 +4,17 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from latency.measurement import NetworkMeasurement
-from latency.messages import WorkKind
 from service.jobs.job_devices import search_devices
 from service.jobs.use_cases import get_job
-from service.lifecycle import WorkState
 from service.tables.job import JobRow
-from service.tables.work_unit import WorkUnitRow
 from service.worker.control_lines import collect_controls, is_control
 from service.worker.device_results import DeviceResult, collect_results
-from service.worker.device_work import measured_network, summary
 from service.worker.flow import Flow
+from service.worker.front_lines import collect_front, front_summary, is_candidate
 from service.worker.stage_results import measurement_name, read_result
+from service.worker.tries import Tries, load_tries, verified_units
 
 FORMAT = "edgewright-certificate/1"
 _PACKAGES = ("edgewright", "torch", "onnx", "onnxruntime", "numpy")
@@ -34,19 +30,20 @@ class CertificateFacts:
     trained: dict[str, Any]
     genotype: dict[str, Any]  # the network that was found
     regret: dict[str, Any] | None  # what each device alone could have; None: there is one
-    other_measurements: dict[str, NetworkMeasurement]  # by name, in the order of asking
+    other_measurements: dict[str, Tries]  # by name, in the order of asking
     controls: dict[str, Any] | None  # what it had to beat; None: not asked for
+    front: dict[str, Any] | None  # networks to choose from; None: not asked for
 
     @classmethod
     def collect(cls, session: Session, flow: Flow, number: int) -> "CertificateFacts":
         """Read the facts of a job whose last round was `number`."""
         job = get_job(session, flow.job_id)
-        units = verified_units(session, job)
+        units = verified_units(session, job.id)
         stages = {name: read_result(flow, number, name) for name in ("derive", "export")}
         measurements = {
-            name: measured_network(session, unit_id)
-            for name, unit_id in units.items()
-            if not is_control(name)
+            name: load_tries(session, unit_ids)
+            for name, unit_ids in units.items()
+            if not (is_control(name) or is_candidate(name))
         }
         devices = search_devices(session, job)
         results = collect_results(session, devices, number, stages, measurements)
@@ -66,6 +63,7 @@ class CertificateFacts:
                 name: found for name, found in measurements.items() if name not in told
             },
             controls=collect_controls(session, flow, job, number, units),
+            front=collect_front(session, flow, job, number, units),
         )
 
     @property
@@ -100,8 +98,9 @@ def certificate(facts: CertificateFacts, libraries: dict[str, str]) -> dict[str,
         "also": others,
         "regret": facts.regret,
         "controls": facts.controls,
+        "front": front_summary(facts.front),
         "other_measurements": {
-            name: summary(found) for name, found in facts.other_measurements.items()
+            name: found.summary() for name, found in facts.other_measurements.items()
         },
         "accuracy": facts.trained["accuracy"],
         "test_images": facts.trained["test_images"],
@@ -115,17 +114,6 @@ def certificate(facts: CertificateFacts, libraries: dict[str, str]) -> dict[str,
         "seed": facts.job.request["seed"],
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
     }
-
-
-def verified_units(session: Session, job: JobRow) -> dict[str, str]:
-    """Return the finished verifications of a job, name to id, in the order of their requests."""
-    statement = select(WorkUnitRow.work, WorkUnitRow.id).where(
-        WorkUnitRow.job_id == job.id,
-        WorkUnitRow.state == WorkState.DONE,
-        WorkUnitRow.kind == WorkKind.VERIFY,
-    )
-    found = session.execute(statement.order_by(WorkUnitRow.created_at))
-    return {str(work["name"]): unit_id for work, unit_id in found}
 
 
 def _version(package: str) -> str | None:

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.tables.job import JobRow
-from service.worker.device_work import measured_network, summary
-from service.worker.flow import Flow, JobFailedError
+from service.worker.flow import Flow
 from service.worker.stage_results import read_result
+from service.worker.tries import measured_summary
 
 _METHOD = (
     "each control is under the budget by the same table and trained as long, with the same seeds; "
@@ -34,7 +34,7 @@ def wants_controls(request: Mapping[str, Any]) -> bool:
 
 
 def collect_controls(
-    session: Session, flow: Flow, job: JobRow, number: int, units: Mapping[str, str]
+    session: Session, flow: Flow, job: JobRow, number: int, units: Mapping[str, list[str]]
 ) -> dict[str, Any] | None:
     """Return what a certificate says of the controls of a round; None where none were asked for.
 
@@ -43,7 +43,7 @@ def collect_controls(
         flow: of the job.
         job: a search.
         number: of the round.
-        units: finished verifications of the job, name to id.
+        units: of the finished verifications of the job, by name.
     """
     if not wants_controls(job.request):
         return None
@@ -51,8 +51,8 @@ def collect_controls(
     budget_ms = float(job.request["budget_ms"])
     lines = []
     for line in found["controls"]:
-        unit_id = units.get(control_name(number, line["name"]))
-        lines.append(line | _measured(session, unit_id, budget_ms))
+        unit_ids = units.get(control_name(number, line["name"]), [])
+        lines.append(line | _measured(session, unit_ids, budget_ms))
     verdict = "; ".join(_in_words(line) for line in lines)
     return found | {"controls": lines, "verdict": verdict, "method": _METHOD}
 
@@ -63,16 +63,11 @@ def control_artifacts(controls: Mapping[str, Any] | None) -> dict[str, str]:
     return {f"control-{line['name']}.onnx": line["sha256"] for line in lines if "sha256" in line}
 
 
-def _measured(session: Session, unit_id: str | None, budget_ms: float) -> dict[str, Any]:
+def _measured(session: Session, unit_ids: list[str], budget_ms: float) -> dict[str, Any]:
     """Return what the device says of a control; a control that it could not run fails no search."""
-    unmeasured = {"measured": None, "met": None}
-    if unit_id is None:
-        return unmeasured
-    try:
-        measured = summary(measured_network(session, unit_id))
-    except JobFailedError:
-        return unmeasured
-    return {"measured": measured, "met": measured["latency_ms"] <= budget_ms}
+    measured = measured_summary(session, unit_ids)
+    met = None if measured is None else measured["latency_ms"] <= budget_ms
+    return {"measured": measured, "met": met}
 
 
 def _in_words(line: Mapping[str, Any]) -> str:

@@ -1,10 +1,6 @@
 """The steps of a search around its controls: which there are, and their measurements."""
 
-from typing import Any
-
-from service.jobs.journal import NOTE_EVENT, record
 from service.jobs.use_cases import get_job
-from service.lifecycle import JobState
 from service.worker import control_lines
 from service.worker.control_lines import control_name
 from service.worker.flow import Flow
@@ -30,11 +26,3 @@ def ask_for_control(flow: Flow, number: int, name: str) -> str:
     line = next(line for line in lines if line["name"] == name)
     path = round_folder(flow, number) / line["path"]
     return ask_for_file(flow, path, line["sha256"], control_name(number, name))
-
-
-def note_unmeasured(flow: Flow, name: str, error: dict[str, Any]) -> None:
-    """Step: note that a control could not be measured; the job goes on."""
-    with flow.job() as (session, job):
-        flow.enter(session, job, JobState.RUNNING)
-        message = f"control {name} is not measured: {error.get('message', '')}"
-        record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())

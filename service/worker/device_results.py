@@ -12,8 +12,8 @@ from latency.measurement import NetworkMeasurement
 from latency.units import ns_to_ms
 from service.jobs.job_devices import SearchDevice
 from service.tables.latency_table import LatencyTableRow
-from service.worker.device_work import summary
 from service.worker.stage_results import measurement_name, of_place
+from service.worker.tries import Tries
 
 _COMPARED = (
     "timed run by run in turns in the same processes, for the ratio; each costs the others caches, "
@@ -29,13 +29,13 @@ class DeviceResult:
     table: LatencyTableRow
     derived: dict[str, Any]  # what derive and export say of the device
     exported: dict[str, Any]
-    model: NetworkMeasurement  # the one that counts
-    comparison: NetworkMeasurement  # in turns with the network's rivals
+    model: Tries  # at the measurement that counts
+    comparison: Tries  # ... and at the one in turns with the network's rivals
 
     @property
     def latency_ms(self) -> float:
         """What was measured."""
-        return ns_to_ms(self.model.median_ns)
+        return ns_to_ms(self.model.together.median_ns)
 
     @property
     def met(self) -> bool:
@@ -61,13 +61,13 @@ class DeviceResult:
             "budget_ms": self.own.budget_ms,
             "met": self.met,
             "verdict": self.verdict(),
-            "measured": summary(self.model),
+            "measured": self.model.summary(),
             "regime": self.exported["regime"],
             "operator_library": {
                 "version": device.target.operator_library,
                 "sha256": libraries.get(device.id),
             },
-            "compared": _compared(self.comparison),
+            "compared": _compared(self.comparison.together),
             "predicted": self.exported["prediction"],
             "predicted_before_training": self.derived["prediction"],
             "export": _without(
@@ -97,7 +97,7 @@ def collect_results(
     devices: list[SearchDevice],
     number: int,
     stages: dict[str, dict[str, Any]],
-    measurements: dict[str, NetworkMeasurement],
+    measurements: dict[str, Tries],
 ) -> list[DeviceResult]:
     """Return what is known on each device.
 

@@ -1,11 +1,13 @@
 """The search flow, from the order to the certificate; read it from top to bottom.
 
-table of each device -> can its budget be met? -> search
+table of each device -> can its budget be met? -> search, unless the network is given
   -> up to three rounds: derive -> measure with random weights -> over budget: tighten
      -> train -> export -> measure the file itself -> over budget: tighten
+     a measurement over the budget that was disturbed, or that nobody expected, is made again first
   -> the file beside its dense parent, in the same processes
      (measured is on each device, budgets are tightened device by device)
   -> if asked for: controls trained, and their files measured
+  -> if asked for: a front of candidates from the same supernet, measured with random weights
   -> certificate
 """
 
@@ -14,13 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.errors import BudgetInfeasibleError
-from service.jobs.job_devices import places
-from service.worker import control_steps
+from service.jobs.job_devices import OWN, places
+from service.worker import control_steps, front_steps
 from service.worker import search_steps as steps
 from service.worker.device_work import wait_for_device
 from service.worker.flow import Flow, JobFailedError
 from service.worker.space_table import ensure_table
-from service.worker.stages import SEARCH_STAGE, StageOrder, run_stage
+from service.worker.stages import FRONT_STAGE, SEARCH_STAGE, StageOrder, run_stage
 
 MOST_ROUNDS = 3
 
@@ -39,11 +41,28 @@ async def search_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
         await ensure_table(flow, place)
     priority = int(await flow.step(steps.check_feasible))
     training = _Training(flow=flow, stage_flow=stage_flow, priority=priority, devices=devices)
-    await training.run(SEARCH_STAGE)
-    before = tighten = (1.0,) * devices
+    last, tighten = await _make_network(training)
+    for place in places(devices):
+        await wait_for_device(flow, await flow.step(steps.ask_for_comparison, last, place))
+    if await flow.step(control_steps.wants_controls):
+        await training.run("controls", last, tighten)
+        await measure_controls(flow, last)
+    if await flow.step(front_steps.wants_front):
+        await training.run(FRONT_STAGE, last, tighten)
+        await measure_front(flow, last)
+    await flow.step(steps.finish, last)
+
+
+async def _make_network(training: "_Training") -> tuple[int, Tighten]:
+    """Search, and go through the rounds; returns the last one and the factors on its budgets."""
+    rounds = 1  # a network that is given can only be taken as it is
+    if not await training.flow.step(steps.is_given):
+        await training.run(SEARCH_STAGE)
+        rounds = MOST_ROUNDS
+    before = tighten = (1.0,) * training.devices
     last = 0
-    for last in range(MOST_ROUNDS):
-        is_last = last == MOST_ROUNDS - 1
+    for last in range(rounds):
+        is_last = last == rounds - 1
         if not await _is_derived(training, last, tighten):
             await training.run("derive", last, before)
             tighten, is_last = before, True
@@ -51,12 +70,7 @@ async def search_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
         if tighter is None:
             break
         before, tighten = tighten, tighter
-    for place in places(devices):
-        await wait_for_device(flow, await flow.step(steps.ask_for_comparison, last, place))
-    if await flow.step(control_steps.wants_controls):
-        await training.run("controls", last, tighten)
-        await measure_controls(flow, last)
-    await flow.step(steps.finish, last)
+    return last, tighten
 
 
 async def _is_derived(training: "_Training", number: int, tighten: Tighten) -> bool:
@@ -88,29 +102,55 @@ async def _one_round(
 
 
 async def _measure(
-    training: "_Training", ask: Callable[[Flow, int, int], str], number: int, tighten: Tighten
+    training: "_Training",
+    ask: Callable[[Flow, int, int, int], str],
+    number: int,
+    tighten: Tighten,
 ) -> Tighten | None:
     """Have a network measured on each device; returns tighter factors where that is of use."""
     flow = training.flow
     found: list[float | None] = []
     for place in places(training.devices):
-        unit_id: str = await flow.step(ask, number, place)
-        await wait_for_device(flow, unit_id)
-        found.append(await flow.step(steps.judge, unit_id, number, place))
+        units = await measure_in_tries(flow, ask, number, place)
+        found.append(await flow.step(steps.judge, units, number, place))
     if all(tighter is None for tighter in found):
         return None
     pairs = zip(tighten, found, strict=True)
     return tuple(before if tighter is None else tighter for before, tighter in pairs)
 
 
+async def measure_in_tries(
+    flow: Flow, ask: Callable[[Flow, int, int, int], str], number: int, place: int = OWN
+) -> list[str]:
+    """Have a network measured, and again while the result is in doubt; returns the units."""
+    units: list[str] = []
+    while True:
+        unit_id: str = await flow.step(ask, number, len(units), place)
+        await wait_for_device(flow, unit_id)
+        units = [*units, unit_id]
+        if not await flow.step(steps.is_doubtful, units, number, place):
+            return units
+
+
 async def measure_controls(flow: Flow, number: int) -> None:
     """Have the file of each control measured; one that cannot be is noted, and nothing else."""
     for name in await flow.step(control_steps.control_files, number):
         unit_id: str = await flow.step(control_steps.ask_for_control, number, name)
-        try:
-            await wait_for_device(flow, unit_id)
-        except JobFailedError as failure:  # the network is done all the same
-            await flow.step(control_steps.note_unmeasured, name, failure.error)
+        await _wait_or_note(flow, unit_id, f"control {name}")
+
+
+async def measure_front(flow: Flow, number: int) -> None:
+    """Have each candidate of the front measured; one that cannot be is noted, and nothing else."""
+    for index in await flow.step(front_steps.front_candidates, number):
+        unit_id: str = await flow.step(front_steps.ask_for_candidate, number, index)
+        await _wait_or_note(flow, unit_id, f"candidate {index} of the front")
+
+
+async def _wait_or_note(flow: Flow, unit_id: str, what: str) -> None:
+    try:
+        await wait_for_device(flow, unit_id)
+    except JobFailedError as failure:  # the network is done all the same
+        await flow.step(steps.note_unmeasured, what, failure.error)
 
 
 @dataclass(frozen=True, kw_only=True)

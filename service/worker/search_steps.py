@@ -5,6 +5,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from latency.graph import NetworkGraph
 from latency.kernels.library import LIBRARY_FILE, library_path, library_version
 from latency.measurement import Rivals
@@ -23,14 +25,23 @@ from service.profiling.use_cases import load_table
 from service.worker.certificate import CertificateFacts, certificate
 from service.worker.control_lines import control_artifacts
 from service.worker.device_results import DeviceResult
-from service.worker.device_work import ask_device, measured_network
+from service.worker.device_work import ask_device
 from service.worker.flow import Flow
+from service.worker.front_lines import FRONT_FILE, front_bytes
 from service.worker.stage_results import (
     measurement_name,
     of_place,
     read_request,
     read_result,
     round_folder,
+)
+from service.worker.tries import (
+    Expectation,
+    Tries,
+    doubt,
+    load_tries,
+    try_name,
+    verified_units,
 )
 
 _COMPARED_PROCESSES = 7
@@ -61,20 +72,26 @@ def check_feasible(flow: Flow) -> int:
         return job.priority
 
 
-def ask_for_graph(flow: Flow, number: int, place: int = OWN) -> str:
+def is_given(flow: Flow) -> bool:
+    """Step: return whether the job trains a network that another search has found."""
+    with flow.context.database.reading() as session:
+        return "genotype" in get_job(session, flow.job_id).request
+
+
+def ask_for_graph(flow: Flow, number: int, tried: int, place: int = OWN) -> str:
     """Step: ask a device to time the derived network with random weights."""
     derived = of_place(read_result(flow, number, "derive"), place)
     graph = NetworkGraph.from_dict(derived["graph"])
     with flow.job() as (session, job):
-        work = VerifyWork(name=measurement_name(number, "graph", place), graph=graph)
-        return ask_device(flow, session, job, work, place)
+        name = try_name(measurement_name(number, "graph", place), tried)
+        return ask_device(flow, session, job, VerifyWork(name=name, graph=graph), place)
 
 
-def ask_for_model(flow: Flow, number: int, place: int = OWN) -> str:
+def ask_for_model(flow: Flow, number: int, tried: int, place: int = OWN) -> str:
     """Step: store the file that was exported for a device and ask the device to time it."""
     exported = of_place(read_result(flow, number, "export"), place)
     path = round_folder(flow, number) / exported["path"]
-    name = measurement_name(number, "model", place)
+    name = try_name(measurement_name(number, "model", place), tried)
     return ask_for_file(flow, path, exported["sha256"], name, place)
 
 
@@ -114,30 +131,70 @@ def ask_for_comparison(flow: Flow, number: int, place: int = OWN) -> str:
         return ask_device(flow, session, job, work, place)
 
 
-def judge(flow: Flow, unit_id: str, number: int, place: int = OWN) -> float | None:
-    """Step: compare a measurement with the budget of its device.
+def is_doubtful(flow: Flow, unit_ids: list[str], number: int, place: int = OWN) -> bool:
+    """Step: return whether a device should measure again, and note why."""
+    with flow.context.database.reading() as session:
+        tries = load_tries(session, unit_ids)
+        devices = search_devices(session, get_job(session, flow.job_id))
+        own = devices[place - OWN]
+        expected = _expectation(flow, session, tries.together.name, number, own)
+    reason = doubt(tries, expected)
+    if reason:
+        note = _measured_note(tries, own, of=len(devices))
+        note["message"] += f"; it is measured again: {reason}"
+        with flow.job() as (session, job):
+            record(session, job, NOTE_EVENT, note, flow.context.clock())
+    return bool(reason)
+
+
+def _expectation(
+    flow: Flow, session: Session, name: str, number: int, own: SearchDevice
+) -> Expectation:
+    is_model = name == measurement_name(number, "model", own.place)
+    stage = read_result(flow, number, "export" if is_model else "derive")
+    prediction = of_place(stage, own.place)["prediction"]
+    graph = measurement_name(number, "graph", own.place)
+    before = verified_units(session, flow.job_id).get(graph) if is_model else None
+    before_ns = None if before is None else load_tries(session, before).together.median_ns
+    return Expectation(
+        budget_ms=own.budget_ms,
+        high_ms=None if prediction is None else prediction["high_ms"],
+        before_ms=None if before_ns is None else ns_to_ms(before_ns),
+    )
+
+
+def judge(flow: Flow, unit_ids: list[str], number: int, place: int = OWN) -> float | None:
+    """Step: compare what all tries at a measurement say together with the budget of its device.
 
     Returns the factor on the budget with which to derive again; None where the budget is met, or
     where the table says that nothing tighter can be made.
     """
     with flow.context.database.reading() as session:
-        measured = measured_network(session, unit_id)
+        tries = load_tries(session, unit_ids)
         devices = search_devices(session, get_job(session, flow.job_id))
     own = devices[place - OWN]
+    note = _measured_note(tries, own, of=len(devices))
+    tighter = None if note["met"] else _tighter(flow, number, own, note["latency_ms"])
+    with flow.job() as (session, job):
+        record(session, job, NOTE_EVENT, note, flow.context.clock())
+    return tighter
+
+
+def _measured_note(tries: Tries, own: SearchDevice, *, of: int) -> dict[str, Any]:
+    """Return what an event says of a measurement on one of so many devices."""
+    measured, count = tries.together, len(tries.measurements)
     latency_ms, budget_ms = ns_to_ms(measured.median_ns), own.budget_ms
-    tighter = _tighter(flow, number, own, latency_ms) if latency_ms > budget_ms else None
-    on = f" on {own.device.name}" if len(devices) > 1 else ""
-    note = {
-        "message": f"{measured.name}: measured {latency_ms:.4f} ms{on}, budget {budget_ms:g} ms",
+    taken = f"measured {latency_ms:.4f} ms" + (f" in {count} tries" if count > 1 else "")
+    on = f" on {own.device.name}" if of > 1 else ""
+    return {
+        "message": f"{measured.name}: {taken}{on}, budget {budget_ms:g} ms",
         "measurement": measured.name,
         "device": own.device.name,
         "latency_ms": latency_ms,
         "budget_ms": budget_ms,
         "met": latency_ms <= budget_ms,
+        "tries": count,
     }
-    with flow.job() as (session, job):
-        record(session, job, NOTE_EVENT, note, flow.context.clock())
-    return tighter
 
 
 def _tighter(flow: Flow, number: int, own: SearchDevice, latency_ms: float) -> float | None:
@@ -151,8 +208,16 @@ def _tighter(flow: Flow, number: int, own: SearchDevice, latency_ms: float) -> f
     return factor if factor * own.budget_ms >= smallest_ms else None
 
 
+def note_unmeasured(flow: Flow, what: str, error: dict[str, Any]) -> None:
+    """Step: note that a network beside that of the search could not be measured; the job goes on."""
+    with flow.job() as (session, job):
+        flow.enter(session, job, JobState.RUNNING)
+        message = f"{what} is not measured: {error.get('message', '')}"
+        record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())
+
+
 def finish(flow: Flow, number: int) -> None:
-    """Step: store genotype and certificate, and end the job: done, or over budget."""
+    """Step: store genotype, front and certificate, and end the job: done, or over budget."""
     with flow.context.database.reading() as session:
         facts = CertificateFacts.collect(session, flow, number)
     store, folder = flow.context.store, round_folder(flow, number)
@@ -163,6 +228,8 @@ def finish(flow: Flow, number: int) -> None:
         if (library := _library_of(result)) is not None:
             files[LIBRARY_FILE] = store.add_file(library)
             libraries[result.own.device.id] = files[LIBRARY_FILE].sha256
+    if facts.front is not None:
+        files[FRONT_FILE] = store.add_bytes(front_bytes(facts.front))
     text = json.dumps(certificate(facts, libraries), indent=2, sort_keys=True) + "\n"
     files["certificate.json"] = store.add_bytes(text.encode())
     with flow.job() as (session, job):
@@ -174,6 +241,8 @@ def finish(flow: Flow, number: int) -> None:
             attach_artifact(session, job.id, name, sha256)
         content: dict[str, Any] = json.loads(text)
         job.result = {"genotype": facts.genotype, "certificate": content}
+        if facts.front is not None:
+            job.result["front"] = facts.front
         if content["met"]:
             move(session, job, JobState.SUCCEEDED, now)
             return

@@ -1,7 +1,6 @@
 """Training stages: each a trainer process of its own, one at a time in a worker."""
 
 import asyncio
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from latency import codec
 from latency.exchange.table_file import TableFile, write_table
+from latency.files import write_atomic
 from search.requests import SearchRequest
 from service.datasets.use_cases import find_dataset
 from service.engine.names import TRAINER_QUEUE
@@ -26,8 +26,10 @@ from service.worker.context import WorkerContext
 from service.worker.flow import Flow, JobStoppedError, unwrap
 
 SEARCH_STAGE = "search"
+FRONT_STAGE = "front"
 _MOST_CRASHES = 3  # a trainer that is killed this often, as for memory, has failed
-_SEARCH_RESULT = "search.json"
+_SEARCH_RESULT = Path("search.json")
+_SUPERNET = Path("checkpoints/search.pt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +92,18 @@ def prepare_stage(flow: Flow, order: StageOrder) -> None:
     (folder / "request.json").write_bytes(codec.encode(search))
     for path, table in zip(_table_files(folder, len(tables)), tables, strict=True):
         write_table(path, TableFile(table=table))
-    found = flow.context.job_folder(order.job_id) / _SEARCH_RESULT
-    if order.stage != SEARCH_STAGE and not (folder / _SEARCH_RESULT).exists():
-        shutil.copyfile(found, folder / _SEARCH_RESULT)
+    if order.stage != SEARCH_STAGE and search.genotype is None:
+        _bring(_SEARCH_RESULT, flow.context.job_folder(order.job_id), folder)
+    if order.stage == FRONT_STAGE:
+        _bring(_SUPERNET, flow.context.job_folder(order.job_id), folder)
+
+
+def _bring(name: Path, source: Path, folder: Path) -> None:
+    """Copy a file of the search to where a later stage reads it, whole, unless it is there."""
+    target = folder / name
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(target, (source / name).read_bytes())
 
 
 def _table_files(folder: Path, devices: int) -> list[Path]:

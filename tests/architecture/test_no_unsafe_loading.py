@@ -30,9 +30,11 @@ def unsafe_calls(source: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_file_loads_safely(path: Path) -> None:
-    assert unsafe_calls(path.read_text()) == []
+def test_every_file_loads_safely() -> None:
+    """One test for all files: a test each would cost more than what it does."""
+    found = {str(path.relative_to(ROOT)): unsafe_calls(path.read_text()) for path in FILES}
+    assert len(found) > 100
+    assert {name: calls for name, calls in found.items() if calls} == {}
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,8 @@ from benchmarks.paper_accuracy import (
 from search.data.datasets import load_dataset
 from search.requests import DatasetRef
 from search.space.networks import network_graph
-from search.space.task import TaskShape
+from search.space.task import CIFAR10
 
-CIFAR = TaskShape(image_channels=3, image_size=32, classes=10)
 SHORT = replace(PROTOCOL, images=200, epochs=(0, 1, 1), width=0.15)
 
 
@@ -38,7 +37,7 @@ def test_every_ratio_meets_every_rival() -> None:
 )
 def test_macs_at_full_width_are_those_of_the_authors(network: str, macs: float) -> None:
     genotype = Contest(network=network, percent=99, seed=0).genotype(PAPER_LENGTH)
-    assert count_macs(network_graph(genotype, CIFAR)) / 1e6 == pytest.approx(macs, abs=0.6)
+    assert count_macs(network_graph(genotype, CIFAR10)) / 1e6 == pytest.approx(macs, abs=0.6)
 
 
 def test_finished_trainings_are_not_run_again(

@@ -31,7 +31,7 @@ class Installation:
             for name, value in os.environ.items()
             # Nothing of an installation beside this one, but the same operator library.
             if not name.startswith("EDGEWRIGHT_") or name == ENVIRONMENT_VARIABLE
-        } | {"PYTHONPATH": str(ROOT)}
+        } | {"PYTHONPATH": str(ROOT), "EDGEWRIGHT_POLL_SECONDS": "0.3"}
         self._server: subprocess.Popen[bytes] | None = None
         self._agents: list[subprocess.Popen[bytes]] = []
 
@@ -58,7 +58,7 @@ class Installation:
         assert joined.returncode == 0, joined.stderr
         self._agents.append(
             spawn(
-                [*agent, "run", "--again", "0.5", *state],
+                [*agent, "run", "--again", "0", *state],  # other tests never leave it alone
                 env=self._environment,
                 log=self.folder / f"agent-{name}.log",
             )

@@ -1,4 +1,6 @@
-"""Submit, profile, search, export, verify, download: once, with the worker killed on the way."""
+"""Submit, profile, search, export, verify, download: once, with the worker killed on the way, and the
+job cancelled and resumed.
+"""
 
 import hashlib
 import json
@@ -17,6 +19,7 @@ from latency.target import STOCK_LIBRARY
 from search.space.genotype import Genotype
 from service.client import Client
 from service.client.errors import BudgetInfeasibleError
+from service.client.events import Event
 from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
 from tests.end_to_end.installation import ROOT, Installation, command_line, wait_until
@@ -24,9 +27,9 @@ from tests.end_to_end.installation import ROOT, Installation, command_line, wait
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 DEVICE = "this-machine"
-SECOND = "the-same-machine"
 SPACE = {"channels": 4, "cells": 3}
 GENEROUS_MS = 50.0
+FRONT = 3
 CONTROLS = ["random", "dense", "int8", "random-mask"]
 
 
@@ -47,30 +50,61 @@ def client(installation: Installation) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def finished(installation: Installation, client: Client) -> tuple[JobRead, list[dict[str, Any]]]:
-    """A search that ran through, and the reports of its trainers."""
-    job = client.search(DEVICE, GENEROUS_MS, recipe="tiny", seed=3, controls=True, **SPACE)
+    """A search that ran through in the end, and the reports of its trainers.
+
+    In its first epoch the worker is killed; in the final training it is cancelled, and resumed.
+    """
+    job = client.search(
+        DEVICE, GENEROUS_MS, recipe="tiny", seed=3, controls=True, front=FRONT, **SPACE
+    )
     reports: list[dict[str, Any]] = []
-    killed = False
+    seen = 0
     for event in client.events(job.id):
-        if event.kind == "progress" and "epoch" in event.payload:
+        seen = event.number
+        if is_epoch(event):
             reports.append(event.payload)
-            if not killed:
+            if len(reports) == 1:
                 installation.kill_worker()
-                killed = True
-    assert killed
+            if event.payload["stage"] == "train":
+                client.cancel(job.id)
+                break
+    wait_until(
+        lambda: not any(job.id in command_line(pid) for pid in installation.processes()),
+        timeout_s=20,
+    )
+    assert client.resume(job.id).attempt == 1, installation.logs()
+    reports += [event.payload for event in client.events(job.id, seen) if is_epoch(event)]
     ended = client.job(job.id)
     assert ended.state is JobState.SUCCEEDED, f"{ended.error}\n{installation.logs()}"
     return ended, reports
 
 
+def is_epoch(event: Event) -> bool:
+    return event.kind == "progress" and "epoch" in event.payload
+
+
+def epochs_of(stage: str, reports: list[dict[str, Any]]) -> tuple[list[int], list[int]]:
+    """Return the epochs of a stage as they were reported, and all that there are."""
+    found = [report for report in reports if report["stage"] == stage]
+    return [report["epoch"] for report in found], list(range(1, found[0]["epochs"] + 1))
+
+
 def test_a_killed_worker_costs_no_epoch_and_no_repeated_epoch(
     finished: tuple[JobRead, list[dict[str, Any]]],
 ) -> None:
-    _, reports = finished
-    for stage in ("search", "train"):
-        epochs = [report["epoch"] for report in reports if report["stage"] == stage]
-        assert epochs == list(range(1, len(epochs) + 1))
-        assert len(epochs) == next(r["epochs"] for r in reports if r["stage"] == stage)
+    reported, wanted = epochs_of("search", finished[1])
+    assert reported == wanted
+
+
+def test_a_cancelled_search_leaves_no_trainer_and_goes_on_where_it_was(
+    finished: tuple[JobRead, list[dict[str, Any]]],
+) -> None:
+    job, reports = finished
+    assert job.attempt == 1
+    reported, wanted = epochs_of("train", reports)
+    assert reported == sorted(set(reported)), "none twice"
+    assert reported[0] == 1
+    assert len(wanted) - len(reported) <= 1  # one may have ended while the job was cancelled
 
 
 def test_the_certificate_states_what_was_measured(
@@ -132,6 +166,30 @@ def test_the_certificate_says_what_the_search_had_to_beat(
         assert line["verdict"] in controls["verdict"]
 
 
+def test_a_network_of_the_front_is_measured_and_can_be_trained(
+    client: Client, finished: tuple[JobRead, list[dict[str, Any]]]
+) -> None:
+    job, _ = finished
+    assert job.result is not None
+    candidates = job.result["front"]["candidates"]
+    assert [one["index"] for one in candidates] == list(range(FRONT))
+    assert sum(one["derived"] for one in candidates) == 1
+    assert any(one["dominated"] is False for one in candidates)
+    for one in candidates:
+        assert 0 < one["measured"]["latency_ms"] <= GENEROUS_MS
+        assert one["predicted"]["table_version"] > 0
+        assert 0 <= one["shared_weight_accuracy"] <= 1
+    found = client.search(DEVICE, GENEROUS_MS, from_front=f"{job.id}:0")
+    ended = client.wait(found.id, timeout_s=300)
+    assert ended.state is JobState.SUCCEEDED, ended.error
+    certificate = client.candidates(found.id)[0].certificate
+    assert (certificate["met"], certificate["front"]) == (True, None)
+    genotype = Genotype.from_dict(candidates[0]["genotype"])
+    trained = Genotype.from_dict(certificate["genotype"])
+    assert (trained.normal, trained.reduce) == (genotype.normal, genotype.reduce)
+    assert certificate["request"]["from_front"] == f"{job.id}:0"
+
+
 def test_the_downloaded_model_runs_in_a_plain_session(
     client: Client, finished: tuple[JobRead, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
@@ -140,7 +198,7 @@ def test_the_downloaded_model_runs_in_a_plain_session(
     certificate = json.loads(files["certificate.json"].read_text())
     library = [LIBRARY_FILE] if certificate["regime"] == "library" else []
     controls = {f"control-{name}.onnx" for name in CONTROLS}
-    own = {"certificate.json", "genotype.json", *library, "model.onnx"}
+    own = {"certificate.json", "front.json", "genotype.json", *library, "model.onnx"}
     assert set(files) == own | controls
     digest = hashlib.sha256(files["model.onnx"].read_bytes()).hexdigest()
     assert digest == certificate["export"]["sha256"]
@@ -208,36 +266,3 @@ def test_a_second_server_on_the_same_folder_is_refused(
     assert second.returncode == 1
     assert "already runs" in second.stderr
     assert client.is_ready()
-
-
-def test_a_cancelled_search_for_two_devices_leaves_no_trainer_and_resumes(
-    installation: Installation,
-    client: Client,
-    finished: tuple[JobRead, list[dict[str, Any]]],
-    tmp_path: Path,
-) -> None:
-    installation.start_agent(client, SECOND)
-    also = [{"device": SECOND, "budget_ms": 0.9 * GENEROUS_MS}]
-    job = client.search(DEVICE, GENEROUS_MS, recipe="tiny", seed=4, also=also, **SPACE)
-    for event in client.events(job.id):
-        if event.kind == "progress" and event.payload.get("stage") == "search":
-            client.cancel(job.id)
-            break
-    wait_until(
-        lambda: not any(job.id in command_line(pid) for pid in installation.processes()),
-        timeout_s=20,
-    )
-    assert client.resume(job.id).attempt == 1
-    assert client.wait(job.id, timeout_s=400).state is JobState.SUCCEEDED
-    certificate = client.candidates(job.id)[0].certificate
-    (other,) = certificate["also"]
-    names = [one["device"]["name"] for one in (certificate, other)]
-    assert names == [DEVICE, SECOND]
-    assert len(certificate["regret"]["rows"]) == 6
-    files = client.pull(job.id, tmp_path)
-    for one in (certificate, other):
-        assert 0 < one["measured"]["latency_ms"] <= one["budget_ms"]
-        assert one["predicted"]["high_ms"] <= one["budget_ms"]
-        digest = hashlib.sha256(files[one["file"]].read_bytes()).hexdigest()
-        assert digest == one["export"]["sha256"]
-    assert [certificate["file"], other["file"]] == ["model.onnx", "model-2.onnx"]

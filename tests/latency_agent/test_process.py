@@ -54,7 +54,7 @@ def running(state_dir: Path, *arguments: str) -> Iterator[psutil.Popen]:
     """Run the agent in the background; killed with its children on the way out."""
     with (state_dir / "log.txt").open("ab") as log:
         process = psutil.Popen(
-            [*AGENT, "run", "--state-dir", str(state_dir), *arguments],
+            [*AGENT, "run", "--state-dir", str(state_dir), "--again", "0", *arguments],
             cwd=ROOT,
             env=environment(),
             stderr=log,
@@ -272,7 +272,7 @@ def test_measure_needs_no_server(tmp_path: Path) -> None:
         refused = call("measure", str(plan), "-o", str(out), f"--again={wrong}")
         assert refused.returncode == 2
         assert "--again: must be from 0 to 100" in refused.stderr
-    pinned = ("--affinity", str(core), "--again", "0.5")
+    pinned = ("--affinity", str(core), "--again", "0")
     answer = call("measure", str(plan), "-o", str(out), *pinned)
     assert answer.returncode == 0, answer.stderr
     assert "3 measured, 0 failed" in answer.stdout

@@ -9,6 +9,7 @@ from latency.codec import decode, encode
 from latency.operator import SparsityPattern
 from search.engine.recipes import RECIPES, recipe_named
 from search.requests import MAX_SEED, RECIPE_NAMES, DatasetRef, DeviceBudget, SearchRequest
+from tests.search.space.tables import SMALL, formula_table
 
 ALSO = DeviceBudget(device="pi", budget_ms=0.5, tighten=0.9)
 MANY = [DeviceBudget(device=str(number), budget_ms=1.0) for number in range(8)]
@@ -26,7 +27,9 @@ def request(**changed: Any) -> SearchRequest:
 
 
 def test_round_trip_through_json() -> None:
-    one = request(pattern=SparsityPattern.BLOCK, seed=7, recipe="tiny", tighten=0.9)
+    one = request(
+        pattern=SparsityPattern.BLOCK, seed=7, recipe="tiny", tighten=0.9, densities="budget"
+    )
     assert decode(encode(one), SearchRequest) == one
 
 
@@ -47,6 +50,21 @@ def test_devices_have_budgets_of_their_own() -> None:
         DeviceBudget(device="pi", budget_ms=-1)
 
 
+def test_older_requests_plan_all_layers_alike() -> None:
+    older = encode(request()).replace(b',"densities":"planned"', b"")
+    assert b"densities" not in older
+    assert not decode(older, SearchRequest).plans_layers
+
+
+def test_only_layers_with_plans_of_their_own_need_a_table() -> None:
+    table = formula_table(4, 3, SMALL)
+    assert request().planning_table(None) is None
+    assert request().planning_table(table) is None
+    assert request(densities="budget").planning_table(table) is table
+    with pytest.raises(ValueError, match="'budget' are chosen by the prices of a table"):
+        request(densities="budget").planning_table(None)
+
+
 def test_trainings_that_are_compared_have_seeds_of_their_own() -> None:
     assert request(seed=7).training_seeds == (7,)
     assert request(seed=7, seeds=3).training_seeds == (7, 8, 9)
@@ -65,11 +83,15 @@ def test_trainings_that_are_compared_have_seeds_of_their_own() -> None:
         ({"budget_ms": float("inf")}, "budget_ms must be above 0"),
         ({"tighten": 1.1}, "tighten must be above 0 and at most 1"),
         ({"pattern": SparsityPattern.CHANNEL}, "must be 'unstructured' or 'block'"),
+        ({"densities": "each"}, "unknown rule for densities 'each'; allowed"),
         ({"recipe": "slow"}, "unknown recipe 'slow'; allowed"),
         ({"also": (ALSO,)}, r"needs a name of its own, got \['', 'pi'\]"),
         ({"device": "pi", "also": (ALSO,)}, r"needs a name of its own, got \['pi', 'pi'\]"),
         ({"device": "box", "also": tuple(MANY)}, "at most 8 devices, got 9"),
         ({"space": "stages", "specialise": True}, "specialise is of dass-cells only, not of stag"),
+        ({"front": 1}, "front must be from 2 to 12, got 1"),
+        ({"strategy": "luck"}, "unknown strategy 'luck'; allowed"),
+        ({"genotype": {}}, "genotype: malformed"),
     ],
 )
 def test_mistakes_are_named(changed: dict[str, Any], message: str) -> None:

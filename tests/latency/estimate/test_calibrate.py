@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latency.estimate.calibrate import (
-    calibrating_networks,
     fit_calibration,
     published_error,
     quiet_networks,
@@ -23,6 +22,7 @@ from tests.latency.samples import conv, row
 CONV = conv(32, 32)
 POOL = samples.pool(OperatorKind.MAX_POOL, 32)
 ROWS = (row(CONV, 3e4), row(POOL, 1e4))
+LIKE_SIZE = ((10, 1.069), (11, 1.0623), (12, 1.0862))
 
 
 def network(depth: int, ns: float) -> NetworkMeasurement:
@@ -57,9 +57,7 @@ def test_a_disturbed_network_does_not_tilt_the_line() -> None:
 
 
 @pytest.mark.parametrize(("disturbed", "used"), [(0, 8), (2, 6), (4, 4), (5, 8), (8, 8)])
-def test_a_line_is_fitted_to_undisturbed_networks_where_there_are_four(
-    disturbed: int, used: int
-) -> None:
+def test_disturbed_networks_count_where_undisturbed_ones_are_few(disturbed: int, used: int) -> None:
     depths = [3, 5, 8, 10, 12, 16, 18, 20]
     networks = [
         replace(
@@ -68,10 +66,35 @@ def test_a_line_is_fitted_to_undisturbed_networks_where_there_are_four(
         )
         for index, depth in enumerate(depths)
     ]
-    assert calibrating_networks(networks, Regime.STOCK) == networks[8 - used :]
     calibration = fit_calibration(ROWS, networks)
     assert calibration.networks == used
     assert (calibration.slope == pytest.approx(1.0, rel=0.01)) == (disturbed <= 4)
+
+
+def test_disturbed_networks_count_less() -> None:
+    depths = [3, 8, 12, 16, 20]
+    slow = {3, 20}
+    networks = [
+        replace(
+            network(depth, (1.2 if depth in slow else 1.0) * 4e4 * depth),
+            reference_ns=((120 if depth in slow else 100,) * 5,) * 3,
+        )
+        for depth in depths
+    ]
+    alike = [replace(one, reference_ns=()) for one in networks]
+    errors = []
+    for known in (networks, alike):
+        line = fit_calibration(ROWS, known)
+        errors.append([line.intercept_ns / (4e4 * depth) + line.slope - 1 for depth in depths])
+    assert max(map(abs, errors[0])) < max(map(abs, errors[1]))
+
+
+def test_few_networks_of_like_size_do_not_tilt_the_line() -> None:
+    # Measured: three undisturbed networks of cells, whose own line has a slope of 1.16.
+    calibration = fit_calibration(
+        ROWS, [network(depth, ratio * 4e4 * depth) for depth, ratio in LIKE_SIZE]
+    )
+    assert calibration.slope == pytest.approx(1.0, abs=0.05)
 
 
 @pytest.mark.parametrize(("disturbed", "used"), [(0, 6), (2, 4), (3, 6), (6, 6)])
@@ -93,10 +116,10 @@ def test_networks_of_a_disturbed_machine_are_left_out_unless_they_are_many(
     assert network(7, 3e5) in quiet_networks(unknown, Regime.STOCK)
 
 
-def test_one_network_gives_a_slope_only() -> None:
+def test_one_network_moves_the_line_to_itself() -> None:
     calibration = fit_calibration(ROWS, measured(1.3, 0.0, [7]))
-    assert calibration.slope == pytest.approx(1.3)
-    assert calibration.intercept_ns == pytest.approx(0.0, abs=1.0)
+    predicted = calibration.intercept_ns + calibration.slope * 4e4 * 7
+    assert predicted == pytest.approx(1.3 * 4e4 * 7, rel=0.01)
     assert calibration.sigma >= 0.05
 
 

@@ -102,6 +102,13 @@ def test_how_often_it_is_tried_again_is_for_the_owner_of_the_machine_to_say() ->
     assert len(machine.asked) == 6 * len(SPECS)
 
 
+def test_an_owner_in_a_hurry_has_nothing_tried_again() -> None:
+    machine = Machine(slow=lambda number: 1.0 if number < LOOKS else 1.5)
+    results = run(machine, again=0.0)
+    assert machine.asked == list(SPECS)
+    assert all(found.unstable.startswith("disturbed") for found in results)
+
+
 def test_a_disturbance_is_waited_out_for_as_long_as_the_others_took() -> None:
     end = LOOKS + len(SPECS) + 3 * 6  # the last three are tried seven times until it is over
     machine = Machine(slow=lambda n: 1.5 if LOOKS + len(SPECS) - 3 <= n < end else 1.0)

@@ -60,7 +60,7 @@ def test_operators_and_networks_are_reported_once_each() -> None:
         processes=2,
     )
     results: list[Measurement] = []
-    run_profile(work, TARGET, results.append, never)
+    run_profile(work, TARGET, results.append, never, again=0.0)
     measured = {m.spec: m for m in results if isinstance(m, OperatorMeasurement)}
     assert set(measured) == set(operators)
     assert len(results) == len(operators) + 1
@@ -94,7 +94,7 @@ def test_operators_and_networks_of_the_library_are_measured_on_a_target_that_has
         processes=1,
     )
     results: list[Measurement] = []
-    run_profile(work, TARGET, results.append, never)
+    run_profile(work, TARGET, results.append, never, again=0.0)
     assert [result.error for result in results] == [""] * (len(operators) + 1)
     assert {m.spec for m in results if isinstance(m, OperatorMeasurement)} == set(operators)
 
@@ -102,7 +102,7 @@ def test_operators_and_networks_of_the_library_are_measured_on_a_target_that_has
 def test_another_version_of_the_library_is_refused_and_both_are_named() -> None:
     other = replace(TARGET, operator_library="1+other")
     results: list[Measurement] = []
-    run_profile(ProfileWork(operators=(SMALL,)), other, results.append, never)
+    run_profile(ProfileWork(operators=(SMALL,)), other, results.append, never, again=0.0)
     (result,) = results
     assert result.error.startswith("the target has operator library 1+other, this process has ")
     assert result.error.endswith(library_version() or "none")
@@ -114,7 +114,7 @@ def test_a_network_is_timed_in_turns_with_its_rivals(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     rivals = Rivals(dense_parent=NETWORK, without_library=True)
     work = VerifyWork(name="compared", artifact_sha256="0" * 64, processes=2, rivals=rivals)
-    result = run_verify(work, path, TARGET)
+    result = run_verify(work, path, TARGET, again=0.0)
     assert result.error == ""
     taken = (result.processes_ns, result.dense_parent_ns, result.without_library_ns)
     for processes in taken:
@@ -131,7 +131,7 @@ def test_an_operator_can_be_measured_in_this_process() -> None:
 def test_a_target_that_this_runtime_cannot_run_is_an_error_in_the_measurement() -> None:
     elsewhere = Target(facts=TARGET.facts, runtime_version="1", execution_provider="NoSuchProvider")
     results: list[Measurement] = []
-    run_profile(ProfileWork(operators=(SMALL,)), elsewhere, results.append, never)
+    run_profile(ProfileWork(operators=(SMALL,)), elsewhere, results.append, never, again=0.0)
     assert [r.error[:32] for r in results] == ["no provider 'NoSuchProvider'; th"]
 
 
@@ -159,7 +159,7 @@ def test_a_stop_ends_the_child_and_reports_nothing(child: ChildProcess) -> None:
     results: list[Measurement] = []
     named = (NamedGraph(name="n", graph=NETWORK),)
     work = ProfileWork(operators=(SMALL,) * 500, networks=named, rounds=1)
-    run_profile(work, TARGET, results.append, lambda: len(results) >= 2)
+    run_profile(work, TARGET, results.append, lambda: len(results) >= 2, again=0.0)
     assert 2 <= len(results) < 500
     stopped = run_verify(VerifyWork(name="n", graph=NETWORK), None, TARGET, lambda: True)
     assert stopped.error == "stopped before the end"
@@ -178,7 +178,7 @@ def test_an_onnx_file_is_verified(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(build_model(NETWORK, random_weights(1)).SerializeToString())
     work = VerifyWork(name="file", artifact_sha256="0" * 64, processes=1)
-    result = run_verify(work, path, TARGET)
+    result = run_verify(work, path, TARGET, again=0.0)
     assert (result.name, result.error, result.graph) == ("file", "", None)
     assert result.median_ns > 0
 
@@ -187,7 +187,7 @@ def test_an_onnx_file_is_verified(tmp_path: Path) -> None:
 def test_a_damaged_file_is_an_error_in_the_measurement(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    result = run_verify(VerifyWork(name="file", processes=1), path, TARGET)
+    result = run_verify(VerifyWork(name="file", processes=1), path, TARGET, again=0.0)
     assert "cannot load the model" in result.error
     assert result.processes_ns == ()
 
@@ -235,6 +235,15 @@ def test_disturbed_networks_get_more_processes_for_half_as_long_as_the_first_too
     assert rule.observed == 1 + 1 + 2
     assert len(result.processes_ns) == 1
     assert result.error == ""
+
+
+def test_disturbed_networks_are_left_at_that_where_nothing_is_to_be_tried_again() -> None:
+    rule = CountingRule()
+    rule.observe([1])
+    run = NetworkRun(target=TARGET, rounds=3, quiet=rule, again=False)
+    (result,) = measured(run, [Network(name="x", model=NETWORK)], 1)
+    assert rule.observed == 1 + 1
+    assert len(result.processes_ns) == 1
 
 
 def test_a_network_whose_processes_disagree_is_timed_again_and_most_of_them_win(

@@ -70,6 +70,20 @@ def test_both_parts_have_every_class_however_few_images(counts: list[int], share
     assert torch.equal(found[0] + found[1], torch.tensor(counts))
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 80))
+def test_a_sample_is_always_the_same_and_has_nothing_twice(count: int, wanted: int) -> None:
+    found = numbered(count).sample(wanted)
+    assert len(identities(found)) == len(found) == min(count, wanted)
+    assert torch.equal(found.images, numbered(count).sample(wanted).images)
+
+
+def test_a_sample_of_an_ordered_data_set_is_mixed() -> None:
+    ordered = Examples(images=torch.zeros(4000, 1, 4, 4), labels=torch.arange(4000) // 400)
+    for start in range(0, 256, 64):
+        assert len(set(ordered.sample(256).labels[start : start + 64].tolist())) > 7
+
+
 def test_class_with_a_single_image_cannot_be_split() -> None:
     with pytest.raises(ValueError, match="class 2 has 1 image; to split it, at least 2 are needed"):
         split_examples(numbered(5), 0.5, seeded_generator(0, "halves"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from search.engine.ablations import ABLATIONS, REMEDIES, without
+from search.engine.ablations import ABLATIONS, OPTIONS, REMEDIES, with_option, without
 from search.engine.recipes import RECIPES, SearchRecipe
 from search.engine.schedule import Stage, learning_rate
 from search.layers.sparse import LayerMode, sparse_layers
@@ -44,7 +44,16 @@ def changed_fields(one: SearchRecipe, other: SearchRecipe) -> set[str]:
 
 @pytest.mark.parametrize("remedy", REMEDIES)
 def test_an_ablation_takes_exactly_one_remedy_away(remedy: str) -> None:
-    assert changed_fields(ABLATIONS[remedy], RECIPES["quick"]) == set(REMEDIES[remedy])
+    recipe = ABLATIONS[f"without-{remedy}"]
+    assert changed_fields(recipe, RECIPES["quick"]) == set(REMEDIES[remedy])
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_is_off_unless_asked_for_and_changes_nothing_else(option: str) -> None:
+    recipe = ABLATIONS[f"with-{option}"]
+    for name in RECIPES:
+        assert changed_fields(recipe, RECIPES[name]) >= set(OPTIONS[option])
+    assert changed_fields(recipe, RECIPES["quick"]) == set(OPTIONS[option])
 
 
 def test_without_any_remedy_only_sizes_and_rates_differ_from_the_paper() -> None:
@@ -60,6 +69,8 @@ def test_without_any_remedy_only_sizes_and_rates_differ_from_the_paper() -> None
 def test_unknown_remedy_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown remedy 'luck'"):
         without(PAPER, "luck")
+    with pytest.raises(ValueError, match="unknown option 'luck'"):
+        with_option(PAPER, "luck")
 
 
 def test_rates_are_those_of_the_authors() -> None:

@@ -21,10 +21,28 @@ from tests.search.space.tables import SMALL, formula_table
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    (tmp_path / "work").mkdir()
-    (tmp_path / "request.json").write_bytes(encode(small_request(tmp_path)))
-    write_table(tmp_path / "table.json", TableFile(table=formula_table(4, 3, SMALL)))
-    return tmp_path / "work"
+    return asked_for(tmp_path)
+
+
+def asked_for(folder: Path) -> Path:
+    """Write a request and a table; returns the folder for the results."""
+    (folder / "work").mkdir()
+    (folder / "request.json").write_bytes(encode(small_request(folder)))
+    write_table(folder / "table.json", TableFile(table=formula_table(4, 3, SMALL)))
+    return folder / "work"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """Return the folder of a search that ran through as a process, and what it printed."""
+    folder = tmp_path_factory.mktemp("whole")
+    work = asked_for(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))  # as `own_host_lock`, which comes later
+        with start("search", work) as process:
+            output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    return work, [json.loads(line) for line in output.splitlines()]
 
 
 def arguments(stage: str, work: Path) -> list[str]:
@@ -60,11 +78,8 @@ def test_controls_are_a_stage_that_needs_those_before(work: Path) -> None:
     assert "derive.json is missing" in error["message"]
 
 
-def test_search_then_derive_as_processes(work: Path) -> None:
-    with start("search", work) as process:
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
-    lines = [json.loads(line) for line in output.splitlines()]
+def test_search_as_a_process_then_derive(whole: tuple[Path, list[dict[str, Any]]]) -> None:
+    work, lines = whole
     assert [line.get("epoch") for line in lines] == [1, 2, 3, None]
     assert {line["stage"] for line in lines} == {"search"}
     assert {"train_loss", "valid_accuracy", "expected_latency_ms", "density"} <= lines[0].keys()
@@ -83,19 +98,21 @@ def test_finished_stage_is_not_run_again(work: Path, capsys: pytest.CaptureFixtu
     assert (work / "search.json").read_text() == "{}"
 
 
-def test_killed_search_goes_on_from_its_checkpoint(work: Path, tmp_path: Path) -> None:
+def test_killed_search_goes_on_from_its_checkpoint(
+    work: Path,
+    whole: tuple[Path, list[dict[str, Any]]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with start("search", work) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["epoch"] == 1
         process.send_signal(signal.SIGKILL)
     assert not (work / "search.json").exists()
-    with start("search", work) as process:
-        output, _ = process.communicate(timeout=120)
-    assert json.loads(output.splitlines()[0])["epoch"] >= 2
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    assert main(arguments("search", whole)) == 0
-    found, expected = (json.loads((folder / "search.json").read_text()) for folder in (work, whole))
+    assert main(arguments("search", work)) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["epoch"] >= 2
+    found, expected = (
+        json.loads((folder / "search.json").read_text()) for folder in (work, whole[0])
+    )
     assert found == expected
 
 
@@ -147,6 +164,17 @@ def test_a_device_that_is_none_is_not_the_fault_of_the_data(work: Path) -> None:
         "code": "invalid-device",
         "message": "device: must be one of ['auto', 'cpu', 'cuda'], got 'tpu'",
     }
+
+
+def test_a_search_whose_layers_need_a_table_is_refused_without_one(work: Path) -> None:
+    request = small_request(work.parent, densities="budget")
+    (work.parent / "request.json").write_bytes(encode(request))
+    given = arguments("search", work)
+    at = given.index("--table")
+    assert main(given[:at] + given[at + 2 :]) == 1
+    error = error_of(work, "search")
+    assert error["code"] == "missing-table"
+    assert "--table" in error["message"]
 
 
 def test_stage_without_its_input_fails(work: Path) -> None:

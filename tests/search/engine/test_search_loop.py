@@ -1,6 +1,6 @@
 """The search: what each stage trains, the budget, and exact resume."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,28 @@ def request_(tmp_path: Path) -> SearchRequest:
     return small_request(tmp_path)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """A search that ran through."""
+
+    request: SearchRequest
+    loop: SearchLoop
+    events: list[dict[str, Any]]
+    checkpoint: Path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("whole")
+    request, seen = small_request(folder), Events()
+    loop = small_loop(request)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))  # as `own_host_lock`, which comes later
+        loop.train(folder / "whole.pt", seen)
+    return Whole(request=request, loop=loop, events=seen.events, checkpoint=folder / "whole.pt")
+
+
 def flat(state: Any, path: str = "") -> dict[str, Any]:
     """Return every leaf of nested dicts and lists by its path."""
     if isinstance(state, dict):
@@ -33,18 +55,17 @@ def flat(state: Any, path: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize("stop_after", [1, 2])
 def test_resume_after_any_epoch_ends_with_the_same_bits(
-    request_: SearchRequest, tmp_path: Path, stop_after: int
+    whole: Whole, tmp_path: Path, stop_after: int
 ) -> None:
-    whole, parts = tmp_path / "whole.pt", tmp_path / "parts.pt"
-    small_loop(request_).train(whole, Events())
+    parts = tmp_path / "parts.pt"
     with pytest.raises(KeyboardInterrupt):
-        small_loop(request_).train(parts, Events(stop_after))
+        small_loop(whole.request).train(parts, Events(stop_after))
     rest = Events()
-    small_loop(request_).train(parts, rest)
+    small_loop(whole.request).train(parts, rest)
     assert [event["epoch"] for event in rest.events] == list(
         range(stop_after + 1, RECIPE.epochs + 1)
     )
-    one, other = flat(load_checkpoint(whole)), flat(load_checkpoint(parts))
+    one, other = flat(load_checkpoint(whole.checkpoint)), flat(load_checkpoint(parts))
     assert one.keys() == other.keys()
     for path, value in one.items():
         same = torch.equal(value, other[path]) if torch.is_tensor(value) else value == other[path]
@@ -57,17 +78,15 @@ def test_checkpoint_of_another_request_is_refused(request_: SearchRequest, tmp_p
         small_loop(replace(request_, seed=5)).train(tmp_path / "run.pt", Events())
 
 
-def test_stages_run_in_order_and_reach_the_density(request_: SearchRequest, tmp_path: Path) -> None:
-    loop, seen = small_loop(request_), Events()
-    loop.train(tmp_path / "run.pt", seen)
-    assert [event["phase"] for event in seen.events] == ["dense", "scores", "masked"]
-    densities = [event["density"] for event in seen.events]
+def test_stages_run_in_order_and_reach_the_density(whole: Whole) -> None:
+    assert [event["phase"] for event in whole.events] == ["dense", "scores", "masked"]
+    densities = [event["density"] for event in whole.events]
     assert densities[0] == 1.0
     # Exported at 4 channels and 40 %, judged at 2 channels: 80 % keeps as many per channel.
     assert densities[1:] == pytest.approx([0.8, 0.8], abs=0.01)
-    layers = sparse_layers(loop.run.supernet).values()
+    layers = sparse_layers(whole.loop.run.supernet).values()
     assert {layer.mode for layer in layers} == {LayerMode.MASKED}
-    assert density_of(loop.run.supernet) == pytest.approx(0.8, abs=0.01)
+    assert density_of(whole.loop.run.supernet) == pytest.approx(0.8, abs=0.01)
 
 
 def snapshot(loop: SearchLoop) -> dict[str, torch.Tensor]:

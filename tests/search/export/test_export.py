@@ -10,6 +10,8 @@ from search.export.export import export_network, layer_densities, sparse_genotyp
 from search.export.fold import fold_weights
 from search.export.parity import ParityError, max_difference
 from search.finalize.final_network import FinalNetwork
+from search.layers.patterns import group_scores
+from search.layers.sparse import sparse_layers
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
 from search.space.networks import network_graph
@@ -132,7 +134,10 @@ def test_model_opens_from_a_file(tmp_path: Path) -> None:
 def test_genotype_of_a_sparse_network_describes_its_operators(pattern: str) -> None:
     network = trained(some_genotype(8, 8, 3), density=0.2, pattern=pattern)
     found = sparse_genotype(network)
-    densities = layer_densities(network)
+    densities = {
+        path: float((group_scores(layer.mask.float(), layer.pattern) > 0).float().mean())
+        for path, layer in sparse_layers(network).items()
+    }
     specs = {n.parameters: n.spec for n in network_graph(found, SMALL).nodes if n.parameters}
     for path, density in densities.items():
         if path in specs and density < 1.0:

@@ -14,6 +14,7 @@ from search.finalize.prune import prune, prune_at_random
 from search.finalize.run import Goal
 from search.layers.patterns import group_scores, kept_groups
 from search.layers.sparse import set_pattern, sparse_layers
+from search.space.sparsity import Sparsity
 from tests.search.finalize.test_train import GOAL, SMALL_SPLIT, run
 from tests.search.space.tables import SMALL, some_genotype
 
@@ -24,6 +25,14 @@ def network_of(pattern: SparsityPattern) -> FinalNetwork:
     network = FinalNetwork(some_genotype(8), SMALL)
     set_pattern(network, pattern)
     return network
+
+
+def alike(network: FinalNetwork, density: float) -> dict[str, Sparsity]:
+    """Return one density for every layer, in the pattern that it has."""
+    return {
+        path: Sparsity(pattern=layer.pattern, density=density)
+        for path, layer in sparse_layers(network).items()
+    }
 
 
 def masks_of(network: FinalNetwork) -> dict[str, torch.Tensor]:
@@ -47,7 +56,10 @@ def test_densities_end_as_those_of_the_magnitudes(
     network = network_of(pattern)
     prune(network, density)
     wanted = groups_of(network)
-    densities = {path: layer.density for path, layer in sparse_layers(network).items()}
+    densities = {
+        path: Sparsity(pattern=pattern, density=layer.density)
+        for path, layer in sparse_layers(network).items()
+    }
     prune_at_random(network, densities, 1.0, seed)
     assert groups_of(network) == wanted
     before = masks_of(network)
@@ -64,7 +76,7 @@ def test_densities_end_as_those_of_the_magnitudes(
 
 def test_blocks_share_their_mask() -> None:
     network = network_of(SparsityPattern.BLOCK)
-    prune_at_random(network, dict.fromkeys(sparse_layers(network), 0.3), 1.0, 0)
+    prune_at_random(network, alike(network, 0.3), 1.0, 0)
     for layer in sparse_layers(network).values():
         for block in torch.split(layer.mask, BLOCK_ROWS):
             assert (block == block[:1]).all()
@@ -72,7 +84,7 @@ def test_blocks_share_their_mask() -> None:
 
 def test_seed_and_layer_decide_and_weights_do_not() -> None:
     first, second = network_of(PATTERNS[0]), network_of(PATTERNS[0])  # other weights
-    densities = dict.fromkeys(sparse_layers(first), 0.4)
+    densities = alike(first, 0.4)
     for network in (first, second):
         prune_at_random(network, densities, 1.0, 5)
     masks = masks_of(first)
@@ -91,7 +103,7 @@ def test_a_layer_without_a_density_is_named() -> None:
 
 def test_a_training_with_random_masks_ends_with_just_those(tmp_path: Path) -> None:
     network = network_of(GOAL.pattern)
-    densities = dict.fromkeys(sparse_layers(network), 0.3)
+    densities = alike(network, 0.3)
     prune_at_random(network, densities, 1.0, GOAL.seed)
     drawn = masks_of(network)
     goal = replace(GOAL, random_masks=densities)

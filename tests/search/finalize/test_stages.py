@@ -21,22 +21,18 @@ from search.space.genotype import Genotype
 from search.space.sparsity import Sparsity, with_sparsity
 from search.stages import run_derive, run_export, run_train
 from tests.search.engine.small import Events
-from tests.search.space.tables import formula_estimator, formula_table
+from tests.search.space.tables import formula_table, some_genotype
 
 REFERENCE = DatasetRef(format="digits", image_size=8)
 DIGITS_8: Dataset = load_dataset(REFERENCE)
 TABLE = formula_table(4, 3, DIGITS_8.task)
-ESTIMATOR = formula_estimator(4, 3, DIGITS_8.task)
+PLAIN = SearchRequest(
+    dataset=REFERENCE, channels=4, cells=3, density=0.3, budget_ms=1.0, recipe="tiny"
+)
+ESTIMATOR = PLAIN.search_space(DIGITS_8.task).estimator(TABLE)
 SMALLEST_MS = smallest_genotype(ESTIMATOR, 4, 3, DIGITS_8.task)[1].high_ms
 LARGEST_MS = largest_genotype(ESTIMATOR, 4, 3, DIGITS_8.task)[1].high_ms
-REQUEST = SearchRequest(
-    dataset=REFERENCE,
-    channels=4,
-    cells=3,
-    density=0.3,
-    budget_ms=(SMALLEST_MS + LARGEST_MS) / 2,
-    recipe="tiny",
-)
+REQUEST = replace(PLAIN, budget_ms=(SMALLEST_MS + LARGEST_MS) / 2)
 
 
 def write_alphas(work: Path, seed: int = 0) -> None:
@@ -73,6 +69,21 @@ def test_impossible_budget_is_refused_and_nothing_is_written(tmp_path: Path) -> 
     with pytest.raises(BudgetInfeasibleError):
         run_derive(request, tmp_path, DIGITS_8, TABLE, Events())
     assert not (tmp_path / "derive.json").exists()
+
+
+def test_a_network_that_is_given_is_taken_as_it_is(tmp_path: Path) -> None:
+    """As one of a front: with no search behind it, whatever the budget."""
+    given = some_genotype(3)
+    request = replace(REQUEST, genotype=given.to_dict(), budget_ms=SMALLEST_MS / 2)
+    result = run_derive(request, tmp_path, DIGITS_8, TABLE, Events())
+    assert result["genotype"] == given.to_dict()
+    assert not result["repaired"]
+    graph = with_sparsity(
+        build_graph(given, DIGITS_8.task), Sparsity(pattern=REQUEST.pattern, density=0.3)
+    )
+    assert result["prediction"]["latency_ms"] == ESTIMATOR.predict(graph).latency_ms
+    with pytest.raises(ValueError, match="malformed"):
+        replace(REQUEST, genotype={"normal": []})
 
 
 def test_the_paper_repairs_nothing(tmp_path: Path) -> None:

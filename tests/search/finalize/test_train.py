@@ -80,6 +80,24 @@ def test_training_learns_and_ends_at_the_density(tmp_path: Path) -> None:
     assert outcome.epoch in (5, 6)
 
 
+def test_a_data_set_may_have_one_class_after_the_other(tmp_path: Path) -> None:
+    labels = torch.arange(1500) // 500
+    noise = torch.randn(1500, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    images = noise + 3.0 * labels.view(-1, 1, 1, 1)  # statistics of one class are not those of all
+    ordered = Examples(images=images, labels=labels)
+    network = make_network(some_genotype(4), SMALL, GOAL)
+    schedule = replace(SCHEDULE, dense_epochs=1, prune_epochs=1, tune_epochs=1, batch_size=60)
+    outcome = train_final(
+        network,
+        Split(train=ordered, valid=ordered.sample(300)),
+        schedule,
+        GOAL,
+        checkpoint=tmp_path / "train.pt",
+        report=lambda _: None,
+    )
+    assert outcome.valid_accuracy > 0.9
+
+
 def test_masked_weights_are_zero_and_dead_channels_silent(tmp_path: Path) -> None:
     network, _, _ = run(tmp_path, Goal(density=0.08, pattern=GOAL.pattern, seed=3))
     zeros = sum(int((layer.weight == 0).sum()) for layer in sparse_layers(network).values())

@@ -5,16 +5,21 @@ from dataclasses import replace
 import numpy as np
 
 from latency.estimate.estimator import LatencyEstimator
+from latency.estimate.execution import executed_nodes
 from latency.estimate.lookup_table import TableEstimator
+from latency.graph import NetworkGraph
+from latency.library_form import library_form, row_spec
 from latency.operator import OperatorSpec, Regime, SparsityPattern
 from latency.table import Calibration, LatencyTable, TableRow
 from latency.target import DeviceFacts, Target
+from search.finalize.densities import SPARSE_OPTIONS
+from search.requests import SearchRequest
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
 from search.space.planned_space import PlannedSpace
 from search.space.sampling import random_genotype
 from search.space.search_space import SearchSpace
-from search.space.sparsity import Sparsity
+from search.space.sparsity import Sparsity, sparse_spec
 from search.space.task import TaskShape
 from tests.search.space.exhaustive import space_operators
 
@@ -90,6 +95,56 @@ def sparse_table(space: SearchSpace, factor: float, *, missing: float = 0.0) -> 
     )
     library = Calibration(slope=1.05, intercept_ns=500.0, sigma=0.02, networks=6)
     return replace(plain, target=target, rows=rows, library=library, version=7)
+
+
+def exact_table(graph: NetworkGraph, factor: float = 1.0) -> LatencyTable:
+    """Return a table with a row, without any spread, for all that a network can be.
+
+    Args:
+        graph: the network, dense, in the stock regime.
+        factor: how many times what a stock operator costs, a dense one of the library does.
+    """
+    base = formula_table(4, 3, SMALL)
+    rng = np.random.default_rng(1)
+    library = {
+        row_spec(spec)
+        for node in library_form(graph).nodes
+        for spec in (node.spec, *(sparse_spec(node.spec, option) for option in SPARSE_OPTIONS))
+    }
+    specs = [*{node.spec for node in executed_nodes(graph)}, *library]
+    specs.sort(key=lambda spec: spec.label())
+
+    def price_ns(spec: OperatorSpec) -> float:
+        singles = 1.6 if spec.pattern is SparsityPattern.UNSTRUCTURED else 1.0
+        share = factor * singles * (0.15 + spec.density) if spec.regime is Regime.LIBRARY else 1.15
+        return cost_ns(spec) * share * rng.uniform(0.9, 1.1)
+
+    rows = tuple(
+        replace(base.rows[0], spec=spec, median_ns=price_ns(spec), spread_ns=0.0) for spec in specs
+    )
+    target = replace(base.target, operator_library="1+test")
+    calibration = replace(base.calibration, sigma=0.02)
+    return replace(base, target=target, rows=rows, library=calibration)
+
+
+def mixed_table(request: SearchRequest, task: TaskShape, factor: float) -> LatencyTable:
+    """Return a table with rows of both patterns, single weights dearer than blocks.
+
+    Args:
+        request: whose space it is of.
+        task: image and classes.
+        factor: as for `sparse_table`.
+    """
+    blocks, singles = (
+        sparse_table(replace(request, pattern=pattern).search_space(task), factor)
+        for pattern in (SparsityPattern.BLOCK, SparsityPattern.UNSTRUCTURED)
+    )
+    dearer = (
+        replace(row, median_ns=1.6 * row.median_ns)
+        for row in singles.rows
+        if row.spec.pattern is SparsityPattern.UNSTRUCTURED
+    )
+    return replace(blocks, rows=(*blocks.rows, *dearer))
 
 
 def formula_estimator(channels: int, cells: int, task: TaskShape) -> TableEstimator:

@@ -89,7 +89,7 @@ def with_random_layers(rng: np.random.Generator, genotype: Genotype) -> Genotype
     return genotype.with_layers(genotype.layers + choices)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 1_000_000), name=st.sampled_from(sorted(CASES)))
 def test_batch_and_graphs_agree(seed: int, name: str) -> None:
     case, rng = CASES[name], np.random.default_rng(seed)

@@ -4,13 +4,11 @@ from latency.graph import NetworkGraph
 from latency.operator import OperatorKind
 from search.space.dass_cells import MERGED_KERNEL, build_graph
 from search.space.published import PERCENTAGES, SIZES, published_genotype
-from search.space.task import TaskShape
-
-CIFAR = TaskShape(image_channels=3, image_size=32, classes=10)
+from search.space.task import CIFAR10
 
 
 def published_graph(percentage: int, size: str) -> NetworkGraph:
-    return build_graph(published_genotype(percentage, size), CIFAR)
+    return build_graph(published_genotype(percentage, size), CIFAR10)
 
 
 def weights_and_macs(graph: NetworkGraph) -> tuple[int, int]:

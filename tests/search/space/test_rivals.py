@@ -3,18 +3,16 @@
 import pytest
 
 from latency.operator import Regime
-from search.space.builtin import BUILTIN, CIFAR_CLASSES, CIFAR_SIZE, IMAGE_CHANNELS
+from search.space.builtin import BUILTIN
 from search.space.rivals import RIVALS
 from search.space.stage_networks import build_stages
-from search.space.task import TaskShape
+from search.space.task import CIFAR10
 from tests.search.space.stages import check_stages_stand_alone
-
-CIFAR = TaskShape(image_channels=IMAGE_CHANNELS, image_size=CIFAR_SIZE, classes=CIFAR_CLASSES)
 
 
 def totals(name: str, width: float) -> tuple[float, float]:
     """Return millions of prunable weights and of multiply-adds."""
-    specs = build_stages(RIVALS[name](width), CIFAR).operators
+    specs = build_stages(RIVALS[name](width), CIFAR10).operators
     return sum(s.num_weights for s in specs) / 1e6, sum(s.macs for s in specs) / 1e6
 
 
@@ -37,12 +35,12 @@ def test_half_the_width_is_a_quarter_of_the_weights(name: str) -> None:
 
 
 def test_resnet_is_the_network_that_latency_is_measured_on() -> None:
-    graph = build_stages(RIVALS["resnet-18"](1.0), CIFAR)
+    graph = build_stages(RIVALS["resnet-18"](1.0), CIFAR10)
     assert BUILTIN["resnet-18-cifar"]() == graph
 
 
 def test_mobilenet_has_projections_where_widths_change_at_stride_one() -> None:
-    names = {node.name for node in build_stages(RIVALS["mobilenet-v2"](1.0), CIFAR).nodes}
+    names = {node.name for node in build_stages(RIVALS["mobilenet-v2"](1.0), CIFAR10).nodes}
     shortcuts = {name for name in names if name.endswith("shortcut")}
     assert shortcuts == {f"stages.{stage}.0.shortcut" for stage in (0, 1, 4, 6)}
 
@@ -50,4 +48,4 @@ def test_mobilenet_has_projections_where_widths_change_at_stride_one() -> None:
 @pytest.mark.parametrize("regime", Regime)
 @pytest.mark.parametrize("name", RIVALS)
 def test_every_stage_can_be_priced_alone(name: str, regime: Regime) -> None:
-    check_stages_stand_alone(RIVALS[name](0.5), CIFAR, regime)
+    check_stages_stand_alone(RIVALS[name](0.5), CIFAR10, regime)

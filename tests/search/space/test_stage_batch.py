@@ -59,7 +59,7 @@ def drawn(rng: np.random.Generator) -> StageGenotype:
     return genotype.with_layers(choices)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1_000_000), name=st.sampled_from(sorted(ESTIMATORS)))
 def test_batch_and_graphs_agree(seed: int, name: str) -> None:
     rng = np.random.default_rng(seed)

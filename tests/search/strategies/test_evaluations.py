@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.space.moves import Moves
 from search.strategies.evaluations import (
     EvaluatedSearch,
     Evolution,
@@ -15,7 +16,6 @@ from search.strategies.evaluations import (
     Strategy,
     objectives,
 )
-from search.strategies.moves import Moves
 from search.strategies.pareto import ranks
 
 BITS = 6

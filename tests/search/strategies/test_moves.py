@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search.space.cell_moves import CellMoves, crossed, fair_cells, mutated
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
+from search.space.sampling import CHOICES
 from search.strategies.evaluations import EvaluatedSearch, Evolution, RandomDraws, objectives
-from search.strategies.moves import CellMoves, crossed, mutated
 from search.strategies.pareto import ranks
 from tests.search.space.tables import SMALL, formula_table, planned_space, some_genotype
 
@@ -104,3 +105,14 @@ def test_evolution_finds_more_of_the_front_than_random_draws_within_a_budget() -
     evolved, drawn = found
     front = ranks(objectives([*evolved, *drawn])) == 0
     assert front[: len(evolved)].sum() > front[len(evolved) :].sum()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_a_fair_turn_has_every_operation_once_in_every_place(seed: int) -> None:
+    networks = fair_cells(np.random.default_rng(seed), 4, 3)
+    for genotype in networks:
+        check_genotype(genotype)
+    places = zip(*(genotype.normal + genotype.reduce for genotype in networks), strict=True)
+    for place in places:
+        assert sorted(operation for operation, _ in place) == sorted(CHOICES)

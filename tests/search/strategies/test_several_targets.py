@@ -1,10 +1,10 @@
 import pytest
 
+from search.space.cell_moves import CellMoves
 from search.space.dass_cells import build_graph
 from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.genotype import Genotype
 from search.strategies.evaluations import EvaluatedSearch, Evolution
-from search.strategies.moves import CellMoves
 from search.strategies.several_targets import WorstCaseMoves
 from tests.search.space.tables import (
     SMALL,

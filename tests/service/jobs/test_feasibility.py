@@ -65,9 +65,10 @@ def test_the_smallest_budget_is_the_bound_between_refused_and_allowed(
     with pytest.raises(BudgetInfeasibleError) as refused:
         check_budget(table, SPACE, smallest * 0.999, device="board")
     assert refused.value.extra["smallest_feasible_ms"] == smallest
-    genotype, prediction = smallest_genotype(TableEstimator(table), *SIZE)
+    genotype, prediction = smallest_genotype(SPACE.estimator(table), *SIZE)
     assert prediction.high_ms == smallest
-    assert TableEstimator(table).predict(build_graph(genotype, DIGITS_TASK)) == prediction
+    graph = with_sparsity(build_graph(genotype, DIGITS_TASK), SPACE.sparsity)
+    assert TableEstimator(table).predict(graph) == prediction
 
 
 def test_a_table_covers_a_space_if_what_it_lacks_hardly_shows(table: LatencyTable) -> None:

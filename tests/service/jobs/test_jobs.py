@@ -16,6 +16,7 @@ from service.jobs.repository import events_after
 from service.jobs.use_cases import get_job
 from service.lifecycle import IllegalTransitionError, JobState
 from service.tables.job import JobRow
+from tests.search.space.tables import some_genotype
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock, RecordingQueue
 from tests.service.samples import network
@@ -59,6 +60,13 @@ def test_a_search_is_of_cells_unless_stages_are_asked_for(admin: TestClient, boa
     assert start(admin, space="stages")["request"]["space"] == "stages"
 
 
+def test_layers_are_planned_alike_unless_the_budget_is_to_decide(
+    admin: TestClient, board: Board
+) -> None:
+    assert start(admin)["request"]["densities"] == "planned"
+    assert start(admin, densities="budget")["request"]["densities"] == "budget"
+
+
 def test_controls_are_made_where_they_are_asked_for(admin: TestClient, board: Board) -> None:
     assert start(admin)["request"]["controls"] is False
     request = start(admin, controls=True, seeds=3)["request"]
@@ -81,6 +89,62 @@ def test_a_search_can_be_for_several_devices(
     ]
 
 
+def test_a_front_is_made_where_it_is_asked_for(admin: TestClient, board: Board) -> None:
+    assert start(admin)["request"]["front"] == 0
+    assert start(admin, front=12)["request"]["front"] == 12
+
+
+@pytest.fixture
+def found(admin: TestClient, board: Board, database: Database) -> dict[str, Any]:
+    """A search with a front of two networks."""
+    job = start(admin, front=2, density=0.5, seed=8)
+    candidates = [{"index": index, "genotype": some_genotype(index).to_dict()} for index in (0, 1)]
+    with database.transaction() as session:
+        session.get_one(JobRow, job["id"]).result = {"front": {"candidates": candidates}}
+    return job
+
+
+def test_a_network_of_a_front_is_trained_as_its_search_would_have(
+    admin: TestClient, found: dict[str, Any]
+) -> None:
+    order = {"device": "board", "budget_ms": 0.7, "from_front": f"{found['id']}:1"}
+    response = admin.post("/v1/searches", json=order)
+    assert response.status_code == 201, response.text
+    request = response.json()["request"]
+    assert request["genotype"] == some_genotype(1).to_dict()
+    assert (request["budget_ms"], request["front"]) == (0.7, 0)
+    for name in ("channels", "cells", "recipe", "density", "seed", "dataset", "space", "pattern"):
+        assert request[name] == found["request"][name], name
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"from_front": "JOB:2"}, "0 to 1"),
+        ({"from_front": "0" * 32 + ":0"}, "No job with this id has a front"),
+        ({"from_front": "JOB"}, "from_front"),
+        ({"from_front": "JOB:1", "density": 0.25}, "searched with 0.5"),
+        ({"from_front": "JOB:1", "front": 3}, "Nothing is searched"),
+        ({"front": 1}, "2 to 12"),
+        ({"front": 13}, "12"),
+    ],
+)
+def test_a_wrong_pick_is_refused(
+    admin: TestClient,
+    found: dict[str, Any],
+    database: Database,
+    changes: dict[str, Any],
+    named: str,
+) -> None:
+    order: dict[str, Any] = {"device": "board", "budget_ms": 0.7} | changes
+    if "from_front" in order:
+        order["from_front"] = order["from_front"].replace("JOB", found["id"])
+    response = admin.post("/v1/searches", json=order)
+    assert response.status_code == 422
+    assert named in response.text
+    assert count_jobs(database) == 1
+
+
 def test_profile_and_verification_are_jobs_too(
     admin: TestClient, board: Board, job_queue: RecordingQueue
 ) -> None:
@@ -99,6 +163,7 @@ def test_profile_and_verification_are_jobs_too(
         ({"recipe": "slow"}, 422, "quick"),
         ({"space": "trees"}, 422, "stages"),
         ({"pattern": "diagonal"}, 422, "block"),
+        ({"densities": "each"}, 422, "budget"),
         ({"budget_ms": 0}, 422, "greater than 0"),
         ({"cells": 2}, 422, "3"),
         ({"density": 1.5}, 422, "1"),

@@ -3,8 +3,6 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from service.jobs.repository import events_after, job_by_id
 from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
 from service.tables.job import JobRow
-from service.worker.certificate import verified_units
 from service.worker.context import WorkerContext
 from service.worker.control_lines import (
     collect_controls,
@@ -31,15 +28,17 @@ from service.worker.control_lines import (
 from service.worker.control_steps import (
     ask_for_control,
     control_files,
-    note_unmeasured,
     wants_controls,
 )
-from service.worker.flow import Flow, unwrap
+from service.worker.flow import Flow
 from service.worker.search_flow import measure_controls
+from service.worker.search_steps import note_unmeasured
 from service.worker.stage_results import round_folder
+from service.worker.tries import verified_units
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock
 from tests.service.samples import add_job, chunk_of, network_result, profile_work
+from tests.service.worker.stepping import SteppingFlow
 
 BUDGET_MS = 0.1
 CONDITIONS = chunk_of(profile_work(1, 0)).conditions
@@ -109,20 +108,7 @@ def refuse(board: Board) -> None:
         assert board.finish(lease, outcome=Outcome.FAILED, reason="no memory").status_code == 200
 
 
-@dataclass(frozen=True, kw_only=True)
-class SteppingFlow(Flow):
-    """A flow without an engine: steps run at once, and the device works behind each question."""
-
-    device: Callable[[str], None]  # takes the name of a control
-
-    async def step(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        value = unwrap(self.guarded(function, *args, **kwargs))
-        if function is ask_for_control:
-            self.device(args[-1])
-        return value
-
-
-def collected(flow: Flow, units: dict[str, str]) -> dict[str, Any] | None:
+def collected(flow: Flow, units: dict[str, list[str]]) -> dict[str, Any] | None:
     with flow.context.database.reading() as session:
         job = job_by_id(session, flow.job_id)
         assert job is not None
@@ -135,7 +121,7 @@ def test_controls_are_measured_one_by_one_and_judged_by_the_budget(
     assert wants_controls(searching)
     assert control_files(searching, 0) == ["random", "dense"]
     units = {
-        control_name(0, name): measure(searching, board, name, ns=ns)
+        control_name(0, name): [measure(searching, board, name, ns=ns)]
         for name, ns in (("random", 90_000), ("dense", 130_000))
     }
     found = collected(searching, units)
@@ -153,7 +139,7 @@ def test_controls_are_measured_one_by_one_and_judged_by_the_budget(
 
 def test_a_control_that_could_not_be_measured_is_said_to_be_so(searching: Flow) -> None:
     ask_for_control(searching, 0, "random")
-    note_unmeasured(searching, "random", {"message": "the device had no memory left"})
+    note_unmeasured(searching, "control random", {"message": "the device had no memory left"})
     with searching.context.database.reading() as session:
         job = job_by_id(session, searching.job_id)
         assert job is not None
@@ -168,7 +154,7 @@ def test_a_control_that_could_not_be_measured_is_said_to_be_so(searching: Flow) 
 def test_a_control_that_the_device_cannot_run_does_not_end_the_search(
     searching: Flow, board: Board
 ) -> None:
-    def device(name: str) -> None:
+    def device(_number: int, name: str) -> None:
         if name == "random":
             refuse(board)
         else:
@@ -182,7 +168,7 @@ def test_a_control_that_the_device_cannot_run_does_not_end_the_search(
         job = job_by_id(session, searching.job_id)
         assert job is not None
         assert job.state == JobState.RUNNING
-        units = verified_units(session, job)
+        units = verified_units(session, job.id)
         events = events_after(session, searching.job_id, 0)
     notes = [event.payload["message"] for event in events if event.kind == "note"]
     assert len(notes) == 1
@@ -212,7 +198,7 @@ def test_measurements_of_controls_are_told_from_those_of_the_network() -> None:
 
 def test_controls_in_words(searching: Flow, board: Board) -> None:
     unit_id = measure(searching, board, "dense", ns=130_000)
-    found = collected(searching, {control_name(0, "dense"): unit_id})
+    found = collected(searching, {control_name(0, "dense"): [unit_id]})
     assert found is not None
     random, dense, int8 = map(control_text, found["controls"])
     assert random == "90.00%, not measured: not better than control random"

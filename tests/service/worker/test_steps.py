@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -14,6 +15,7 @@ from latency.operator import SparsityPattern
 from search.requests import SearchRequest
 from search.space.planned_space import PlannedSpace
 from search.space.sparsity import Sparsity
+from search.space.stage_space import StageSpace
 from service.datasets.inspection import DIGITS_TASK
 from service.devices.work import cancel_work
 from service.errors import BudgetInfeasibleError
@@ -27,7 +29,7 @@ from service.worker.context import WorkerContext
 from service.worker.device_work import ask_device, measured_network, summary
 from service.worker.flow import Flow, JobFailedError
 from service.worker.flows import write_failure
-from service.worker.search_steps import check_feasible
+from service.worker.search_steps import check_feasible, is_given
 from service.worker.space_table import plan_profile
 from service.worker.stages import StageOrder, prepare_stage
 from tests.service.board import Board, enrol
@@ -158,9 +160,39 @@ def test_the_trainer_is_told_the_space_that_was_planned_and_priced(
     found = decode(written, SearchRequest)
     assert found.space == "stages"
     assert found.search_space(DIGITS_TASK) == profiled_space(request, DIGITS_TASK)
+    check_what_later_stages_are_given(flow, request)
     set_job(flow, request=request | {"budget_ms": 1e-4})
     with pytest.raises(BudgetInfeasibleError):
         check_feasible(flow)
+
+
+def check_what_later_stages_are_given(flow: Flow, request: dict[str, Any]) -> None:
+    """The result of the search; for a front its supernet too; for a given network neither."""
+    folder = flow.context.job_folder(flow.job_id)
+    (folder / "search.json").write_text("{}")
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "search.pt").write_bytes(b"weights")
+    set_job(flow, request=request | {"front": 3})
+    order = StageOrder(job_id=flow.job_id, attempt=0, stage="derive", round_number=1)
+    prepare_stage(flow, order)
+    assert (folder / "round-1" / "search.json").read_text() == "{}"
+    assert not (folder / "round-1" / "checkpoints").exists()
+    prepare_stage(flow, replace(order, stage="front", tighten=(0.9,)))
+    assert (folder / "round-1" / "checkpoints" / "search.pt").read_bytes() == b"weights"
+    asked = decode((folder / "round-1" / "request.json").read_bytes(), SearchRequest)
+    assert (asked.front, asked.tighten, asked.genotype) == (3, 0.9, None)
+    genotype = stages_genotype()
+    set_job(flow, request=request | {"genotype": genotype})
+    prepare_stage(flow, replace(order, round_number=2))
+    assert not (folder / "round-2" / "search.json").exists()
+    asked = decode((folder / "round-2" / "request.json").read_bytes(), SearchRequest)
+    assert asked.genotype == genotype
+    assert is_given(flow)
+
+
+def stages_genotype() -> dict[str, Any]:
+    space = StageSpace(width=4, task=DIGITS_TASK)
+    return space.random_genotype(np.random.default_rng(0)).to_dict()
 
 
 def set_job(flow: Flow, *, request: dict[str, Any]) -> None:

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latency.operator import SparsityPattern
+from search.finalize.energies import GROUPED_PATTERNS, layer_energies
 from search.finalize.final_network import FinalNetwork
-from search.layers.patterns import top_k_mask
+from search.finalize.network_energies import network_energies
+from search.layers.patterns import group_scores, top_k_mask
 from search.space.dass_cells import build_graph
-from search.strategies.energies import GROUPED_PATTERNS, layer_energies
-from search.strategies.network_energies import network_energies
 from tests.search.space.tables import SMALL, some_genotype
 
 
@@ -26,7 +26,6 @@ def test_distortion_is_that_of_the_mask_that_training_would_choose(
 ) -> None:
     weights = some_weights(seed, (rows, 3, 2, 2))
     energies = layer_energies([weights.numpy()])
-    assert energies.weights == weights.numel()
     mask = top_k_mask(weights, SparsityPattern.UNSTRUCTURED, density)
     kept = float((weights * mask).square().sum() / weights.square().sum())
     found = energies.distortion(SparsityPattern.UNSTRUCTURED, density)
@@ -57,6 +56,27 @@ def test_more_density_never_distorts_more(
     found = [energies.distortion(pattern, density) for density in sorted(densities)]
     assert found == sorted(found, reverse=True)
     assert energies.distortion(pattern, 1.0) == 0.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 40),
+    columns=st.integers(1, 40),
+    parts=st.integers(1, 2),
+    density=st.floats(0.001, 1.0),
+    pattern=st.sampled_from(GROUPED_PATTERNS),
+)
+def test_what_is_reached_is_what_masks_keep_and_is_reached_again(
+    rows: int, columns: int, parts: int, density: float, pattern: SparsityPattern
+) -> None:
+    weights = some_weights(0, (rows, columns))
+    energies = layer_energies([weights.numpy()] * parts)
+    reached = energies.reached(pattern, density)
+    masks = [top_k_mask(weights, pattern, wanted) for wanted in (density, reached)]
+    assert torch.equal(*masks)
+    groups = group_scores(masks[0].double(), pattern) > 0
+    assert reached == pytest.approx(float(groups.double().mean()), abs=6e-5)
+    assert energies.reached(pattern, reached) == reached
 
 
 def test_scale_and_copies_of_a_layer_make_no_difference() -> None:

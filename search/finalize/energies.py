@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latency.operator import BLOCK_ROWS, SparsityPattern
+from search.layers.patterns import kept_groups
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,25 +26,35 @@ GROUPED_PATTERNS = (SparsityPattern.UNSTRUCTURED, SparsityPattern.BLOCK)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerEnergies:
-    """Energy of the best groups of a layer: of the best n at index n - 1, for each pattern."""
+    """Energies of the best groups of a layer, for each pattern one array per part of the layer.
 
-    best: Mapping[SparsityPattern, Floats]
+    That of the best n groups of a part is at index n - 1.
+    """
 
-    @property
-    def weights(self) -> int:
-        """How many weights the layer has."""
-        return len(self.best[SparsityPattern.UNSTRUCTURED])
+    best: Mapping[SparsityPattern, tuple[Floats, ...]]
+
+    def reached(self, pattern: SparsityPattern, density: float) -> float:
+        """Return the fraction of groups that training towards a density keeps.
+
+        It is a whole number of groups in each part, to four places, as operators say it. Training
+        towards what is returned keeps as many.
+        """
+        if pattern is SparsityPattern.DENSE:
+            return 1.0
+        counts = [len(part) for part in self.best[pattern]]
+        return round(sum(kept_groups(count, density) for count in counts) / sum(counts), 4)
 
     def distortion(self, pattern: SparsityPattern, density: float) -> float:
         """Return -log of the share of the energy that a density keeps; 0 for a layer of zeros.
 
-        As many groups stay as in training: rounded, at least one.
+        As many groups of each part stay as in training.
         """
         if pattern is SparsityPattern.DENSE:
             return 0.0
-        best = self.best[pattern]
-        kept = max(1, min(len(best), round(density * len(best))))
-        return 0.0 if best[-1] == 0.0 else math.log(best[-1] / best[kept - 1])
+        parts = self.best[pattern]
+        total = sum(float(best[-1]) for best in parts)
+        kept = sum(float(best[kept_groups(len(best), density) - 1]) for best in parts)
+        return 0.0 if total == 0.0 else math.log(total / kept)
 
 
 def layer_energies(weights: Sequence[npt.ArrayLike]) -> LayerEnergies:
@@ -55,7 +66,7 @@ def layer_energies(weights: Sequence[npt.ArrayLike]) -> LayerEnergies:
         ValueError: there are no weights, or some that are not finite.
     """
     arrays = [np.square(np.asarray(array, dtype=np.float64)) for array in weights]
-    if not sum(array.size for array in arrays):
+    if not arrays or not all(array.size for array in arrays):
         raise ValueError("energies: a layer needs weights")
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError("energies: weights must be finite")
@@ -65,7 +76,7 @@ def layer_energies(weights: Sequence[npt.ArrayLike]) -> LayerEnergies:
     }
     return LayerEnergies(
         best={
-            pattern: np.cumsum(np.sort(np.concatenate(parts))[::-1])
+            pattern: tuple(np.cumsum(np.sort(part)[::-1]) for part in parts)
             for pattern, parts in groups.items()
         }
     )

@@ -6,7 +6,7 @@ ones that fit. A network runs in one regime as a whole, so options are priced in
 allocation stays. Works on graphs, so on networks of every space.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -16,11 +16,12 @@ from latency.estimate.lookup_table import TableEstimator
 from latency.graph import INPUT, NetworkGraph
 from latency.library_form import library_form
 from latency.operator import OperatorSpec, Regime, SparsityPattern
+from latency.table import LatencyTable
+from search.finalize.energies import GROUPED_PATTERNS, LayerEnergies
 from search.finalize.knapsack import Option, Plan
+from search.finalize.repair import BudgetInfeasibleError
 from search.finalize.roomiest import roomiest_plan
-from search.space.genotype import LayerChoice
 from search.space.sparsity import Sparsity, sparse_spec
-from search.strategies.energies import GROUPED_PATTERNS, LayerEnergies
 
 DENSE = Sparsity(pattern=SparsityPattern.DENSE, density=1.0)
 # The densities at which rows are measured: between them a price is less sure.
@@ -34,31 +35,36 @@ SPARSE_OPTIONS = tuple(
 class AllocatedLayer:
     """What was chosen for one layer."""
 
-    layer: str
+    layer: str  # as `parameters` of a graph names it
     pattern: SparsityPattern
-    density: float  # fraction of its weights that are kept
+    density: float  # fraction of its groups of weights that training keeps, and that is priced
     price_ns: float  # marginal cost, before calibration
     distortion: float  # -log of the share of its energy that is kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class AllocatedDensities:
-    """A network whose predicted interval ends within a budget, layer by layer."""
+    """A network that is sparse as chosen, layer by layer."""
 
-    graph: NetworkGraph  # in the stock regime, sparse as chosen
+    graph: NetworkGraph  # in the stock regime
     layers: tuple[AllocatedLayer, ...]
     prediction: Prediction
     distortion: float  # of all layers together
     lower_bound: float  # no choice of the same cost in this regime distorts less
 
-    @property
-    def choices(self) -> tuple[LayerChoice, ...]:
-        """The choices as a genotype holds them; layers that stay dense have none."""
-        return tuple(
-            LayerChoice(layer=layer.layer, pattern=layer.pattern, density=layer.density)
-            for layer in self.layers
-            if layer.pattern is not SparsityPattern.DENSE
-        )
+
+def measured_options(table: LatencyTable, planned: Sparsity) -> tuple[Sparsity, ...]:
+    """Return what layers can be beside dense: the patterns that a table has rows of, and the plan.
+
+    A pattern without rows would be priced by what is known of others, and of prices that are
+    guessed the knapsack takes those that are too low.
+
+    Args:
+        table: of the target.
+        planned: by which the network was found, so that it fits the budget in this form at least.
+    """
+    measured = {row.spec.pattern for row in table.rows}
+    return (*(option for option in SPARSE_OPTIONS if option.pattern in measured), planned)
 
 
 def allocate_densities(
@@ -67,10 +73,8 @@ def allocate_densities(
     energies: Mapping[str, LayerEnergies],
     budget_ms: float,
     options: Sequence[Sparsity] = SPARSE_OPTIONS,
-) -> AllocatedDensities | None:
+) -> AllocatedDensities:
     """Return the least distorting densities whose predicted interval ends within the budget.
-
-    None means that the network is over the budget at its cheapest options.
 
     Args:
         graph: the network in the stock regime. Layers that have a pattern keep it, and what reads
@@ -81,18 +85,29 @@ def allocate_densities(
         options: what a layer can be beside dense.
 
     Raises:
+        BudgetInfeasibleError: at its cheapest options too the network is over the budget.
         ValueError: a layer has no energies.
     """
-    specs = _prunable(graph)
-    if unknown := [layer for layer in specs if layer not in energies]:
+    if unknown := [layer for layer in _prunable(graph) if layer not in energies]:
         raise ValueError(f"densities: there are no weights of {unknown}, only of {list(energies)}")
+    tried: list[AllocatedDensities] = []
+
+    def accept(candidate: AllocatedDensities) -> AllocatedDensities | None:
+        tried.append(candidate)
+        return candidate if candidate.prediction.high_ms <= budget_ms else None
+
     regimes = [Regime.STOCK, *([Regime.LIBRARY] if estimator.table.library is not None else [])]
     found = [
         allocated
         for regime in regimes
-        if (allocated := _in_regime(graph, regime, estimator, energies, budget_ms, options))
+        if (allocated := _in_regime(graph, regime, estimator, energies, options, accept))
     ]
-    return min(found, key=lambda one: (one.distortion, one.prediction.latency_ms), default=None)
+    if not found:
+        smallest_ms = min(candidate.prediction.high_ms for candidate in tried)
+        raise BudgetInfeasibleError(
+            budget_ms, smallest_ms, what="no choice of patterns and densities"
+        )
+    return min(found, key=lambda one: (one.distortion, one.prediction.latency_ms))
 
 
 def _in_regime(
@@ -100,35 +115,34 @@ def _in_regime(
     regime: Regime,
     estimator: TableEstimator,
     energies: Mapping[str, LayerEnergies],
-    budget_ms: float,
     options: Sequence[Sparsity],
+    accept: Callable[[AllocatedDensities], AllocatedDensities | None],
 ) -> AllocatedDensities | None:
     layers = {
         layer: _layer_options(layer, spec, estimator, energies[layer], options)
         for layer, spec in _prunable(graph, regime).items()
     }
 
-    def accept(plan: Plan) -> AllocatedDensities | None:
+    def accept_plan(plan: Plan) -> AllocatedDensities | None:
         chosen = tuple(
             group[index] for group, index in zip(layers.values(), plan.chosen, strict=True)
         )
         candidate = _with_layers(graph, chosen)
-        prediction = estimator.predict(candidate)
-        if prediction.high_ms > budget_ms:
-            return None
-        return AllocatedDensities(
-            graph=candidate,
-            layers=chosen,
-            prediction=prediction,
-            distortion=plan.distortion,
-            lower_bound=plan.lower_bound,
+        return accept(
+            AllocatedDensities(
+                graph=candidate,
+                layers=chosen,
+                prediction=estimator.predict(candidate),
+                distortion=plan.distortion,
+                lower_bound=plan.lower_bound,
+            )
         )
 
     groups = [
         [Option(cost=layer.price_ns, distortion=layer.distortion) for layer in group]
         for group in layers.values()
     ]
-    return roomiest_plan(groups, accept)
+    return roomiest_plan(groups, accept_plan)
 
 
 def _prunable(graph: NetworkGraph, regime: Regime = Regime.STOCK) -> dict[str, OperatorSpec]:
@@ -153,21 +167,24 @@ def _layer_options(
 
     Costs are whole nanoseconds, so that equal ones meet.
     """
-    found = [
-        AllocatedLayer(
-            layer=layer,
-            pattern=option.pattern,
-            density=option.density,
-            price_ns=float(round(estimator.price(_sparse(spec, option)).ns)),
-            distortion=energies.distortion(option.pattern, option.density),
+    found = []
+    for option in (DENSE, *options):
+        reached = energies.reached(option.pattern, option.density)
+        priced = _sparse(spec, replace(option, density=reached))
+        found.append(
+            AllocatedLayer(
+                layer=layer,
+                pattern=option.pattern,
+                density=reached,
+                price_ns=float(round(estimator.price(priced).ns)),
+                distortion=energies.distortion(option.pattern, option.density),
+            )
         )
-        for option in (DENSE, *options)
-    ]
-    kept: list[AllocatedLayer] = []
+    best: list[AllocatedLayer] = []
     for one in sorted(found, key=lambda one: (one.distortion, one.price_ns)):
-        if not kept or one.price_ns < kept[-1].price_ns:
-            kept.append(one)
-    return kept
+        if not best or one.price_ns < best[-1].price_ns:
+            best.append(one)
+    return best
 
 
 def _with_layers(graph: NetworkGraph, layers: Sequence[AllocatedLayer]) -> NetworkGraph:

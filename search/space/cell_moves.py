@@ -1,8 +1,8 @@
-"""Moves: how a strategy gets from genotypes to genotypes of the same space."""
+"""CellMoves: mutation, crossover and random draws of cells, and single paths through a supernet."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,40 +13,7 @@ from search.space.genotype import EDGES, NODES, Edge, Genotype
 from search.space.planned_space import PlannedSpace
 from search.space.sampling import CHOICES, random_genotype
 
-G = TypeVar("G", bound=Hashable)
 _KINDS = ("normal", "reduce")
-
-
-class Moves(Protocol[G]):
-    """A space as a strategy sees it. Every genotype that comes out is one of the space."""
-
-    def smallest(self) -> G:
-        """Return the cheapest genotype."""
-        ...
-
-    def random(self, rng: np.random.Generator) -> G:
-        """Return a genotype drawn at random, cheap ones as often as expensive ones."""
-        ...
-
-    def mutated(self, genotype: G, rng: np.random.Generator) -> G:
-        """Return a genotype that differs from this one in one place."""
-        ...
-
-    def crossed(self, one: G, other: G, rng: np.random.Generator) -> G:
-        """Return a genotype each part of which is from one of two."""
-        ...
-
-    def latency_ms(self, genotypes: Sequence[G]) -> npt.NDArray[np.float64]:
-        """Return (N,): the upper end of the predicted 90 % interval of each, milliseconds."""
-        ...
-
-    def to_dict(self, genotype: G) -> dict[str, Any]:
-        """Return plain JSON values."""
-        ...
-
-    def from_dict(self, values: dict[str, Any]) -> G:
-        """Build from plain JSON values; ValueError says what is wrong."""
-        ...
 
 
 class CellMoves:
@@ -123,6 +90,33 @@ def crossed(one: Genotype, other: Genotype, rng: np.random.Generator) -> Genotyp
             parent = parents[rng.integers(len(parents))]
             edges += getattr(parent, kind)[2 * node : 2 * node + 2]
     return replace(one, normal=tuple(cells["normal"]), reduce=tuple(cells["reduce"]), layers=())
+
+
+def fair_cells(rng: np.random.Generator, channels: int, cells: int) -> list[Genotype]:
+    """Return networks that together have every operation once in every place of a genotype.
+
+    Strict fairness of FairNAS (Chu et al., arXiv 1907.01845, section 3.2). What the edges read is
+    drawn anew for each network: two different inputs for every node.
+    """
+    order = rng.permuted(np.tile(np.arange(len(CHOICES)), (len(_KINDS), EDGES, 1)), axis=2)
+    drawn = [random_genotype(rng, channels, cells) for _ in CHOICES]
+    return [
+        replace(
+            genotype,
+            normal=_with_operations(genotype.normal, order[0, :, turn]),
+            reduce=_with_operations(genotype.reduce, order[1, :, turn]),
+            layers=(),
+        )
+        for turn, genotype in enumerate(drawn)
+    ]
+
+
+def _with_operations(edges: Sequence[Edge], columns: npt.NDArray[np.int64]) -> tuple[Edge, ...]:
+    """Return edges with the same inputs and these operations of CHOICES."""
+    return tuple(
+        (CHOICES[column], source)
+        for column, (_, source) in zip(columns.tolist(), edges, strict=True)
+    )
 
 
 def _in_order(edges: Sequence[Edge]) -> tuple[Edge, ...]:

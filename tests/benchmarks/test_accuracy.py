@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from benchmarks.accuracy import choose_part
+from benchmarks.rivals import (
+    CELL,
+    PATTERN,
+    Form,
+    Rival,
+    Timed,
+    candidates,
+    choose_rivals,
+    dense_file,
+    random_contender,
+    sparse_file,
+)
+from search.data.dataset import Dataset
+from search.export.parity import run_model
+from search.finalize.prune import prune
+from search.finalize.run import Goal
+from search.finalize.train import make_network
+from search.space.rivals import RIVALS
+from search.space.task import TaskShape
+
+TASK = TaskShape(image_channels=3, image_size=16, classes=10)
+SMALL = Rival(family="resnet-18", width=0.125, form=Form.SPARSE, density=0.25)
+
+
+def test_every_family_is_there_in_every_form() -> None:
+    found = candidates(0.1)
+    labels = [rival.label for rival in found]
+    assert len(labels) == len(set(labels))
+    assert {(rival.family, rival.form) for rival in found} == {
+        (CELL, Form.SPARSE),
+        *((family, form) for family in RIVALS for form in Form),
+    }
+
+
+def test_the_widest_within_the_budget_is_chosen() -> None:
+    timed = [
+        Timed(rival=Rival(family="resnet-18", width=width, form=form), ms=ms * width)
+        for form, ms in ((Form.DENSE, 4.0), (Form.INT8, 1.0))
+        for width in (0.5, 0.25, 1.0)
+    ]
+    assert [(rival.form, rival.width) for rival in choose_rivals(timed, 1.0)] == [
+        (Form.DENSE, 0.25),
+        (Form.INT8, 1.0),
+    ]
+    assert choose_rivals(timed, 0.1) == []
+    assert [rival.width for rival in choose_rivals(timed, 0.5, slack=4.0)] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("form", [Form.SPARSE, Form.INT8])
+def test_files_of_random_weights_have_the_form(tmp_path: Path, form: Form) -> None:
+    rival = Rival(family="resnet-18", width=0.125, form=form, density=0.25)
+    contender = random_contender(rival, TASK, tmp_path)
+    kinds = {node.op_type for node in onnx.load(contender.model).graph.node}
+    assert contender.library == (form is Form.SPARSE)
+    assert ("QuantizeLinear" in kinds) == (form is Form.INT8)
+
+
+def test_files_of_trained_networks_compute_what_they_do() -> None:
+    goal = Goal(density=0.25, pattern=PATTERN, seed=0)
+    network = make_network(SMALL.genotype, TASK, goal)
+    images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for made in (dense_file, sparse_file):
+        if made is sparse_file:
+            prune(network, goal.density)
+        network.eval()
+        with torch.no_grad():
+            wanted = network(images).numpy()
+        found = run_model(made(network), images.numpy())
+        np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
+def test_a_part_of_a_data_set_has_every_class_alike_and_all_test_images() -> None:
+    labels = torch.arange(200) // 20
+    images = torch.arange(200.0).view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
+    dataset = Dataset(
+        train_images=images,
+        train_labels=labels,
+        test_images=images,
+        test_labels=labels,
+        class_names=tuple(map(str, range(10))),
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+    )
+    part = choose_part(dataset, 100)
+    assert torch.bincount(part.train_labels).tolist() == [10] * 10
+    assert len(part.test_labels) == 200
+    assert torch.equal(part.train_images, choose_part(dataset, 100).train_images)
+    assert choose_part(dataset, 200) is dataset
