@@ -33,6 +33,7 @@ from search.supernet.supernet import Supernet
 
 TASK = TaskShape(image_channels=3, image_size=8, classes=4)
 RECIPE = RECIPES["tiny"]  # one normal cell and two reductions, 4 channels
+STAGES = (Stage.DENSE, Stage.SCORES, Stage.MASKED)  # of a search; paths follow it, for fronts
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +41,6 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread, and a measurement on this machine is not waited for."""
     torch.set_num_threads(1)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-
-
-STAGES = (Stage.DENSE, Stage.SCORES, Stage.MASKED)  # of a search; paths follow it, for fronts
 
 
 def contest() -> Contest:
