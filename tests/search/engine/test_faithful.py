@@ -62,7 +62,7 @@ def test_without_any_remedy_only_sizes_and_rates_differ_from_the_paper() -> None
         recipe = without(recipe, remedy)
     assert changed_fields(recipe, PAPER) == {
         "batch_size", "dense_epochs", "scores_epochs", "masked_epochs", "alpha_lr",
-        "weight_decay", "final_lr", "cosine_epochs",
+        "path_epochs", "weight_decay", "final_lr", "cosine_epochs",
     }  # fmt: skip
 
 

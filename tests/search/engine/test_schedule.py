@@ -22,7 +22,7 @@ def test_stages_follow_each_other_and_cover_all_epochs() -> None:
     lengths = (RECIPE.dense_epochs, RECIPE.scores_epochs, RECIPE.masked_epochs)
     expected = [
         (stage, position, length)
-        for stage, length in zip(Stage, lengths, strict=True)
+        for stage, length in zip(list(Stage)[:3], lengths, strict=True)
         for position in range(length)
     ]
     assert stages == expected

@@ -42,7 +42,7 @@ def test_derived_latency_is_the_prediction_of_the_derived_network(seed: int, nam
     assert float(cold) == pytest.approx(latency_ms, rel=1e-9)
     upper = StageLatency(costs_of(name), upper=True).derived_ms(tensors(alphas))
     assert latency_ms < upper <= high_ms * (1 + 1e-12)
-    assert upper == pytest.approx(high_ms, rel=1e-2), "but for operators that stages share"
+    assert upper == pytest.approx(high_ms, rel=2e-2), "but for operators that stages share"
 
 
 @settings(max_examples=30, deadline=None)
