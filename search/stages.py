@@ -42,7 +42,7 @@ from search.finalize.train import (
 from search.layers.sparse import sparse_layers
 from search.problems.choice import problem_of
 from search.requests import DeviceBudget, SearchRequest
-from search.space.networks import network_graph, read_genotype
+from search.space.networks import AnyGenotype, network_graph, read_genotype
 from search.space.sparsity import Sparsity
 from search.strategies.common_network import common_result
 from search.strategies.specialise import what_to_leave_out
@@ -126,14 +126,19 @@ def run_derive(
         result["prediction"] = asdict(estimator.predict(graph))
         graph = estimator.fastest_form(graph)
     result["graph"] = graph.to_dict()
-    result["widths"] = {
+    result["widths"] = _widths(genotype)
+    write_json(work / "derive.json", result)
+    progress.report({"repaired": result["repaired"], "prediction": result["prediction"]})
+    return result
+
+
+def _widths(genotype: AnyGenotype) -> dict[str, float]:
+    """Return the fraction of channels that is kept, by layer, where it is not all of them."""
+    return {
         choice.layer: choice.density
         for choice in genotype.layers
         if choice.pattern is SparsityPattern.CHANNEL
     }
-    write_json(work / "derive.json", result)
-    progress.report({"repaired": result["repaired"], "prediction": result["prediction"]})
-    return result
 
 
 def run_train(

@@ -88,6 +88,10 @@ def test_trainings_that_are_compared_have_seeds_of_their_own() -> None:
         ({"also": (ALSO,)}, r"needs a name of its own, got \['', 'pi'\]"),
         ({"device": "pi", "also": (ALSO,)}, r"needs a name of its own, got \['pi', 'pi'\]"),
         ({"device": "box", "also": tuple(MANY)}, "at most 8 devices, got 9"),
+        (
+            {"device": "box", "also": (ALSO,), "densities": "budget"},
+            "are for one device only, the request names 2",
+        ),
         ({"space": "stages", "specialise": True}, "specialise is of dass-cells only, not of stag"),
         ({"front": 1}, "front must be from 2 to 12, got 1"),
         ({"strategy": "luck"}, "unknown strategy 'luck'; allowed"),

@@ -10,7 +10,7 @@ from search.data.datasets import load_dataset
 from search.engine.ablations import with_option
 from search.engine.checkpoint import load_checkpoint
 from search.engine.schedule import Stage
-from search.engine.search_stage import Departures, search_alphas
+from search.engine.search_stage import Departures, LeftOut, search_alphas
 from search.layers.sparse import LayerMode, density_of, sparse_layers
 from search.problems.choice import problem_of
 from search.requests import SearchRequest
@@ -127,3 +127,14 @@ def test_what_is_found_with_an_option_can_be_derived(
         latency = problem.latency(problem.space.estimator(table))
         tables = [torch.tensor(rows) for rows in found["alphas"].values()]
         assert latency.derived_ms(tables) == pytest.approx(found["expected_latency_ms"])
+
+
+def test_nothing_can_be_left_out_of_mixed_paths(request_: SearchRequest, tmp_path: Path) -> None:
+    dataset = load_dataset(request_.dataset)
+    departures = Departures(
+        left_out=LeftOut(operations=("sep_conv_5x5",)), recipe=with_option(RECIPE, "mixed-paths")
+    )
+    with pytest.raises(ValueError, match="nothing can be left out of mixed paths"):
+        search_alphas(
+            problem_of(request_, dataset.task), tmp_path, dataset, [], Events(), departures
+        )

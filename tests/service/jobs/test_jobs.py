@@ -89,6 +89,21 @@ def test_a_search_can_be_for_several_devices(
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("controls", True), ("front", 3), ("from_front", "0" * 32 + ":0"), ("densities", "budget")],
+)
+def test_what_is_for_one_device_refuses_more(
+    app: FastAPI, admin: TestClient, board: Board, name: str, value: object
+) -> None:
+    enrol(app, admin, name="other")
+    order = {"device": "board", "budget_ms": 0.5, "also": [{"device": "other", "budget_ms": 0.25}]}
+    refused = admin.post("/v1/searches", json=order | {name: value})
+    assert refused.status_code == 422
+    assert "This is for one device only" in refused.text
+    assert f"/{name}" in refused.text
+
+
 def test_a_front_is_made_where_it_is_asked_for(admin: TestClient, board: Board) -> None:
     assert start(admin)["request"]["front"] == 0
     assert start(admin, front=12)["request"]["front"] == 12

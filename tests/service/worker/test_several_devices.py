@@ -20,6 +20,7 @@ from service.database import Database
 from service.devices.use_cases import get_device
 from service.errors import BudgetInfeasibleError
 from service.jobs.job_devices import search_devices, take_table
+from service.jobs.repository import events_after
 from service.jobs.schemas import JobRead
 from service.jobs.use_cases import artifacts_of, get_job
 from service.lifecycle import JobState
@@ -41,6 +42,7 @@ from service.worker.search_steps import (
 from service.worker.space_table import plan_profile
 from service.worker.stage_results import round_folder
 from service.worker.stages import StageOrder, prepare_stage
+from service.worker.tries import verified_units
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock
 from tests.service.profiling.steps import all_operators, profile
@@ -286,6 +288,43 @@ def test_only_the_budget_that_was_missed_is_tightened(priced: Flow, boards: list
     training = search_flow._Training(flow=flow, stage_flow=lambda: None, priority=1, devices=2)
     found = asyncio.run(search_flow._measure(training, ask_for_graph, 0, (0.8, 1.0)))
     assert found == pytest.approx((0.8, 0.4 / 0.6 * 0.99), rel=1e-3)
+
+
+def test_each_device_is_doubted_by_what_is_expected_there(
+    priced: Flow, boards: list[Board]
+) -> None:
+    write_round(priced)
+    path = round_folder(priced, 0) / "derive.json"
+    derived = json.loads(path.read_text())
+    derived["also"][0]["prediction"] = PREDICTION | {"high_ms": 0.39}
+    path.write_text(json.dumps(derived))
+    asked = []
+
+    def device(unit_id: str, place: int) -> None:
+        asked.append(place)
+        answer(priced, boards[place - 1], unit_id, ms=0.6)
+
+    flow = SteppingFlow(
+        context=priced.context, job_id=priced.job_id, attempt=priced.attempt, device=device
+    )
+    training = search_flow._Training(flow=flow, stage_flow=lambda: None, priority=1, devices=2)
+    asyncio.run(search_flow._measure(training, ask_for_graph, 0, (1.0, 1.0)))
+    assert asked == [1, 2, 2], "only on the second it is slower than predicted"
+    with priced.context.database.reading() as session:
+        units = verified_units(session, priced.job_id)
+        notes = [
+            event.payload["message"]
+            for event in events_after(session, priced.job_id, 0)
+            if event.kind == "note"
+        ]
+    assert {name: len(found) for name, found in units.items()} == {
+        "round-0-graph": 1,
+        "round-0-graph-2": 2,
+    }
+    assert notes[-2].startswith(
+        "round-0-graph-2: measured 0.6000 ms on pi, budget 0.4 ms; it is measured again"
+    )
+    assert notes[-1] == "round-0-graph-2: measured 0.6000 ms in 2 tries on pi, budget 0.4 ms"
 
 
 @dataclass(frozen=True, kw_only=True)
