@@ -21,7 +21,7 @@ def test_each_network_is_timed_in_each_regime_and_is_the_same(name: str) -> None
     stock = planned_networks(space, target())
     both = planned_networks(space, replace(target(), operator_library="1+test"))
     assert {n.graph.regime for n in stock} == {Regime.STOCK}
-    assert len(both) == 2 * len(stock) == 20
+    assert len(both) == 2 * len(stock) == 24
     assert {n.graph.key for n in stock} <= {n.graph.key for n in both}
     kinds = [n.name.rsplit("-", 2)[0] for n in stock]
     assert (kinds.count("calibration"), kinds.count("held-out")) == (6, 4)
