@@ -148,6 +148,10 @@ def test_join_run_and_stop(server: FakeServer, tmp_path: Path) -> None:
     assert "Traceback" not in log
 
 
+def has_child(process: psutil.Popen) -> bool:
+    return len(family(process)) >= 2
+
+
 @pytest.mark.slow
 def test_kill_9_and_resume_from_the_spool(server: FakeServer, tmp_path: Path) -> None:
     state_dir = joined(server, tmp_path)
@@ -157,6 +161,7 @@ def test_kill_9_and_resume_from_the_spool(server: FakeServer, tmp_path: Path) ->
     for enough in (1, 9):
         with running(state_dir) as process:
             wait_until(partial(has_measured, state_dir, enough))
+            wait_until(partial(has_child, process))  # there is none for a moment between batches
             members = family(process)
             process.kill()
             _, left = psutil.wait_procs(members, PATIENCE_S)

@@ -65,7 +65,7 @@ def test_from_a_plan_to_a_report(run: Run, app: object, admin: TestClient, tmp_p
     board = enrol(app, admin)  # type: ignore[arg-type]
     space = ("--device", "board", "--channels", "4", "--cells", "3", "--held-out", "3")
     plan, profile = tmp_path / "plan.json", tmp_path / "profile.json"
-    assert "9 networks" in run("plan", *space, "-o", plan)
+    assert "11 networks" in run("plan", *space, "-o", plan)
     measured(plan, profile, 1000)
     assert "has no table yet" in run("tables", "report", "board", status=1)
     assert "table version 1" in run("profiles", "import", profile, "--device", "board")
