@@ -24,7 +24,7 @@ def test_each_network_is_timed_in_each_regime_and_is_the_same(name: str) -> None
     assert len(both) == 2 * len(stock) == 24
     assert {n.graph.key for n in stock} <= {n.graph.key for n in both}
     kinds = [n.name.rsplit("-", 2)[0] for n in stock]
-    assert (kinds.count("calibration"), kinds.count("held-out")) == (6, 4)
+    assert (kinds.count("calibration"), kinds.count("held-out")) == (8, 4)
 
 
 def test_an_older_search_is_about_cells() -> None:
