@@ -193,10 +193,12 @@ def _searched_file(
     return read_result(work / "export.json")
 
 
-def train_rivals(contest: Contest) -> None:
-    """Train every rival and write its file."""
+def train_rivals(contest: Contest, only: str) -> None:
+    """Train every rival whose label has `only` in it, and write its file."""
     trainings = contest.trainings()
     for rival in contest.rivals():
+        if only not in rival.label:
+            continue
         request = replace(contest.searched(), density=rival.density)
         trained = trainings.train(rival.trained_as, rival.genotype, request)
         network = trained_network(request, trained.folder, contest.dataset)
@@ -209,10 +211,13 @@ def train_rivals(contest: Contest) -> None:
 
 
 def entries(contest: Contest) -> list[Entry]:
-    """Return every trained file with its accuracy."""
+    """Return every trained file with its accuracy; rivals without one are named and left out."""
     trainings, found = contest.trainings(), searched_entries(contest.seed_folder / "search")
     for rival in contest.rivals():
         folder = trainings.folder(rival.trained_as, contest.seed)
+        if not (folder / "model.onnx").exists():
+            print(f"not trained: {rival.label}")
+            continue
         result = read_result(folder / "train.json")
         accuracy, nonzeros = result["accuracy"], result["nonzeros"]
         if rival.form is Form.INT8:
@@ -249,7 +254,7 @@ def _run(contest: Contest, options: argparse.Namespace) -> None:
         "table": (folder / "table.json", lambda: measure_table(contest)),
         "widths": (folder / "widths.json", lambda: measure_widths(contest, options.budget_ms)),
         "search": (None, lambda: run_searches(contest)),
-        "rivals": (None, lambda: train_rivals(contest)),
+        "rivals": (None, lambda: train_rivals(contest, options.only)),
         "controls": (
             contest.seed_folder / "search" / "controls.json",
             lambda: train_controls(contest),
@@ -306,6 +311,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--steps", nargs="*", help="of table, widths, search, rivals, controls, report"
     )
+    parser.add_argument("--only", default="", help="rivals with this in their label")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--channels", type=int, default=STEM)
