@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from benchmarks.accuracy_report import Entry, print_report, searched_entries
-from benchmarks.cifar import cifar_reference
+from benchmarks.cifar import choose_part, cifar_reference
 from benchmarks.recorded import calibrated, measure, measured_rows, named_graphs
 from benchmarks.rivals import (
     PATTERN,
@@ -49,7 +49,7 @@ from latency.profiler.device import current_target
 from latency.table import LatencyTable
 from search.controls.stage import run_controls
 from search.controls.trainings import Trainings
-from search.data.batches import Examples, seeded_generator, split_examples
+from search.data.batches import Examples
 from search.data.dataset import Dataset
 from search.data.datasets import load_dataset
 from search.engine.checkpoint import read_result, write_json
@@ -62,7 +62,7 @@ OUTPUT = Path("local") / "accuracy"
 IMAGES = 10_000
 STEM = 16  # channels of the searched networks
 DENSITY = 0.1
-BUDGET_OF = "resnet-18-x0.25-d0.1"
+BUDGET_OF = ("resnet-18", 0.25)  # family and width, sparse
 # The searched network is also compared with wider ones: is it so many times as fast at equal accuracy?
 WIDER = {Form.INT8: 2.2, Form.DENSE: 5.0}
 NEAR = 0.95
@@ -144,12 +144,12 @@ def measure_table(contest: Contest) -> None:
 def measure_widths(contest: Contest, budget_ms: float | None) -> None:
     """Write widths.json: how long each rival takes, and the budget."""
     folder = contest.folder / "random-weights"
-    timed = time_widths(candidates(DENSITY), contest.dataset.task, folder, print)
+    timed = time_widths(candidates(contest.request.density), contest.dataset.task, folder, print)
     if budget_ms is None:
         budget_ms = next(
             one.ms
             for one in timed
-            if (one.rival.trained_as, one.rival.form) == (BUDGET_OF, Form.SPARSE)
+            if (one.rival.family, one.rival.width) == BUDGET_OF and one.rival.form is Form.SPARSE
         )
     rivals = [codec.to_plain(one) for one in timed]
     write_json(contest.folder / "widths.json", {"budget_ms": budget_ms, "rivals": rivals})
@@ -164,10 +164,10 @@ def run_searches(contest: Contest) -> None:
     progress = JsonLines(sys.stdout, "search")
     if not (work / "search.json").exists():
         run_search(request, work, dataset, table, progress)
-    for _ in range(MOST_ROUNDS):
+    for number in range(1, MOST_ROUNDS + 1):
         exported = _searched_file(request, work, dataset, table)
         high_ms = exported["prediction"]["high_ms"]
-        if high_ms <= request.budget_ms:
+        if high_ms <= request.budget_ms or number == MOST_ROUNDS:
             break
         request = replace(request, tighten=0.98 * request.tighten * request.budget_ms / high_ms)
         for name in ("derive.json", "train.json", "export.json", "checkpoints/train.pt"):
@@ -187,7 +187,12 @@ def _searched_file(
     request: SearchRequest, work: Path, dataset: Dataset, table: LatencyTable
 ) -> dict[str, Any]:
     progress = JsonLines(sys.stdout, "searched")
-    for name, stage in {"derive": run_derive, "train": run_train, "export": run_export}.items():
+    stages: dict[str, Callable[..., dict[str, Any]]] = {
+        "derive": run_derive,
+        "train": run_train,
+        "export": run_export,
+    }
+    for name, stage in stages.items():
         if not (work / f"{name}.json").exists():
             stage(request, work, dataset, table, progress)
     return read_result(work / "export.json")
@@ -282,7 +287,7 @@ def _report(contest: Contest, rounds: int) -> None:
 
 def _contest(options: argparse.Namespace, seed: int) -> Contest:
     reference = cifar_reference(options.dataset)
-    dataset = choose_part(load_dataset(reference), options.images)
+    dataset = _with_part(load_dataset(reference), options.images)
     request = SearchRequest(
         dataset=reference,
         task=dataset.task,
@@ -296,12 +301,10 @@ def _contest(options: argparse.Namespace, seed: int) -> Contest:
     return Contest(folder=options.output, dataset=dataset, request=request, seed=seed)
 
 
-def choose_part(dataset: Dataset, images: int) -> Dataset:
+def _with_part(dataset: Dataset, images: int) -> Dataset:
     """Return the data set with so many training images; the same ones for every seed."""
     examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
-    if images >= len(examples):
-        return dataset
-    part, _ = split_examples(examples, images / len(examples), seeded_generator(SEED, "subset"))
+    part = choose_part(examples, images, SEED)
     return replace(dataset, train_images=part.images, train_labels=part.labels)
 
 

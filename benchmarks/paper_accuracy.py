@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.cifar import cifar_reference
+from benchmarks.cifar import choose_part, cifar_reference
 from latency.graph import NetworkGraph
 from latency.operator import SparsityPattern
-from search.data.batches import Examples, seeded_generator, split_examples
+from search.data.batches import Examples
 from search.data.dataset import Dataset
 from search.data.datasets import load_dataset
 from search.engine.device import training_device
@@ -184,9 +184,7 @@ def count_macs(graph: NetworkGraph) -> int:
 def _split(dataset: Dataset, protocol: Protocol, seed: int) -> Split:
     """Return the chosen training images in two; the same ones for every network of a seed."""
     examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
-    if protocol.images < len(examples):
-        share = protocol.images / len(examples)
-        examples, _ = split_examples(examples, share, seeded_generator(seed, "subset"))
+    examples = choose_part(examples, protocol.images, seed)
     return split_training(examples, seed, protocol.schedule.valid_fraction)
 
 
