@@ -17,6 +17,7 @@ from service.database import Database, create_engine
 from service.schema import upgrade
 from service.settings import Settings
 from service.tables.registry import metadata
+from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock, RecordingListener, RecordingQueue
 
 ENGINES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -133,3 +134,9 @@ def admin(app: FastAPI, database: Database, clock: HeldClock) -> TestClient:
         issued = create_token(session, TokenKind.ADMIN, name="test", now=clock())
     headers = {"Authorization": f"Bearer {issued.token}"}
     return TestClient(app, headers=headers, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def board(app: FastAPI, admin: TestClient) -> Board:
+    """One enrolled device."""
+    return enrol(app, admin)

@@ -5,8 +5,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from service.artifacts.store import ArtifactStore
 from service.artifacts.use_cases import attach_artifact, record_artifact
@@ -24,13 +22,8 @@ from service.database import Database
 from service.jobs.journal import locked_job, move, record
 from service.lifecycle import JobState
 from service.settings import Settings
-from tests.service.board import Board, enrol
+from tests.service.board import Board
 from tests.service.fakes import HeldClock
-
-
-@pytest.fixture
-def board(app: FastAPI, admin: TestClient) -> Board:
-    return enrol(app, admin)
 
 
 def test_devices_and_jobs(client: Client, board: Board) -> None:

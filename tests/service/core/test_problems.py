@@ -15,7 +15,7 @@ from latency.messages import Claim
 from service.database import Database
 from service.errors import BudgetInfeasibleError, UnavailableError, public_message
 from service.problems import MEDIA_TYPE
-from tests.service.board import Board, enrol
+from tests.service.board import Board
 from tests.service.samples import target
 
 REJECTED = "r3j3ct3d-value"
@@ -134,11 +134,6 @@ class TestHostileValues:
             if response.status_code != 200:
                 assert_problem(response, response.status_code)
                 assert "passwd" not in response.text
-
-
-@pytest.fixture
-def board(app: FastAPI, admin: TestClient) -> Board:
-    return enrol(app, admin)
 
 
 class TestFuzz:

@@ -24,11 +24,6 @@ from tests.service.samples import network
 ORDER = {"device": "board", "budget_ms": 0.5, "channels": 4, "cells": 3, "recipe": "tiny"}
 
 
-@pytest.fixture
-def board(app: FastAPI, admin: TestClient) -> Board:
-    return enrol(app, admin)
-
-
 def start(admin: TestClient, **changes: object) -> dict[str, Any]:
     """Start a search and return the job."""
     response = admin.post("/v1/searches", json=ORDER | changes)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +34,7 @@ from service.profiling.use_cases import (
     load_table,
     measured_operators,
 )
-from tests.service.board import Board, enrol
+from tests.service.board import Board
 from tests.service.fakes import HeldClock
 from tests.service.profiling.steps import (
     CELLS,
@@ -60,11 +59,6 @@ SPACE = PlannedSpace(
     task=DIGITS_TASK,
     sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=1.0),
 )
-
-
-@pytest.fixture
-def board(app: FastAPI, admin: TestClient) -> Board:
-    return enrol(app, admin)
 
 
 @pytest.fixture

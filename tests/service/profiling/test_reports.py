@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
@@ -37,7 +36,7 @@ from service.profiling.planning import planned_networks
 from service.profiling.use_cases import build_table, load_table, measuring_costs
 from service.settings import Settings
 from service.tables.work_unit import WorkUnitRow
-from tests.service.board import Board, enrol
+from tests.service.board import Board
 from tests.service.conftest import ENGINES, empty_postgres
 from tests.service.fakes import HeldClock, RecordingListener, RecordingQueue
 from tests.service.profiling.steps import CELLS, CHANNELS, all_operators, bare_table
@@ -113,11 +112,6 @@ def database(request: pytest.FixtureRequest) -> Database:
         found: Database = request.getfixturevalue("sqlite_database")
         return found
     return empty_postgres(request)
-
-
-@pytest.fixture
-def board(app: FastAPI, admin: TestClient) -> Board:
-    return enrol(app, admin)
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from latency.messages import Chunk, Outcome
 from service.client.event_text import event_line, result_lines
@@ -35,18 +33,13 @@ from service.worker.search_flow import measure_controls
 from service.worker.search_steps import note_unmeasured
 from service.worker.stage_results import round_folder
 from service.worker.tries import verified_units
-from tests.service.board import Board, enrol
+from tests.service.board import Board
 from tests.service.fakes import HeldClock
 from tests.service.samples import add_job, chunk_of, network_result, profile_work
 from tests.service.worker.stepping import SteppingFlow
 
 BUDGET_MS = 0.1
 CONDITIONS = chunk_of(profile_work(1, 0)).conditions
-
-
-@pytest.fixture
-def board(app: FastAPI, admin: TestClient) -> Board:
-    return enrol(app, admin)
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,18 +31,13 @@ from service.worker.front_steps import ask_for_candidate, front_candidates, want
 from service.worker.search_flow import measure_front
 from service.worker.stage_results import round_folder
 from service.worker.tries import verified_units
-from tests.service.board import Board, enrol
+from tests.service.board import Board
 from tests.service.fakes import HeldClock
 from tests.service.samples import add_job, chunk_of, network, network_result, profile_work
 
 BUDGET_MS = 0.1
 CONDITIONS = chunk_of(profile_work(1, 0)).conditions
 PREDICTION = {"latency_ms": 0.05, "low_ms": 0.04, "high_ms": 0.06, "table_version": 4}
-
-
-@pytest.fixture
-def board(app: FastAPI, admin: TestClient) -> Board:
-    return enrol(app, admin)
 
 
 @pytest.fixture

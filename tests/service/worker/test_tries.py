@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +29,7 @@ from service.worker.tries import (
     try_name,
     verified_units,
 )
-from tests.service.board import Board, enrol
+from tests.service.board import Board
 from tests.service.fakes import HeldClock
 from tests.service.samples import STARTED, add_job, network
 from tests.service.worker.stepping import SteppingFlow
@@ -148,11 +146,6 @@ def test_what_is_measured_again(
     found = doubt(tries(*taken), expected)
     assert found.startswith(reason)
     assert bool(found) == bool(reason)
-
-
-@pytest.fixture
-def board(app: FastAPI, admin: TestClient) -> Board:
-    return enrol(app, admin)
 
 
 @pytest.fixture
