@@ -204,7 +204,7 @@ def train_rivals(contest: Contest, only: str) -> None:
     for rival in contest.rivals():
         if only not in rival.label:
             continue
-        request = replace(contest.searched(), density=rival.density)
+        request = replace(contest.searched(), density=rival.density, densities="planned")
         trained = trainings.train(rival.trained_as, rival.genotype, request)
         network = trained_network(request, trained.folder, contest.dataset)
         if rival.form is Form.SPARSE:

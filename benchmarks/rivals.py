@@ -2,7 +2,8 @@
 
 MobileNet-v2 and ResNet-18 in the form that the authors of DASS pruned, and their published 90 % cell,
 at several widths: sparse in the operator library, dense and in int8 in stock ONNX Runtime. Which widths
-are within a budget is measured, not predicted, on files with random weights: time does not care.
+are within a budget is measured, not predicted, on files with random weights. Time does not care what
+weights are, but how many each layer keeps: sparse ones are pruned as trained ones will be.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,11 +22,12 @@ from latency.lowering.weights import random_weights
 from latency.operator import SparsityPattern
 from search.export.export import sparse_genotype
 from search.export.fold import fold_weights, weight_source
-from search.finalize.train import AnyNetwork
+from search.finalize.prune import apply_masks, prune
+from search.finalize.run import Goal
+from search.finalize.train import AnyNetwork, make_network
 from search.space.networks import AnyGenotype, network_graph
 from search.space.published import published_genotype
 from search.space.rivals import RIVALS
-from search.space.sparsity import Sparsity, with_sparsity
 from search.space.task import TaskShape
 
 PATTERN = SparsityPattern.BLOCK
@@ -113,15 +115,22 @@ def time_widths(
 
 def random_contender(rival: Rival, task: TaskShape, folder: Path) -> Contender:
     """Return the file of a rival with random weights."""
-    graph = network_graph(rival.genotype, task)
-    if rival.form is Form.SPARSE:
-        graph = library_form(with_sparsity(graph, Sparsity(pattern=PATTERN, density=rival.density)))
-    model = build_model(graph, random_weights(_SEED))
-    if rival.form is Form.INT8:
-        model = quantized(model)
     path = folder / f"{rival.label.replace(' ', '-')}.onnx"
-    onnx.save(model, path)
+    if rival.form is Form.SPARSE:
+        path.write_bytes(sparse_file(_pruned(rival, task)))
+    else:
+        model = build_model(network_graph(rival.genotype, task), random_weights(_SEED))
+        onnx.save(quantized(model) if rival.form is Form.INT8 else model, path)
     return Contender(label=rival.label, model=path, library=rival.form is Form.SPARSE)
+
+
+def _pruned(rival: Rival, task: TaskShape) -> AnyNetwork:
+    """Return an untrained network at the density of the rival, spread over the layers by LAMP."""
+    goal = Goal(density=rival.density, pattern=PATTERN, seed=_SEED)
+    network = make_network(rival.genotype, task, goal)
+    prune(network, rival.density)
+    apply_masks(network)
+    return network.eval()
 
 
 def choose_rivals(timed: Iterable[Timed], budget_ms: float, *, slack: float = 1.0) -> list[Rival]:

@@ -13,12 +13,14 @@ from search.space.stage_space import StageSpace
 from search.space.task import TaskShape
 
 DATASET_FORMATS = ("digits", "image-folder", "cifar10-binary", "cifar10-python", "npz")
-RECIPE_NAMES = ("tiny", "quick", "standard", "cpu", "gpu", "dass-paper")
+PUBLISHED_RECIPE = "dass-paper"
+RECIPE_NAMES = ("tiny", "quick", "standard", "cpu", "gpu", PUBLISHED_RECIPE)
 SPACE_NAMES = ("dass-cells", "stages")
 STRATEGY_NAMES = ("evolution", "random")
 # Who says what becomes of each layer: one pattern and one density for the network, or the prices of
-# a table, each layer its own.
-DENSITY_RULES = ("planned", "budget")
+# a table, each layer its own. "auto" is "budget" where zeros buy time on the one device: then what
+# was promised before the training is kept by it.
+DENSITY_RULES = ("auto", "planned", "budget")
 
 MIN_CELLS = 3  # fewer leave no room for a normal cell beside the two reductions
 MAX_CELLS = 64
@@ -102,7 +104,7 @@ class SearchRequest:
     space: str = "dass-cells"  # one of SPACE_NAMES
     cells: int = 5  # of the exported network; networks of stages have none
     pattern: SparsityPattern = SparsityPattern.BLOCK  # that is planned for the layers
-    densities: str = "planned"  # one of DENSITY_RULES; "budget": see `search.finalize.densities`
+    densities: str = "auto"  # one of DENSITY_RULES; "budget": see `search.finalize.densities`
     seed: int = 0
     recipe: str = "quick"  # one of RECIPE_NAMES
     task: TaskShape | None = None  # what the data set must turn out to be; None: not known yet
@@ -127,7 +129,7 @@ class SearchRequest:
         if not 0.0 < self.density <= 1.0:
             raise ValueError(f"search: density must be above 0 and at most 1, got {self.density}")
         _check_devices(self.budgets)
-        if self.also and (self.plans_layers or self.genotype is not None):
+        if self.also and (self.densities == "budget" or self.genotype is not None):
             raise ValueError(
                 "search: densities 'budget' and a genotype that is given are for one device only, "
                 f"the request names {len(self.budgets)}"
@@ -158,18 +160,21 @@ class SearchRequest:
         """What is planned for every sparse layer."""
         return Sparsity(pattern=self.pattern, density=self.density)
 
-    @property
-    def plans_layers(self) -> bool:
-        """Whether each layer gets a pattern and a density of its own, by the prices of a table."""
-        return self.densities == "budget"
-
     def planning_table(self, table: LatencyTable | None) -> LatencyTable | None:
-        """Return the table that plans the layers; None where the request itself does.
+        """Return the table that gives each layer a pattern and a density of its own.
+
+        None: the layers are as this request plans them.
+
+        Args:
+            table: of the first device, if there is one.
 
         Raises:
             ValueError: a table is needed and there is none.
         """
-        if not self.plans_layers:
+        if self.densities == "auto":
+            known = table is not None and table.library is not None and not self.also
+            return table if known and self.recipe != PUBLISHED_RECIPE else None
+        if self.densities == "planned":
             return None
         if table is None:
             raise ValueError(

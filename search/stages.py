@@ -186,7 +186,7 @@ def run_train(
         "epoch": outcome.epoch,
         "epochs": schedule.epochs,
         "density": outcome.density,
-        "pattern": None if request.plans_layers else request.pattern.value,
+        "pattern": request.pattern.value if request.planning_table(table) is None else None,
         "plan": None if outcome.plan is None else outcome.plan.facts,
         "parameters": sum(layer.weight.numel() for layer in layers),
         "nonzeros": sum(layer.kept_weights() for layer in layers),
@@ -255,6 +255,7 @@ def _goal(request: SearchRequest) -> Goal:
 def _metadata(
     request: SearchRequest, dataset: Dataset, table: LatencyTable | None, budget: DeviceBudget
 ) -> dict[str, str]:
+    planned = request.planning_table(table) is None
     metadata = {
         "edgewright.version": _own_version(),
         "edgewright.dataset": request.dataset.format,
@@ -263,10 +264,10 @@ def _metadata(
         "edgewright.mean": json.dumps(dataset.mean),
         "edgewright.std": json.dumps(dataset.std),
         "edgewright.seed": str(request.seed),
-        "edgewright.densities": request.densities,
+        "edgewright.densities": "planned" if planned else "budget",
         "edgewright.budget_ms": f"{budget.budget_ms:g}",
     }
-    if not request.plans_layers:  # else each layer has its own, in the genotype
+    if planned:  # else each layer has its own, in the genotype
         metadata["edgewright.density"] = f"{request.density:g}"
         metadata["edgewright.pattern"] = request.pattern.value
     if table is not None:

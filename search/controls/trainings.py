@@ -125,7 +125,7 @@ class Trainings:
 
     def _planning(self, request: SearchRequest) -> dict[str, Any] | None:
         """Return what the plan of the layers depends on beside the weights."""
-        if not request.plans_layers:
+        if request.planning_table(self.table) is None:
             return None
         return {"budget_ms": request.tightened_ms, "table": self.table.version}
 

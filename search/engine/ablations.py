@@ -20,6 +20,7 @@ REMEDIES: dict[str, tuple[str, ...]] = {
     "global-allocation": ("allocation",),
     "width-correction": ("width_corrected",),
     "latency-constraint": ("constrained",),
+    "budget-pull": ("pull",),
     "repair": ("repaired",),
     "scores-without-decay": ("score_decay",),
     "momentum": ("momentum",),

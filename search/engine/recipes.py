@@ -47,7 +47,9 @@ class SearchRecipe:
     alpha_decay: float = 1e-3
     clip_norm: float = 5.0
     beta_weight: float = 0.0  # of the regulariser at the end; grows linearly from zero
-    penalty: float = 0.1  # of the latency constraint: how fast its multiplier moves
+    penalty: float = 1.0  # of the latency constraint, see `objective/constraint.py`
+    dual_rate: float = 0.05  # of its multiplier
+    pull: float = 0.3  # at most so hard an unused budget pulls; 0: a budget is only kept
     final_temperature: float = 0.1  # of the expected latency at the end; 1 at the start
     steps_per_epoch: int | None = None  # at most so many weight steps; None takes all data
     shift: int = 1  # random crops after padding by this many pixels
@@ -172,6 +174,7 @@ RECIPES["dass-paper"] = SearchRecipe(
     score_decay=1e-3,
     final_lr=1e-3,
     cosine_epochs=100,
+    pull=0.0,
     constrained=False,
     repaired=False,
 )

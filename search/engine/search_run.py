@@ -50,7 +50,7 @@ class SearchRun:
             if request.space != CELLS:
                 raise ValueError(f"search: only {CELLS!r} has mixed paths, not {request.space!r}")
             start_paths(self.alphas.parameters())
-        self.dual = DualAscent(penalty=recipe.penalty)
+        self.dual = DualAscent(penalty=recipe.penalty, rate=recipe.dual_rate, pull=recipe.pull)
         self.weight_optimizer = torch.optim.SGD(
             weight_parameters(self.supernet),
             lr=recipe.weight_lr,

@@ -1,8 +1,9 @@
-"""From architecture parameters to a network of stages: the most probable one within a budget.
+"""From architecture parameters to a network of stages: the most probable one that uses a budget.
 
 Rows of the tables are independent choices, so the probability of a network is the product of those
 of its options. There are at most a few million networks in a skeleton, and their costs are sums, so
-all of them are ranked; the first one that keeps the budget is the answer, exactly.
+all of them are ranked. Of those that need FILLED of the budget to all of it the first one is the
+answer, exactly; where there are none, of those that keep it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from latency.estimate.estimator import Prediction
 from search.engine.problem import AlphaTables, Fitted, PricedDevice
-from search.finalize.fit_devices import all_within, joint_refusal
-from search.finalize.repair import BudgetInfeasibleError
+from search.finalize.fit_devices import all_within, joint_refusal, shares_of
+from search.finalize.repair import FILLED, BudgetInfeasibleError
 from search.space.stage_costs import NetworkGroup, StageCosts
 from search.space.stage_extremes import smallest_stages
 from search.space.stage_genotype import StageGenotype
@@ -38,9 +39,10 @@ def derive_stages(alphas: AlphaTables, skeleton: StageSkeleton) -> StageGenotype
 def fit_stages(
     alphas: AlphaTables, skeleton: StageSkeleton, devices: Sequence[PricedDevice]
 ) -> Fitted[StageGenotype]:
-    """Return the most probable network whose predicted interval ends within the budget.
+    """Return the most probable network whose predicted interval ends in the last tenth of the budget.
 
-    Of several devices, all budgets are kept.
+    If there is none, it is the most probable one that ends before it. Of several devices, all budgets
+    are kept, and the one counts that the network needs the largest share of.
 
     Args:
         alphas: the tables of the skeleton.
@@ -56,17 +58,22 @@ def fit_stages(
     first = _most_probable(scores)
     best = _log_probability(scores, first)
     shares = _Shares(skeleton, devices)
-    for choice in _ranked(scores, shares, first):
-        genotype = skeleton.genotype(choice)
-        predictions = shares.predicted(genotype)
-        if all_within(predictions, devices):
-            return Fitted(
-                genotype=genotype,
-                prediction=predictions[0],
-                repaired=choice != first,
-                facts={"log_probability_lost": best - _log_probability(scores, choice)},
-                others=predictions[1:],
-            )
+    for least_share in (FILLED, 0.0):
+        for choice in _ranked(scores, shares, first, least_share):
+            genotype = skeleton.genotype(choice)
+            predictions = shares.predicted(genotype)
+            used = max(shares_of(predictions, devices))
+            if least_share <= used and all_within(predictions, devices):
+                return Fitted(
+                    genotype=genotype,
+                    prediction=predictions[0],
+                    repaired=choice != first,
+                    facts={
+                        "budget_used": used,
+                        "log_probability_lost": best - _log_probability(scores, choice),
+                    },
+                    others=predictions[1:],
+                )
     raise _refusal(shares, devices)
 
 
@@ -112,14 +119,14 @@ def _refusal(shares: _Shares, devices: Sequence[PricedDevice]) -> BudgetInfeasib
 
 
 def _ranked(
-    scores: Mapping[str, Floats], shares: _Shares, first: StageChoice
+    scores: Mapping[str, Floats], shares: _Shares, first: StageChoice, least_share: float
 ) -> Iterator[StageChoice]:
-    """Yield the networks that may keep every budget, the most probable first."""
+    """Yield the networks that may keep every budget and use that much, the most probable first."""
     yield first
     groups, found = [], []
     for index, (group, bounds) in enumerate(shares.groups()):
         groups.append(group)
-        numbers = np.flatnonzero(bounds <= 1.0 + _ROUNDING)
+        numbers = np.flatnonzero((bounds >= least_share) & (bounds <= 1.0 + _ROUNDING))
         ranks = _group_scores(scores, group)[numbers]
         found.append(np.stack([ranks, np.full(len(numbers), index), numbers], axis=1))
     ranked = np.concatenate(found)

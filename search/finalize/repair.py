@@ -1,23 +1,24 @@
-"""Bring a derived genotype under a latency budget: first by widths, then by other operations."""
+"""Bring a derived genotype to a latency budget: first by widths, then by other operations.
 
-from dataclasses import dataclass, replace
+Under it first of all. A network that leaves more than a tenth of it is made dearer, since the time
+that a user has allowed is there for accuracy, and cheap operations look too good in a supernet.
+"""
+
 from functools import cached_property
 
 from latency.estimate.estimator import Prediction
-from search.finalize.derive import NONE, Alphas, log_probabilities
+from search.finalize.derive import Alphas, log_probabilities
+from search.finalize.swaps import apply_swap, cheaper_swap, dearer_swaps
 from search.finalize.widths import FittedNetwork, choose_widths
 from search.space.cell_costs import CellCosts
-from search.space.cell_encoding import encode_edges
-from search.space.cell_interactions import mixed_edge
 from search.space.cell_variants import CellSize
+from search.space.dass_cells import build_graph
 from search.space.extremes import smallest_genotype
-from search.space.genotype import EDGES, Edge, Genotype
-from search.space.primitives import OPERATIONS
+from search.space.genotype import Genotype
 from search.space.sparsity import PlannedEstimator
 from search.space.task import TaskShape
 
-_LEAST_SAVED = 1e-9  # of the latency: less is rounding
-_LEAST_LOSS = 1e-6  # a swap that the alphas prefer counts as almost free
+FILLED = 0.9  # of the budget: what a network is to need at least, where there is such a network
 
 
 class BudgetInfeasibleError(ValueError):
@@ -54,14 +55,6 @@ class BudgetInfeasibleError(ValueError):
         self.device = device
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Swap:
-    kind: str
-    index: int
-    edge: Edge
-    loss: float  # of log-probability
-
-
 class RepairPath:
     """The networks between what the alphas say and the cheapest one, for budgets of one target.
 
@@ -88,10 +81,11 @@ class RepairPath:
         self._walked = [derived]
 
     def fit(self, budget_ms: float) -> tuple[FittedNetwork, bool]:
-        """Return the first network that meets the budget, and whether it is another than derived.
+        """Return a network that meets the budget and uses it, and whether it is another than derived.
 
-        Widths are narrowed before an edge is changed. If nothing on the path meets the budget, the
-        cheapest network of the space is taken.
+        It is the first on the path that meets it, where widths are narrowed before an edge is changed.
+        If nothing on the path meets the budget, the cheapest network of the space is taken. If it
+        needs less than FILLED of the budget at full width, it is climbed from there.
 
         Args:
             budget_ms: what the upper end of the predicted interval may be.
@@ -101,7 +95,8 @@ class RepairPath:
         """
         fitted = self._with_widths(self._derived, budget_ms)
         if fitted is not None:
-            return fitted, False
+            filled = self._filled(fitted, budget_ms)
+            return filled, filled is not fitted
         smallest, prediction = self._smallest
         if prediction.high_ms > budget_ms:
             raise BudgetInfeasibleError(budget_ms, prediction.high_ms)
@@ -109,12 +104,32 @@ class RepairPath:
         while (genotype := self._at(position)) is not None:
             fitted = self._with_widths(genotype, budget_ms)
             if fitted is not None:
-                return fitted, True
+                return self._filled(fitted, budget_ms), True
             position += 1
         fitted = FittedNetwork(
             genotype=smallest, prediction=prediction, distortion=0.0, lower_bound=0.0
         )
-        return fitted, True
+        return self._filled(fitted, budget_ms), True
+
+    def _filled(self, fitted: FittedNetwork, budget_ms: float) -> FittedNetwork:
+        """Return a network that needs FILLED of the budget; the same where none is found."""
+        if fitted.genotype.layers:  # narrowed: all that the budget allows
+            return fitted
+        found: FittedNetwork | None = fitted
+        while found is not None and found.prediction.high_ms < FILLED * budget_ms:
+            found = self._dearer(found.genotype, budget_ms)
+        return found or fitted
+
+    def _dearer(self, genotype: Genotype, budget_ms: float) -> FittedNetwork | None:
+        """Return the next network up, of those within the budget; None is the end."""
+        for swap in dearer_swaps(genotype, self._scores, self._costs, budget_ms):
+            candidate = apply_swap(genotype, swap)
+            prediction = self._estimator.predict(build_graph(candidate, self._task))
+            if prediction.high_ms <= budget_ms:
+                return FittedNetwork(
+                    genotype=candidate, prediction=prediction, distortion=0.0, lower_bound=0.0
+                )
+        return None
 
     def _with_widths(self, genotype: Genotype, budget_ms: float) -> FittedNetwork | None:
         return choose_widths(genotype, self._task, self._estimator, budget_ms)
@@ -123,10 +138,10 @@ class RepairPath:
         """Return the network after so many swaps; None is behind the end of the path."""
         while len(self._walked) <= position:
             last = self._walked[-1]
-            swap = _best_swap(last, self._scores, self._costs)
+            swap = cheaper_swap(last, self._scores, self._costs)
             if swap is None:
                 return None
-            self._walked.append(_apply(last, swap))
+            self._walked.append(apply_swap(last, swap))
         return self._walked[position]
 
     @cached_property
@@ -142,49 +157,3 @@ class RepairPath:
     @cached_property
     def _scores(self) -> dict[str, Alphas]:
         return {kind: log_probabilities(table) for kind, table in self._alphas.items()}
-
-
-def _best_swap(genotype: Genotype, scores: dict[str, Alphas], costs: CellCosts) -> _Swap | None:
-    """Return the swap that loses least per millisecond, of those that make the network faster."""
-    swaps = [
-        swap
-        for kind in ("normal", "reduce")
-        for index in range(EDGES)
-        for swap in _swaps(genotype, kind, index, scores[kind])
-    ]
-    edges = encode_edges([genotype, *(_apply(genotype, swap) for swap in swaps)])
-    latency_ms = costs.latency_ms(edges)
-    saved = latency_ms[0] - latency_ms[1:]
-    ranked = (
-        (max(_LEAST_LOSS, swap.loss) / ms, swap)
-        for swap, ms in zip(swaps, saved.tolist(), strict=True)
-        if ms > _LEAST_SAVED * latency_ms[0]
-    )
-    return min(ranked, key=lambda found: found[0], default=(0.0, None))[1]
-
-
-def _swaps(genotype: Genotype, kind: str, index: int, scores: Alphas) -> list[_Swap]:
-    """Return every other way to make one edge; a node reads two different inputs."""
-    edges: tuple[Edge, ...] = getattr(genotype, kind)
-    operation, source = edges[index]
-    taken = edges[index ^ 1][1]
-    now = scores[mixed_edge(index, source), OPERATIONS.index(operation)]
-    return [
-        _Swap(
-            kind=kind,
-            index=index,
-            edge=(name, other),
-            loss=float(now - scores[mixed_edge(index, other), column]),
-        )
-        for other in sorted(set(range(index // 2 + 2)) - {taken})
-        for column, name in enumerate(OPERATIONS)
-        if column != NONE and (name, other) != (operation, source)
-    ]
-
-
-def _apply(genotype: Genotype, swap: _Swap) -> Genotype:
-    edges: tuple[Edge, ...] = getattr(genotype, swap.kind)
-    changed = (*edges[: swap.index], swap.edge, *edges[swap.index + 1 :])
-    if swap.kind == "normal":
-        return replace(genotype, normal=changed)
-    return replace(genotype, reduce=changed)

@@ -164,10 +164,7 @@ class _CandidateMaker:
             smallest_ms: the least budget that a network meets.
             others: candidates that there are already.
         """
-        derived = network_graph(self._problem.derive(alphas), self._problem.space.task)
-        # Beyond what the alphas derive, a larger budget changes nothing.
-        largest_ms = min(self._budget_ms, self._estimator.predict(derived).high_ms)
-        highest_ms = max(smallest_ms, largest_ms)
+        highest_ms = max(smallest_ms, self._budget_ms)
         grid = budgets = budget_grid(smallest_ms, highest_ms, _BUDGETS)
         found: list[Candidate] = []
         for _ in range(_ROUNDS):

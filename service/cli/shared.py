@@ -27,9 +27,13 @@ Controls = Annotated[
 ]
 DEFAULT_PATTERN = "block"
 Pattern = Annotated[str, typer.Option(help="What becomes zero together: block or unstructured.")]
-DEFAULT_DENSITIES = "planned"
+DEFAULT_DENSITIES = "auto"
 Densities = Annotated[
-    str, typer.Option(help="planned: alike in all layers; budget: by layer, as the budget allows.")
+    str,
+    typer.Option(
+        help="planned: alike in all layers; budget: by layer, as the budget allows; auto: budget "
+        "where the operator library is."
+    ),
 ]
 DEFAULT_HELD_OUT = 4
 HeldOut = Annotated[

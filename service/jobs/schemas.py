@@ -34,8 +34,8 @@ Priority = Annotated[int, Field(ge=1, le=1000, description="lower first")]
 BudgetMs = Annotated[float, Field(gt=0, le=1e6, description="latency of one image")]
 DEFAULT_PRIORITY = 10
 FRONT_PICK_PATTERN = r"^[0-9a-f]{32}:[0-9]{1,2}$"
-Densities = Literal["planned", "budget"]
-DEFAULT_DENSITIES: Densities = "planned"
+Densities = Literal["auto", "planned", "budget"]
+DEFAULT_DENSITIES: Densities = "auto"
 END_EVENT = "end"  # last of a stream: the job has ended; a stream without it was cut off
 
 
@@ -69,7 +69,8 @@ class SearchCreate(RequestShape):
         Densities,
         Field(
             description="planned: that density and pattern in all layers; budget: each layer gets "
-            "its own, by its weights and the prices of the table, as the budget allows"
+            "its own, by its weights and the prices of the table, as the budget allows; auto: budget "
+            "where one device has the operator library, else planned"
         ),
     ] = DEFAULT_DENSITIES
     recipe: Literal["tiny", "quick", "cpu", "standard", "gpu"] = "quick"

@@ -7,7 +7,6 @@ from typing import Any
 from latency.operator import SparsityPattern
 from search.requests import DEFAULT_FRONT, DeviceBudget, SearchRequest
 from service.datasets.use_cases import Dataset
-from service.jobs.schemas import DEFAULT_DENSITIES
 from service.profiling.schemas import DEFAULT_SPACE
 
 
@@ -17,8 +16,8 @@ def search_request(
     """Return the request for the fields of a SearchCreate, as a job keeps them.
 
     Args:
-        order: of the search; older ones have no space, no seeds, no front, no rule for densities, and
-            one device. One from a front has the genotype that was found there.
+        order: of the search; older ones have no space, no seeds, no front, no rule for densities, which
+            were planned, and one device. One from a front has the genotype that was found there.
         dataset: that it names.
         tighten: factors on the budgets, device by device; those that are missing are 1.
 
@@ -36,7 +35,7 @@ def search_request(
         density=order["density"],
         budget_ms=order["budget_ms"],
         pattern=SparsityPattern(order["pattern"]),
-        densities=order.get("densities", DEFAULT_DENSITIES),
+        densities=order.get("densities", "planned"),
         seed=order["seed"],
         recipe=order["recipe"],
         tighten=factors[0],

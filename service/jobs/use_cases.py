@@ -21,7 +21,6 @@ from service.jobs.front_pick import order_from_front
 from service.jobs.job_devices import add_devices
 from service.jobs.journal import STATE_EVENT, locked_job, move, record
 from service.jobs.schemas import (
-    DEFAULT_DENSITIES,
     CandidateRead,
     ProfileCreate,
     SearchCreate,
@@ -86,7 +85,7 @@ def _check_order(order: SearchCreate) -> None:
         "controls": order.controls,
         "front": order.front > 0,
         "from_front": order.from_front is not None,
-        "densities": order.densities != DEFAULT_DENSITIES,
+        "densities": order.densities == "budget",
     }
     for name, asked in of_one_device.items():
         if asked and order.also:

@@ -9,7 +9,7 @@ from latency.codec import decode, encode
 from latency.operator import SparsityPattern
 from search.engine.recipes import RECIPES, recipe_named
 from search.requests import MAX_SEED, RECIPE_NAMES, DatasetRef, DeviceBudget, SearchRequest
-from tests.search.space.tables import SMALL, formula_table
+from tests.search.space.tables import SMALL, formula_table, planned_space, sparse_table
 
 ALSO = DeviceBudget(device="pi", budget_ms=0.5, tighten=0.9)
 MANY = [DeviceBudget(device=str(number), budget_ms=1.0) for number in range(8)]
@@ -50,16 +50,19 @@ def test_devices_have_budgets_of_their_own() -> None:
         DeviceBudget(device="pi", budget_ms=-1)
 
 
-def test_older_requests_plan_all_layers_alike() -> None:
-    older = encode(request()).replace(b',"densities":"planned"', b"")
-    assert b"densities" not in older
-    assert not decode(older, SearchRequest).plans_layers
+def test_the_table_plans_the_layers_where_zeros_buy_time_on_the_one_device() -> None:
+    library = sparse_table(planned_space(), 2.6)
+    assert library.library is not None
+    assert request().planning_table(library) is library
+    assert request().planning_table(formula_table(4, 3, SMALL)) is None
+    assert request().planning_table(None) is None
+    assert request(device="box", also=(ALSO,)).planning_table(library) is None
+    assert request(recipe="dass-paper").planning_table(library) is None
 
 
 def test_only_layers_with_plans_of_their_own_need_a_table() -> None:
     table = formula_table(4, 3, SMALL)
-    assert request().planning_table(None) is None
-    assert request().planning_table(table) is None
+    assert request(densities="planned").planning_table(sparse_table(planned_space(), 2.6)) is None
     assert request(densities="budget").planning_table(table) is table
     with pytest.raises(ValueError, match="'budget' are chosen by the prices of a table"):
         request(densities="budget").planning_table(None)

@@ -138,7 +138,7 @@ def test_weight_steps_do_not_move_the_alphas(request_: SearchRequest) -> None:
 
 
 def test_tight_budget_ends_in_a_faster_network(request_: SearchRequest) -> None:
-    loop = small_loop(request_, replace(RECIPE, alpha_lr=0.1, penalty=1.0))
+    loop = small_loop(request_, replace(RECIPE, alpha_lr=0.1))
     images, labels = loop.data.alphas.images[:8], loop.data.alphas.labels[:8]
     before = derived_ms(loop)
     loop.budget_ms = 0.8 * before
@@ -150,8 +150,21 @@ def test_tight_budget_ends_in_a_faster_network(request_: SearchRequest) -> None:
     assert max(multipliers) > 0.0
 
 
-def test_budget_that_does_not_bind_leaves_the_choice_to_the_task(request_: SearchRequest) -> None:
-    loops = [small_loop(request_), small_loop(request_)]
+def test_unused_budget_ends_in_a_slower_network(request_: SearchRequest) -> None:
+    loop = small_loop(request_, replace(RECIPE, alpha_lr=0.1, pull=1.0))
+    images, labels = loop.data.alphas.images[:8], loop.data.alphas.labels[:8]
+    before = derived_ms(loop)
+    loop.budget_ms = 1.5 * before
+    for step in range(12):
+        loop._alpha_step(images, labels, step / 12)
+    assert derived_ms(loop) > 1.05 * before
+    assert -1.0 <= loop.run.dual.multiplier < 0.0
+
+
+def test_without_a_pull_a_slack_budget_leaves_the_choice_to_the_task(
+    request_: SearchRequest,
+) -> None:
+    loops = [small_loop(request_, replace(RECIPE, pull=0.0)) for _ in range(2)]
     loops[1].latency = None
     for loop in loops:
         loop._alpha_step(loop.data.alphas.images[:8], loop.data.alphas.labels[:8], 0.0)

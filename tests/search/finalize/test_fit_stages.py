@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from search.engine.problem import PricedDevice
 from search.finalize.fit_stages import derive_stages, fit_stages
-from search.finalize.repair import BudgetInfeasibleError
+from search.finalize.repair import FILLED, BudgetInfeasibleError
 from search.space.batch import BatchPrediction
 from search.space.stage_genotype import StageGenotype
 from search.space.stage_networks import build_stages
@@ -20,6 +20,7 @@ from search.space.stage_skeleton import DEPTHS, OPTIONS
 from tests.search.space.stages import (
     SPACE,
     chosen_by,
+    costs_of,
     estimator_of,
     random_alphas,
     table_of,
@@ -86,6 +87,31 @@ def everything(table: str = TABLE) -> Everything:
     return Everything(columns=np.array(found), predictions=predictor.predict(genotypes))
 
 
+@cache
+def bounds_of(table: str = TABLE) -> npt.NDArray[np.float64]:
+    """Return the sums of prices by which networks are ranked, in the order of `everything`."""
+    count = len(SKELETON.stages)
+    groups = [group.high_ms for group in costs_of(table).groups()]
+    shape = (2,) * (SKELETON.levels + 1) + (len(OPTIONS), len(DEPTHS)) * count
+    first = SKELETON.levels + 1
+    options, depths = range(first, first + 2 * count, 2), range(first + 1, first + 2 * count, 2)
+    axes = (*options, *depths, *range(first))
+    return np.concatenate(groups).reshape(shape).transpose(axes).ravel()
+
+
+def candidates(
+    shares: list[npt.NDArray[np.float64]],
+    bounds: list[npt.NDArray[np.float64]],
+    scores: npt.NDArray[np.float64],
+) -> npt.NDArray[np.bool_]:
+    """Return which networks may be the answer: those that fill a budget, or else keep all of them."""
+    share = np.max(shares, axis=0)
+    filling = (share >= FILLED) & (np.max(bounds, axis=0) >= FILLED)
+    filling[scores.argmax()] = share[scores.argmax()] >= FILLED
+    filling &= share <= 1.0
+    return filling if filling.any() else share <= 1.0
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 100_000), share=st.floats(0.0, 1.0))
 def test_no_network_within_the_budget_is_more_probable(seed: int, share: float) -> None:
@@ -95,8 +121,11 @@ def test_no_network_within_the_budget_is_more_probable(seed: int, share: float) 
     scores = every.log_probabilities(seed)
     fitted = fit_stages(random_alphas(seed), SKELETON, one_device(budget))
     assert fitted.prediction.high_ms <= budget
-    lost = float(scores.max() - scores[highs <= budget].max())
+    lost = float(
+        scores.max() - scores[candidates([highs / budget], [bounds_of() / budget], scores)].max()
+    )
     assert fitted.facts["log_probability_lost"] == pytest.approx(lost, abs=1e-9)
+    assert fitted.facts["budget_used"] == fitted.prediction.high_ms / budget
     assert fitted.repaired == (lost > 0)
     graph = build_stages(fitted.genotype, SPACE.task)
     assert fitted.prediction == ESTIMATOR.predict(graph)
@@ -112,9 +141,9 @@ def test_of_two_devices_no_network_within_both_budgets_is_more_probable(
         float(np.quantile(high, share)) * (1 + 1e-9)
         for high, share in zip(highs, shares, strict=True)
     ]
-    within = np.all([h <= b for h, b in zip(highs, budgets, strict=True)], axis=0)
+    found_shares = [high / budget for high, budget in zip(highs, budgets, strict=True)]
     devices = two_devices(*budgets)
-    if not within.any():
+    if not np.any(np.max(found_shares, axis=0) <= 1.0):
         with pytest.raises(BudgetInfeasibleError) as refused:
             fit_stages(random_alphas(seed), SKELETON, devices)
         assert refused.value.smallest_feasible_ms > refused.value.budget_ms
@@ -127,7 +156,10 @@ def test_of_two_devices_no_network_within_both_budgets_is_more_probable(
         True,
     ]
     scores = everything().log_probabilities(seed)
-    lost = float(scores.max() - scores[within].max())
+    bounds = [
+        bounds_of(name) / budget for name, budget in zip((TABLE, "stock"), budgets, strict=True)
+    ]
+    lost = float(scores.max() - scores[candidates(found_shares, bounds, scores)].max())
     assert fitted.facts["log_probability_lost"] == pytest.approx(lost, abs=1e-9)
 
 
@@ -161,7 +193,23 @@ def test_a_rich_budget_changes_nothing() -> None:
         fitted.genotype == derive_stages(alphas, SKELETON) == SKELETON.genotype(chosen_by(alphas))
     )
     assert not fitted.repaired
-    assert fitted.facts == {"log_probability_lost": 0.0}
+    assert fitted.facts["log_probability_lost"] == 0.0
+    assert fitted.facts["budget_used"] == fitted.prediction.high_ms / 1e9
+
+
+def test_a_budget_that_networks_can_use_is_used() -> None:
+    highs = everything().predictions.high_ms
+    budget = float(np.quantile(highs, 0.9))
+    alphas = {
+        name: -3.0 * np.arange(shape[1]) * np.ones(shape) for name, shape in SKELETON.tables.items()
+    }
+    assert (
+        ESTIMATOR.predict(build_stages(derive_stages(alphas, SKELETON), SPACE.task)).high_ms
+        < FILLED * budget
+    )
+    fitted = fit_stages(alphas, SKELETON, one_device(budget))
+    assert fitted.repaired
+    assert FILLED <= fitted.facts["budget_used"] <= 1.0
 
 
 def test_of_equal_options_the_first_is_taken() -> None:

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from latency.operator import SparsityPattern
 from search.finalize.derive import Alphas, derive_genotype
-from search.finalize.repair import BudgetInfeasibleError, RepairPath
+from search.finalize.repair import FILLED, BudgetInfeasibleError, RepairPath
+from search.space.dass_cells import build_graph
 from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.planned_space import PlannedSpace
 from search.space.primitives import OPERATIONS
@@ -43,6 +44,32 @@ def test_rich_budget_changes_nothing() -> None:
     fitted, repaired = RepairPath(derived, alphas, SMALL, ESTIMATOR).fit(2 * LARGEST_MS)
     assert fitted.genotype == derived
     assert not repaired
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 100_000), share=st.floats(0.1, 0.8))
+def test_a_budget_that_networks_can_use_is_used(seed: int, share: float) -> None:
+    alphas = random_alphas(seed)
+    derived = derive_genotype(**alphas, channels=4, cells=3)
+    budget = SMALLEST_MS + share * (LARGEST_MS - SMALLEST_MS)
+    fitted, repaired = RepairPath(derived, alphas, SMALL, ESTIMATOR).fit(budget)
+    assert fitted.prediction.high_ms >= FILLED * budget
+    derived_ms = ESTIMATOR.predict(build_graph(derived, SMALL)).high_ms
+    assert not repaired or not FILLED * budget <= derived_ms <= budget
+
+
+def test_a_cheap_network_is_made_dearer_by_what_the_alphas_prefer() -> None:
+    table = np.full((14, 8), -6.0)
+    table[:, OPERATIONS.index("skip_connect")] = 3.0
+    table[:, OPERATIONS.index("sep_conv_3x3")] = 2.0
+    alphas = {"normal": table, "reduce": table}
+    derived = derive_genotype(**alphas, channels=4, cells=3)
+    budget = SMALLEST_MS + 0.5 * (LARGEST_MS - SMALLEST_MS)
+    fitted, repaired = RepairPath(derived, alphas, SMALL, ESTIMATOR).fit(budget)
+    assert repaired
+    assert FILLED * budget <= fitted.prediction.high_ms <= budget
+    found = {name for name, _ in fitted.genotype.normal + fitted.genotype.reduce}
+    assert found == {"skip_connect", "sep_conv_3x3"}
 
 
 def test_swaps_follow_the_alphas() -> None:

@@ -1,16 +1,18 @@
-"""The latency constraint binds where it must and only there; beta calms the largest alphas."""
+"""The latency constraint keeps a budget and uses it; beta calms the largest alphas."""
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from search.objective.beta import beta_regulariser
 from search.objective.constraint import DualAscent, relative_violation
 
 
-def solve(budget: float, steps: int = 1500) -> tuple[float, DualAscent]:
-    """Minimise (x - 3)^2 where x may be at most `budget`, by gradient descent."""
+def solve(budget: float, pull: float = 0.0, steps: int = 4000) -> tuple[float, DualAscent]:
+    """Minimise (x - 3)^2 where x is latency and `budget` is to be kept, by gradient descent."""
     x = torch.tensor(0.0, requires_grad=True)
-    dual = DualAscent(penalty=1.0)
+    dual = DualAscent(penalty=1.0, rate=0.5, pull=pull)
     for _ in range(steps):
         violation = relative_violation(x, budget)
         loss = (x - 3.0).square() + dual.term(violation)
@@ -28,19 +30,32 @@ def test_binding_constraint_is_met_with_its_multiplier() -> None:
     assert dual.multiplier == pytest.approx(-slope_of_loss / slope_of_violation, rel=0.05)
 
 
-def test_slack_constraint_costs_nothing() -> None:
+def test_without_a_pull_a_slack_constraint_costs_nothing() -> None:
     x, dual = solve(budget=5.0)
     assert x == pytest.approx(3.0, rel=0.01)
     assert dual.multiplier == 0.0
     assert float(dual.term(torch.tensor(-0.4))) == 0.0
 
 
-def test_gradient_of_the_term_is_the_next_multiplier() -> None:
-    dual = DualAscent(penalty=0.5, multiplier=0.2)
-    violation = torch.tensor(0.3, requires_grad=True)
-    (gradient,) = torch.autograd.grad(dual.term(violation), violation)
-    dual.ascend(0.3)
-    assert float(gradient) == pytest.approx(dual.multiplier) == pytest.approx(0.35)
+def test_a_pull_fills_the_budget_as_far_as_it_reaches() -> None:
+    x, dual = solve(budget=5.0, pull=1.0)
+    assert x == pytest.approx(3.0 + 1.0 / 5.0 / 2.0, rel=0.01)  # (x - 3)^2 rises by 2 (x - 3)
+    assert dual.multiplier == -1.0
+    x, dual = solve(budget=5.0, pull=30.0)
+    assert x == pytest.approx(5.0, rel=0.01)
+    assert dual.multiplier == pytest.approx(-20.0, rel=0.05)
+
+
+@given(multiplier=st.floats(-2.0, 5.0), violation=st.floats(-1.0, 20.0), pull=st.floats(0.0, 2.0))
+def test_gradient_of_the_term_is_the_pressure(
+    multiplier: float, violation: float, pull: float
+) -> None:
+    dual = DualAscent(penalty=0.5, rate=0.1, pull=pull, multiplier=multiplier)
+    leaf = torch.tensor(violation, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(dual.term(leaf), leaf)
+    assert float(gradient) == dual.pressure(violation) >= -pull
+    dual.ascend(violation)
+    assert -pull <= dual.multiplier <= max(multiplier, -pull) + 0.05
 
 
 def test_beta_regulariser_is_the_mean_log_sum_exp() -> None:

@@ -55,10 +55,10 @@ def test_a_search_is_of_cells_unless_stages_are_asked_for(admin: TestClient, boa
     assert start(admin, space="stages")["request"]["space"] == "stages"
 
 
-def test_layers_are_planned_alike_unless_the_budget_is_to_decide(
+def test_who_plans_the_layers_is_left_to_the_table_unless_it_is_said(
     admin: TestClient, board: Board
 ) -> None:
-    assert start(admin)["request"]["densities"] == "planned"
+    assert start(admin)["request"]["densities"] == "auto"
     assert start(admin, densities="budget")["request"]["densities"] == "budget"
 
 

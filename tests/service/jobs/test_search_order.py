@@ -15,10 +15,10 @@ DATASET = Dataset(
 
 def test_the_rule_for_densities_reaches_the_trainer() -> None:
     order = SearchCreate(device="board", budget_ms=0.5, densities="budget").model_dump()
-    assert search_request(order, DATASET).plans_layers
+    assert search_request(order, DATASET).densities == "budget"
 
 
 def test_an_order_without_later_fields_is_what_it_was() -> None:
-    order = SearchCreate(device="board", budget_ms=0.5).model_dump()
+    order = SearchCreate(device="board", budget_ms=0.5, densities="planned").model_dump()
     older = {name: order[name] for name in order if name not in ("space", "seeds", "densities")}
     assert search_request(older, DATASET) == search_request(order, DATASET)
