@@ -38,12 +38,12 @@ from search.finalize.run import Goal
 from search.finalize.schedule import schedule_for
 from search.finalize.train import AnyNetwork, Split, evaluate, make_network, train_final
 from search.layers.sparse import set_pattern
-from search.requests import DENSITY_RULES, RECIPE_NAMES, SPACE_NAMES, DatasetRef, SearchRequest
+from search.requests import RECIPE_NAMES, SPACE_NAMES, DatasetRef, SearchRequest
 from search.space.networks import AnyGenotype, network_graph
 from search.space.sampling import random_genotype
 from search.space.stage_space import StageSpace
 
-PLANNED, BUDGET = DENSITY_RULES
+PLANNED, BUDGET = "planned", "budget"
 OUTPUT = Path("local") / "layer_densities.json"
 PARITY_IMAGES = 8
 _BISECTIONS = 12  # of a density
@@ -69,7 +69,7 @@ class Outcome:
     """One training."""
 
     seed: int
-    rule: str  # one of DENSITY_RULES
+    rule: str  # PLANNED or BUDGET
     accuracy: float  # on all test images
     density: float  # of all prunable weights together
     high_ms: float  # upper end of the interval predicted of the file
@@ -174,7 +174,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     """Return the mean accuracies, and what the rule `budget` gains seed by seed."""
     of_rule = {
         rule: {one.seed: one.accuracy for one in outcomes if one.rule == rule}
-        for rule in DENSITY_RULES
+        for rule in (PLANNED, BUDGET)
     }
     gains = [100 * (of_rule[BUDGET][seed] - found) for seed, found in of_rule[PLANNED].items()]
     means = ", ".join(f"{rule} {statistics.fmean(of_rule[rule].values()):.2%}" for rule in of_rule)
