@@ -36,7 +36,6 @@ from tests.search.controls.test_candidates import (
 from tests.search.controls.test_stage import DATA, NAMES, TEST
 from tests.search.engine.small import Events
 from tests.search.problems.test_several_devices import (
-    REGIMES,
     TABLES,
     request_of,
     some_alphas,
@@ -127,9 +126,8 @@ def test_a_device_without_prices_in_int8_has_no_say_in_its_width() -> None:
     assert narrow is None or narrow.genotype != searched
 
 
-@pytest.mark.parametrize("space", ["dass-cells", "stages"])
-def test_each_device_has_a_file_of_each_control_in_its_own_form(space: str, tmp_path: Path) -> None:
-    request, (table, *others) = request_of(space, 2.0, 1.5), TABLES[space]
+def test_each_device_has_a_file_of_each_control(tmp_path: Path) -> None:
+    request, (table, *others) = request_of("dass-cells", 2.0, 1.5), TABLES["dass-cells"]
     alphas = {name: rows.tolist() for name, rows in some_alphas(request, 3).items()}
     write_json(tmp_path / "search.json", {"alphas": alphas})
     run_derive(request, tmp_path, DATA, table, Events(), others=others)
@@ -156,5 +154,3 @@ def test_each_device_has_a_file_of_each_control_in_its_own_form(space: str, tmp_
         paths = [Path(one["path"]).name for one in each]
         second = "model.onnx" if line["name"] == "int8" else "model-2.onnx"
         assert paths == ["model.onnx", second]
-        if line["name"] == "random-mask":
-            assert [one["regime"] for one in each] == REGIMES[space]
