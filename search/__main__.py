@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     ]
 
 STAGES = ("search", "front", "derive", "train", "export", "controls")
-ONE_DEVICE_STAGES = ("front", "controls")
+ONE_DEVICE_STAGES = ("front",)
 FAILED_EXIT = 1
 # Where cores are shared, threads that wait for each other cost more than they bring: a step of the
 # search, and of the final training of small images, took longer with two than with one.
@@ -172,7 +172,7 @@ def _stage_function(stage: str, others: "Sequence[LatencyTable]") -> "StageFunct
         "derive": partial(run_derive, others=others),
         "train": run_train,
         "export": partial(run_export, others=others),
-        "controls": run_controls,
+        "controls": partial(run_controls, others=others),
     }
     return stages[stage]
 

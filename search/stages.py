@@ -217,15 +217,17 @@ def run_export(
     images = seen.sample(PARITY_IMAGES).images.cpu()
     results: list[dict[str, Any]] = []
     for budget, priced in zip(request.budgets, (table, *others), strict=True):
+        # One for both uses: it fits what the table lacks when it is first asked, which takes seconds.
+        estimator = None if priced is None else TableEstimator(priced)
         exported = export_network(
             network,
             images,
             metadata=_metadata(request, dataset, priced, budget),
-            estimator=None if priced is None else TableEstimator(priced),
+            estimator=estimator,
         )
         path = f"model-{len(results) + 1}.onnx" if results else "model.onnx"
         write_atomic(work / path, exported.model)
-        results.append(_export_result(exported, path, priced) | {"parity_images": len(images)})
+        results.append(_export_result(exported, path, estimator) | {"parity_images": len(images)})
         progress.report(
             {"bytes": len(exported.model), "max_abs_difference": exported.max_abs_difference}
         )
@@ -284,8 +286,10 @@ def _own_version() -> str:
         return "unknown"
 
 
-def _export_result(exported: ExportResult, path: str, table: LatencyTable | None) -> dict[str, Any]:
-    prediction = None if table is None else asdict(TableEstimator(table).predict(exported.graph))
+def _export_result(
+    exported: ExportResult, path: str, estimator: TableEstimator | None
+) -> dict[str, Any]:
+    prediction = None if estimator is None else asdict(estimator.predict(exported.graph))
     return {
         "path": path,
         "prediction": prediction,

@@ -16,6 +16,7 @@ from search.space.networks import AnyGenotype
 _DENSE = 1.0  # a training towards this density prunes nothing, and is as long as any other
 _PARENT = "int8-parent"  # trained for int8 alone, where the dense control is narrower
 _OVER_BUDGET = "even with the fewest channels it is predicted to be over the budget"
+_INT8_FILE = "model.onnx"  # one for every device: stock ONNX Runtime runs it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,9 @@ class Control:
 
     name: str
     accuracies: Accuracies | None = None  # None: there is no such control
-    facts: Mapping[str, Any]  # of the file of its first seed; else `absent`, the reason
+    # Of the file of its first seed, on the first device and in `also` on each other one; without
+    # such a control `absent`, the reason.
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class Bench:
     space: ControlSpace
     trainings: Trainings
     searched: AnyGenotype
-    searched_ms: float  # the upper end of its predicted interval
+    searched_share: float  # that it needs of a budget, by the upper ends of predicted intervals
 
     def train_searched(self) -> list[Trained]:
         """Train the searched network with the other seeds; that of the first was trained before."""
@@ -61,18 +64,18 @@ class Bench:
 
     def _random(self) -> Control:
         seeds = self.request.training_seeds
-        drawn = [random_network(self.space, seed, self.searched_ms) for seed in seeds]
+        drawn = [random_network(self.space, seed, self.searched_share) for seed in seeds]
         trained = [
             self.trainings.train("random", network.genotype, replace(self.request, seed=seed))
             for network, seed in zip(drawn, seeds, strict=True)
         ]
-        return self._exported("random", trained, _before_training(drawn[0]))
+        return self._exported("random", trained, drawn[0])
 
     def _dense(self, network: PricedNetwork | None) -> Control:
         if network is None:
             return Control(name="dense", facts={"absent": _OVER_BUDGET})
         trained = self._train_dense("dense", network)
-        return self._exported("dense", trained, _before_training(network))
+        return self._exported("dense", trained, network)
 
     def _int8(self, network: PricedNetwork | None, dense: PricedNetwork | None) -> Control:
         if network is None:
@@ -84,13 +87,12 @@ class Bench:
             files = [self.trainings.quantize("int8", found, graph) for found in trained]
         except QuantizationError as error:
             return Control(name="int8", facts={"absent": str(error)})
+        file = {"regime": Regime.STOCK.value, **self._file("int8", _INT8_FILE, files[0])}
         facts = {
-            "prediction": _plain(network),
             "genotype": network.genotype.to_dict(),
-            "regime": Regime.STOCK.value,
             "density": _DENSE,
             "calibration_images": files[0]["calibration_images"],
-            **self._file("int8", files[0]),
+            **self._by_device([{"prediction": found, **file} for found in _plain(network)]),
         }
         accuracies = self._together([found["accuracy"] for found in files])
         return Control(name="int8", accuracies=accuracies, facts=facts)
@@ -105,7 +107,7 @@ class Bench:
             )
             for network in networks
         ]
-        return self._exported("random-mask", trained, {})
+        return self._exported("random-mask", trained)
 
     def _together(self, values: Sequence[float]) -> Accuracies:
         images = len(self.trainings.dataset.test_labels)
@@ -116,19 +118,44 @@ class Bench:
         requests = [replace(dense, seed=seed) for seed in self.request.training_seeds]
         return [self.trainings.train(name, network.genotype, request) for request in requests]
 
-    def _exported(self, name: str, trained: Sequence[Trained], facts: Mapping[str, Any]) -> Control:
+    def _exported(
+        self, name: str, trained: Sequence[Trained], priced: PricedNetwork | None = None
+    ) -> Control:
+        """Return a control with a file for each device; `priced` is it before it was trained."""
         exported = self.trainings.export(trained[0])
-        found = {
-            "prediction": exported["prediction"],
+        each = [
+            {
+                "prediction": one["prediction"],
+                "regime": one["regime"],
+                **self._file(name, one["path"], one),
+            }
+            for one in (exported, *exported.get("also", ()))
+        ]
+        if priced is not None:
+            before = _plain(priced)
+            each = [
+                {"prediction_before_training": found, **facts}
+                for found, facts in zip(before, each, strict=True)
+            ]
+        facts = {
             "genotype": exported["genotype"],
-            "regime": exported["regime"],
             "density": trained[0].result["density"],
-            **self._file(name, exported),
+            **self._by_device(each),
         }
-        return Control(name=name, accuracies=self.accuracies(trained), facts={**facts, **found})
+        return Control(name=name, accuracies=self.accuracies(trained), facts=facts)
 
-    def _file(self, name: str, written: Mapping[str, Any]) -> dict[str, Any]:
-        path = self.trainings.folder(name, self.request.seed) / "model.onnx"
+    def _by_device(self, each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the facts of the first device, and those of each other one in `also`."""
+        own, *others = each
+        budgets = self.request.budgets[1:]
+        also = [
+            {"device": budget.device, **facts}
+            for budget, facts in zip(budgets, others, strict=True)
+        ]
+        return {**own, **({"also": also} if also else {})}
+
+    def _file(self, name: str, file: str, written: Mapping[str, Any]) -> dict[str, Any]:
+        path = self.trainings.folder(name, self.request.seed) / file
         return {
             "path": str(path.relative_to(self.trainings.work)),
             "sha256": written["sha256"],
@@ -136,9 +163,5 @@ class Bench:
         }
 
 
-def _before_training(network: PricedNetwork) -> dict[str, Any]:
-    return {"prediction_before_training": _plain(network)}
-
-
-def _plain(network: PricedNetwork) -> dict[str, Any] | None:
-    return None if network.prediction is None else asdict(network.prediction)
+def _plain(network: PricedNetwork) -> list[dict[str, Any] | None]:
+    return [None if found is None else asdict(found) for found in network.predictions]

@@ -1,5 +1,9 @@
-"""Which networks the controls are: all under the budget of the search, by the same table."""
+"""Which networks the controls are: all under the budgets of the search, by the same tables.
 
+As for the searched network, every budget is kept, and the device that needs most of its own decides.
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,62 +13,75 @@ from latency.estimate.lookup_table import TableEstimator
 from latency.graph import GraphNode, NetworkGraph
 from latency.operator import OperatorKind
 from search.controls.space import ControlSpace, PricedNetwork
+from search.engine.problem import PricedDevice
+from search.finalize.fit_devices import all_within, shares_of
 from search.space.networks import AnyGenotype
 
 _DRAWS = 16
-_NEAR = 0.95  # of the latency of the searched network: a random one above that is as slow
+_NEAR = 0.95  # of the share that the searched network needs: a random one above it is as slow
 _INTEGER_KINDS = (OperatorKind.CONV, OperatorKind.LINEAR)
 
 
-def random_network(space: ControlSpace, seed: int, searched_ms: float) -> PricedNetwork:
+def random_network(space: ControlSpace, seed: int, searched_share: float) -> PricedNetwork:
     """Return the first random network that is about as slow as the searched one, or the slowest.
 
     A network that leaves much of the budget unused would be too easy to beat.
 
     Args:
-        space: draws networks within the budget.
+        space: draws networks within every budget.
         seed: of the draws.
-        searched_ms: the upper end of the predicted interval of the searched network.
+        searched_share: what the searched network needs of a budget, see `largest_share`.
 
     Raises:
-        BudgetInfeasibleError: no network of the space is within the budget.
+        BudgetInfeasibleError: no network of the space is within every budget.
     """
     rng = np.random.default_rng(seed)
     drawn: list[PricedNetwork] = []
     while len(drawn) < _DRAWS:
         drawn.append(space.random(rng))
-        if _high_ms(drawn[-1]) >= _NEAR * searched_ms:
+        if _share(drawn[-1], space.devices) >= _NEAR * searched_share:
             return drawn[-1]
-    return max(drawn, key=_high_ms)
+    return max(drawn, key=lambda network: _share(network, space.devices))
+
+
+def largest_share(predictions: Sequence[Prediction], devices: Sequence[PricedDevice]) -> float:
+    """Return the largest share of a budget that a network needs, by the ends of its intervals."""
+    return max(shares_of(predictions, devices))
 
 
 def dense_network(space: ControlSpace, searched: AnyGenotype) -> PricedNetwork | None:
-    """Return the widest form of the searched network that is within the budget when it is dense.
+    """Return the widest form of the searched network that is within every budget when it is dense.
 
-    It is priced in the regime in which it is fastest. None: the narrowest is over the budget too.
+    It is priced in the regime in which it is fastest, on each device by itself. None: the narrowest
+    is over a budget too.
     """
     for genotype in space.widths(searched):
-        prediction = space.estimator.predict(space.graph(genotype))
-        if prediction.high_ms <= space.budget_ms:
-            return PricedNetwork(genotype=genotype, prediction=prediction)
+        graph = space.graph(genotype)
+        predictions = tuple(one.estimator.plain.predict(graph) for one in space.devices)
+        if all_within(predictions, space.devices):
+            return PricedNetwork(genotype=genotype, predictions=predictions)
     return None
 
 
 def int8_network(
     space: ControlSpace, searched: AnyGenotype, dense: PricedNetwork | None
 ) -> PricedNetwork | None:
-    """Return the widest form of the searched network that is within the budget in int8.
+    """Return the widest form of the searched network that is within every budget in int8.
 
-    It is not narrower than the dense control: few operators are measured in int8, and what the
-    table does not know well must not make this rival weaker. Where the table has no row in int8,
-    it is the network at its full width, and nothing is predicted. None: even the narrowest is over
-    the budget.
+    It is not narrower than the dense control: few operators are measured in int8, and what a
+    table does not know well must not make this rival weaker. A device whose table has no row in
+    int8 has no say, and nothing is predicted there: where that is so of all, it is the network at
+    its full width. None: even the narrowest is over a budget.
     """
     for genotype in space.widths(searched):
-        prediction = int8_prediction(space.estimator, space.graph(genotype))
-        fits = prediction is None or prediction.high_ms <= space.budget_ms
+        graph = space.graph(genotype)
+        predictions = tuple(int8_prediction(one.estimator.plain, graph) for one in space.devices)
+        fits = all(
+            prediction is None or prediction.high_ms <= one.budget_ms
+            for prediction, one in zip(predictions, space.devices, strict=True)
+        )
         if fits or (dense is not None and genotype == dense.genotype):
-            return PricedNetwork(genotype=genotype, prediction=prediction)
+            return PricedNetwork(genotype=genotype, predictions=predictions)
     return None
 
 
@@ -84,6 +101,6 @@ def _in_int8(node: GraphNode) -> GraphNode:
     return replace(node, spec=replace(node.spec, dtype="int8"))
 
 
-def _high_ms(network: PricedNetwork) -> float:
-    assert network.prediction is not None  # a random network is always priced
-    return network.prediction.high_ms
+def _share(network: PricedNetwork, devices: Sequence[PricedDevice]) -> float:
+    predictions = [found for found in network.predictions if found is not None]
+    return largest_share(predictions, devices)  # a random network is priced on all of them

@@ -1,6 +1,6 @@
 """What controls need of a search space: `ControlSpace`, and any searched space as one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -8,11 +8,9 @@ import numpy as np
 import torch
 
 from latency.estimate.estimator import Prediction
-from latency.estimate.lookup_table import TableEstimator
 from latency.graph import NetworkGraph
-from search.engine.problem import SearchProblem
+from search.engine.problem import PricedDevice, SearchProblem
 from search.space.networks import AnyGenotype, narrower_forms, network_graph
-from search.space.sparsity import PlannedEstimator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,20 +18,15 @@ class PricedNetwork:
     """A network that is still to be trained."""
 
     genotype: AnyGenotype
-    prediction: Prediction | None  # None: the table says nothing of such networks
+    predictions: tuple[Prediction | None, ...]  # by device; None: its table says nothing of such
 
 
 class ControlSpace(Protocol):
-    """A search space for one task, with the table of the target and the budget."""
+    """A search space for one task, with the prices and the budget of each device."""
 
     @property
-    def estimator(self) -> TableEstimator:
-        """Prices networks as they are."""
-        ...
-
-    @property
-    def budget_ms(self) -> float:
-        """What the upper end of a predicted interval may be."""
+    def devices(self) -> Sequence[PricedDevice]:
+        """At least one: every budget has to be kept."""
         ...
 
     def graph(self, genotype: AnyGenotype) -> NetworkGraph:
@@ -45,7 +38,7 @@ class ControlSpace(Protocol):
         ...
 
     def random(self, rng: np.random.Generator) -> PricedNetwork:
-        """Return a network drawn at random, within the budget at the density of the request."""
+        """Return a network drawn at random, within every budget at the density of the request."""
         ...
 
 
@@ -53,23 +46,18 @@ class SearchedSpace:
     """The space of a search.
 
     Args:
-        problem: size, density and budget.
-        planned: prices of its networks, sparse as planned.
+        problem: size and density.
+        devices: prices of its networks, sparse as planned, and budgets; at least one.
     """
 
-    def __init__(self, problem: SearchProblem[Any], planned: PlannedEstimator) -> None:
+    def __init__(self, problem: SearchProblem[Any], devices: Sequence[PricedDevice]) -> None:
         self._problem = problem
-        self._planned = planned
+        self._devices = tuple(devices)
 
     @property
-    def estimator(self) -> TableEstimator:
-        """Prices networks as they are."""
-        return self._planned.plain
-
-    @property
-    def budget_ms(self) -> float:
-        """What the upper end of a predicted interval may be."""
-        return self._problem.request.tightened_ms
+    def devices(self) -> Sequence[PricedDevice]:
+        """At least one: every budget has to be kept."""
+        return self._devices
 
     def graph(self, genotype: AnyGenotype) -> NetworkGraph:
         """Return the network for stock operators, every weight kept."""
@@ -82,12 +70,15 @@ class SearchedSpace:
     def random(self, rng: np.random.Generator) -> PricedNetwork:
         """Return what the search would have given for architecture parameters that are noise.
 
-        It is fitted to the budget as a searched network is.
+        It is fitted to the budgets as a searched network is.
 
         Raises:
-            BudgetInfeasibleError: no network of the space is within the budget.
+            BudgetInfeasibleError: no network of the space is within every budget.
         """
         tables = self._problem.alphas(torch.Generator()).tables
         noise = {name: rng.standard_normal(tuple(table.shape)) for name, table in tables.items()}
-        fitted = self._problem.fit(noise, self._planned, self.budget_ms)
-        return PricedNetwork(genotype=fitted.genotype, prediction=fitted.prediction)
+        first, *others = self._devices
+        fitted = self._problem.fit(noise, first.estimator, first.budget_ms, others)
+        return PricedNetwork(
+            genotype=fitted.genotype, predictions=(fitted.prediction, *fitted.others)
+        )

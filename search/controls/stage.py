@@ -2,7 +2,7 @@
 
     derive.json, train.json, network.pt, export.json -> controls.json, controls/NAME-SEED/
 
-Controls, all within the same budget by the same table:
+Controls, all within the same budget by the same table, or of several devices within every budget:
 
     random       a network that was drawn, not searched, about as slow; another for each seed
     dense        the same network with every weight kept, and as few channels as that takes
@@ -10,22 +10,26 @@ Controls, all within the same budget by the same table:
     random-mask  the same network, patterns and densities, but masks drawn at random
 
 Each is trained like the searched network, with each seed of the request; so is that network itself.
+Of several devices, each has a file of each control, in the form that is fastest there.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from latency.table import LatencyTable
 from search.controls.bench import Bench, Control
+from search.controls.candidates import largest_share
 from search.controls.space import SearchedSpace
 from search.controls.trainings import Trainings
 from search.controls.verdict import Accuracies, judge
 from search.data.dataset import Dataset
 from search.engine.checkpoint import read_result, write_json
+from search.engine.problem import priced_devices
 from search.engine.progress import Progress
 from search.problems.choice import problem_of
 from search.requests import SearchRequest
-from search.space.networks import read_genotype
+from search.space.networks import network_graph, read_genotype
 
 
 def run_controls(
@@ -34,8 +38,10 @@ def run_controls(
     dataset: Dataset,
     table: LatencyTable | None,
     progress: Progress,
+    *,
+    others: Sequence[LatencyTable] = (),
 ) -> dict[str, Any]:
-    """Write controls.json, and the file of each control that its `path` names.
+    """Write controls.json, and the files of each control that its `path` and those of `also` name.
 
     Trainings that were finished before are not repeated; one that was interrupted goes on from its
     last epoch.
@@ -46,6 +52,7 @@ def run_controls(
         dataset: of the search.
         table: prices of the target.
         progress: hears of every epoch, and of every verdict.
+        others: tables of the other devices of the request, whose budgets controls keep as well.
 
     Raises:
         ValueError: there is no table, or was none in `derive`; or a stage before is missing.
@@ -57,12 +64,18 @@ def run_controls(
             "controls need --table"
         )
     problem = problem_of(request, dataset.task)
+    devices = priced_devices(problem, [table, *others])
+    searched_network = read_genotype(derived["genotype"])
+    graph = network_graph(searched_network, dataset.task)
+    predictions = [one.estimator.predict(graph) for one in devices]
     bench = Bench(
         request=request,
-        space=SearchedSpace(problem, problem.space.estimator(table)),
-        trainings=Trainings(work=work, dataset=dataset, table=table, progress=progress),
-        searched=read_genotype(derived["genotype"]),
-        searched_ms=float(derived["prediction"]["high_ms"]),
+        space=SearchedSpace(problem, devices),
+        trainings=Trainings(
+            work=work, dataset=dataset, table=table, others=tuple(others), progress=progress
+        ),
+        searched=searched_network,
+        searched_share=largest_share(predictions, devices),
     )
     networks = bench.train_searched()
     searched = bench.accuracies(networks)

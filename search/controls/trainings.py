@@ -44,12 +44,13 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Trainings:
-    """Trains, exports and quantizes networks for the data and the table of one search."""
+    """Trains, exports and quantizes networks for the data and the tables of one search."""
 
     work: Path  # of the search
     dataset: Dataset
     table: LatencyTable
     progress: Progress
+    others: tuple[LatencyTable, ...] = ()  # of the other devices of the search
 
     def train(
         self,
@@ -84,8 +85,15 @@ class Trainings:
         return Trained(request=request, folder=folder)
 
     def export(self, trained: Trained) -> dict[str, Any]:
-        """Write the file of a trained network, as the table has it fastest; returns export.json."""
-        return run_export(trained.request, trained.folder, self.dataset, self.table, self.progress)
+        """Write the files of a trained network, as each table has it fastest; returns export.json."""
+        return run_export(
+            trained.request,
+            trained.folder,
+            self.dataset,
+            self.table,
+            self.progress,
+            others=self.others,
+        )
 
     def quantize(self, name: str, trained: Trained, graph: NetworkGraph) -> dict[str, Any]:
         """Write the file of a trained dense network in int8, and what it gets right.

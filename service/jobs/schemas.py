@@ -79,7 +79,8 @@ class SearchCreate(RequestShape):
         bool,
         Field(
             description="also train, measure and compare what the network has to beat: a random "
-            "one, a dense one, int8, random masks; training takes about four times as long"
+            "one, a dense one, int8, random masks, each within every budget; training takes about "
+            "four times as long"
         ),
     ] = False
     seeds: Annotated[

@@ -82,7 +82,6 @@ def _check_order(order: SearchCreate) -> None:
     if 0 < order.front < MIN_FRONT:
         raise invalid_field("/front", f"A front has {MIN_FRONT} to {MAX_FRONT} networks; 0 is none")
     of_one_device = {
-        "controls": order.controls,
         "front": order.front > 0,
         "from_front": order.from_front is not None,
         "densities": order.densities == "budget",

@@ -5,22 +5,24 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from service.jobs.job_devices import OWN, SearchDevice, search_devices
 from service.tables.job import JobRow
 from service.worker.flow import Flow
 from service.worker.stage_results import read_result
 from service.worker.tries import measured_summary
 
 _METHOD = (
-    "each control is under the budget by the same table and trained as long, with the same seeds; "
+    "each control is under the budget by the same table and trained as long, with the same seeds; of "
+    "several devices it is under every budget, and `met` is about all of them; "
     "accuracies are of the whole test set; the file of the first seed is measured as the network "
     "itself; better means by more than half the 90 % interval of the test set and the spread of seeds"
 )
 _PREFIX = "control-"
 
 
-def control_name(number: int, control: str) -> str:
-    """Return the name of the measurement of a control of a round."""
-    return f"{_PREFIX}{number}-{control}"
+def control_name(number: int, control: str, place: int = OWN) -> str:
+    """Return the name of the measurement of a control of a round on the device at a place."""
+    return f"{_PREFIX}{number}-{_at(control, place)}"
 
 
 def is_control(measurement: str) -> bool:
@@ -48,19 +50,31 @@ def collect_controls(
     if not wants_controls(job.request):
         return None
     found = read_result(flow, number, "controls")
-    budget_ms = float(job.request["budget_ms"])
-    lines = []
+    devices = search_devices(session, job)
+    lines, verdicts = [], []
     for line in found["controls"]:
-        unit_ids = units.get(control_name(number, line["name"]), [])
-        lines.append(line | _measured(session, unit_ids, budget_ms))
-    verdict = "; ".join(_in_words(line) for line in lines)
-    return found | {"controls": lines, "verdict": verdict, "method": _METHOD}
+        each = []
+        for one in devices:
+            unit_ids = units.get(control_name(number, line["name"], one.place), [])
+            each.append(_measured(session, unit_ids, one.budget_ms))
+        lines.append(_line(line, devices, each))
+        verdicts.append(_in_words(line, devices, each))
+    return found | {"controls": lines, "verdict": "; ".join(verdicts), "method": _METHOD}
 
 
 def control_artifacts(controls: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the files of the controls: digest by name."""
     lines = [] if controls is None else controls["controls"]
-    return {f"control-{line['name']}.onnx": line["sha256"] for line in lines if "sha256" in line}
+    return {
+        f"control-{_at(line['name'], place)}.onnx": one["sha256"]
+        for line in lines
+        for place, one in enumerate((line, *line.get("also", ())), start=OWN)
+        if "sha256" in one
+    }
+
+
+def _at(control: str, place: int) -> str:
+    return control if place == OWN else f"{control}-{place}"
 
 
 def _measured(session: Session, unit_ids: list[str], budget_ms: float) -> dict[str, Any]:
@@ -70,8 +84,30 @@ def _measured(session: Session, unit_ids: list[str], budget_ms: float) -> dict[s
     return {"measured": measured, "met": met}
 
 
-def _in_words(line: Mapping[str, Any]) -> str:
+def _line(
+    line: dict[str, Any], devices: list[SearchDevice], each: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return a control with what each device says of it; `met` on top is about all of them."""
+    own, *others = each
+    also = [
+        {"device": one.device.name, "budget_ms": one.budget_ms, **told, **measured}
+        for one, told, measured in zip(
+            devices[1:], line.get("also") or [{}] * len(others), others, strict=True
+        )
+    ]
+    verdicts = [measured["met"] for measured in each]
+    met = None if None in verdicts and False not in verdicts else all(verdicts)
+    return line | own | {"met": met} | ({"also": also} if also else {})
+
+
+def _in_words(
+    line: Mapping[str, Any], devices: list[SearchDevice], each: list[dict[str, Any]]
+) -> str:
+    over = [
+        f"{f' on {one.device.name}' if len(devices) > 1 else ''}: "
+        f"{measured['measured']['latency_ms']:.4f} ms measured"
+        for one, measured in zip(devices, each, strict=True)
+        if measured["met"] is False
+    ]
     verdict = str(line["verdict"])
-    if line["met"] is False:
-        verdict += f", which is over the budget: {line['measured']['latency_ms']:.4f} ms measured"
-    return verdict
+    return f"{verdict}, which is over the budget{','.join(over)}" if over else verdict

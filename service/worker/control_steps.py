@@ -1,11 +1,12 @@
 """The steps of a search around its controls: which there are, and their measurements."""
 
+from service.jobs.job_devices import OWN
 from service.jobs.use_cases import get_job
 from service.worker import control_lines
 from service.worker.control_lines import control_name
 from service.worker.flow import Flow
 from service.worker.search_steps import ask_for_file
-from service.worker.stage_results import read_result, round_folder
+from service.worker.stage_results import of_place, read_result, round_folder
 
 
 def wants_controls(flow: Flow) -> bool:
@@ -20,9 +21,9 @@ def control_files(flow: Flow, number: int) -> list[str]:
     return [line["name"] for line in lines if "path" in line]
 
 
-def ask_for_control(flow: Flow, number: int, name: str) -> str:
-    """Step: ask the device to time the file of a control, as it timed that of the network."""
+def ask_for_control(flow: Flow, number: int, name: str, place: int = OWN) -> str:
+    """Step: ask a device to time its file of a control, as it timed that of the network."""
     lines = read_result(flow, number, "controls")["controls"]
-    line = next(line for line in lines if line["name"] == name)
-    path = round_folder(flow, number) / line["path"]
-    return ask_for_file(flow, path, line["sha256"], control_name(number, name))
+    file = of_place(next(line for line in lines if line["name"] == name), place)
+    path = round_folder(flow, number) / file["path"]
+    return ask_for_file(flow, path, file["sha256"], control_name(number, name, place), place)

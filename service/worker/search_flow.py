@@ -46,7 +46,7 @@ async def search_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
         await wait_for_device(flow, await flow.step(steps.ask_for_comparison, last, place))
     if await flow.step(control_steps.wants_controls):
         await training.run("controls", last, tighten)
-        await measure_controls(flow, last)
+        await measure_controls(flow, last, devices)
     if await flow.step(front_steps.wants_front):
         await training.run(FRONT_STAGE, last, tighten)
         await measure_front(flow, last)
@@ -132,11 +132,12 @@ async def measure_in_tries(
             return units
 
 
-async def measure_controls(flow: Flow, number: int) -> None:
-    """Have the file of each control measured; one that cannot be is noted, and nothing else."""
+async def measure_controls(flow: Flow, number: int, devices: int) -> None:
+    """Have the files of each control measured; one that cannot be is noted, and nothing else."""
     for name in await flow.step(control_steps.control_files, number):
-        unit_id: str = await flow.step(control_steps.ask_for_control, number, name)
-        await _wait_or_note(flow, unit_id, f"control {name}")
+        for place in places(devices):
+            unit_id: str = await flow.step(control_steps.ask_for_control, number, name, place)
+            await _wait_or_note(flow, unit_id, f"control {name}", place)
 
 
 async def measure_front(flow: Flow, number: int) -> None:
@@ -146,11 +147,11 @@ async def measure_front(flow: Flow, number: int) -> None:
         await _wait_or_note(flow, unit_id, f"candidate {index} of the front")
 
 
-async def _wait_or_note(flow: Flow, unit_id: str, what: str) -> None:
+async def _wait_or_note(flow: Flow, unit_id: str, what: str, place: int = OWN) -> None:
     try:
         await wait_for_device(flow, unit_id)
     except JobFailedError as failure:  # the network is done all the same
-        await flow.step(steps.note_unmeasured, what, failure.error)
+        await flow.step(steps.note_unmeasured, what, failure.error, place)
 
 
 @dataclass(frozen=True, kw_only=True)

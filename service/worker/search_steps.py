@@ -208,11 +208,13 @@ def _tighter(flow: Flow, number: int, own: SearchDevice, latency_ms: float) -> f
     return factor if factor * own.budget_ms >= smallest_ms else None
 
 
-def note_unmeasured(flow: Flow, what: str, error: dict[str, Any]) -> None:
+def note_unmeasured(flow: Flow, what: str, error: dict[str, Any], place: int = OWN) -> None:
     """Step: note that a network beside that of the search could not be measured; the job goes on."""
     with flow.job() as (session, job):
         flow.enter(session, job, JobState.RUNNING)
-        message = f"{what} is not measured: {error.get('message', '')}"
+        devices = search_devices(session, job)
+        on = f" on {devices[place - OWN].device.name}" if len(devices) > 1 else ""
+        message = f"{what} is not measured{on}: {error.get('message', '')}"
         record(session, job, NOTE_EVENT, {"message": message}, flow.context.clock())
 
 

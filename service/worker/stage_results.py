@@ -29,7 +29,7 @@ def read_result(flow: Flow, number: int, stage: str) -> dict[str, Any]:
 
 
 def of_place(result: dict[str, Any], place: int) -> dict[str, Any]:
-    """Return what the result of derive or export says of the device at a place."""
+    """Return what the result of a stage, or one control, says of the device at a place."""
     found: dict[str, Any] = result if place == OWN else result["also"][place - OWN - 1]
     return found
 

@@ -48,12 +48,13 @@ class Installation:
         token = (self.data_dir / "admin-token").read_text().strip()
         return Client(self.url, token)
 
-    def start_agent(self, client: Client, name: str) -> None:
-        """Enrol this machine under a name and let it work."""
+    def start_agent(self, client: Client, name: str, *, threads: int = 1) -> None:
+        """Enrol this machine under a name and let it work; other threads are another target."""
         state = ["--state-dir", str(self.folder / f"agent-{name}")]
         agent = [sys.executable, "-m", "latency.agent"]
         environment = self._environment | {"EDGEWRIGHT_ENROL_TOKEN": client.enrol().token}
         join = [*agent, "join", "--server", self.url, "--name", name, *state]
+        join += ["--threads", str(threads)]
         joined = subprocess.run(join, env=environment, capture_output=True, text=True, check=False)
         assert joined.returncode == 0, joined.stderr
         self._agents.append(

@@ -16,6 +16,7 @@ from search.controls.candidates import (
     random_network,
 )
 from search.controls.space import SearchedSpace
+from search.engine.problem import PricedDevice
 from search.finalize.repair import BudgetInfeasibleError
 from search.problems.choice import problem_of
 from search.requests import MIN_CHANNELS, DatasetRef, SearchRequest
@@ -49,7 +50,8 @@ SMALLEST_MS, LARGEST_MS = (
 
 
 def space_with(budget_ms: float, prices: PlannedEstimator = STOCK_PRICES) -> SearchedSpace:
-    return SearchedSpace(problem_of(replace(REQUEST, budget_ms=budget_ms), SMALL), prices)
+    device = PricedDevice(device="", estimator=prices, budget_ms=budget_ms)
+    return SearchedSpace(problem_of(replace(REQUEST, budget_ms=budget_ms), SMALL), [device])
 
 
 def space_at(share: float, prices: PlannedEstimator = STOCK_PRICES) -> SearchedSpace:
@@ -72,16 +74,16 @@ def with_int8_rows(table: LatencyTable, factor: float) -> LatencyTable:
 def test_a_random_network_is_within_the_budget_and_about_as_slow(seed: int, share: float) -> None:
     space = space_at(share)
     goal_ms = SMALLEST_MS + 0.99 * share * (LARGEST_MS - SMALLEST_MS)
-    found = random_network(space, seed, goal_ms)
-    assert found.prediction is not None
-    assert found.prediction.high_ms <= space.budget_ms
+    found = random_network(space, seed, goal_ms / space.devices[0].budget_ms)
+    assert found.predictions[0] is not None
+    assert found.predictions[0].high_ms <= space.devices[0].budget_ms
     # In between there is a random network as slow as that; the largest ones are rare.
-    assert found.prediction.high_ms >= (0.9 if share < 0.5 else 0.5) * goal_ms
+    assert found.predictions[0].high_ms >= (0.9 if share < 0.5 else 0.5) * goal_ms
 
 
 def test_the_seed_decides_which_network_is_drawn() -> None:
     space = space_at(0.5)
-    drawn = [random_network(space, seed, space.budget_ms).genotype for seed in (0, 0, 1, 2)]
+    drawn = [random_network(space, seed, 1.0).genotype for seed in (0, 0, 1, 2)]
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) == 3
 
@@ -111,20 +113,22 @@ def test_the_dense_control_is_the_widest_within_the_budget(
         width: dense_high_ms(replace(searched, channels=width), prices)
         for width in range(MIN_CHANNELS, CHANNELS + 1)
     }
-    fitting = [width for width, high_ms in latencies.items() if high_ms <= space.budget_ms]
+    fitting = [
+        width for width, high_ms in latencies.items() if high_ms <= space.devices[0].budget_ms
+    ]
     if found is None:
         assert fitting == []
     else:
         assert found.genotype == replace(searched, channels=max(fitting))
-        assert found.prediction is not None
-        assert found.prediction.high_ms == latencies[max(fitting)]
+        assert found.predictions[0] is not None
+        assert found.predictions[0].high_ms == latencies[max(fitting)]
 
 
 def test_without_rows_in_int8_the_full_width_is_taken_and_nothing_predicted() -> None:
     searched = some_genotype(1, CHANNELS, CELLS)
     found = int8_network(space_at(0.0), searched, None)
     assert found is not None
-    assert (found.genotype, found.prediction) == (searched, None)
+    assert (found.genotype, found.predictions) == (searched, (None,))
 
 
 @pytest.mark.parametrize("factor", [0.1, 1.0, 10.0])
@@ -143,10 +147,10 @@ def test_int8_is_the_widest_in_budget_and_never_narrower_than_dense(factor: floa
     found = int8_network(space, searched, dense)
     assert found is not None
     assert isinstance(found.genotype, Genotype)
-    assert found.prediction is not None
+    assert found.predictions[0] is not None
     if factor < 1.0:
         assert found.genotype.channels > dense.genotype.channels
-        assert found.prediction.high_ms <= budget_ms
+        assert found.predictions[0].high_ms <= budget_ms
     if factor > 1.0:
         assert found.genotype == dense.genotype
         assert int8_network(space, searched, None) is None
@@ -167,12 +171,13 @@ def test_networks_of_stages_have_controls_too() -> None:
     stages = StageSpace(width=CHANNELS, task=SMALL, density=REQUEST.density)
     prices = stages.estimator(sparse_table(stages, 1.0))
     request = replace(REQUEST, space="stages", budget_ms=1.5 * stages.smallest(prices).high_ms)
-    space = SearchedSpace(problem_of(request, SMALL), prices)
-    drawn = [random_network(space, seed, request.budget_ms) for seed in (0, 0, 1)]
+    device = PricedDevice(device="", estimator=prices, budget_ms=request.budget_ms)
+    space = SearchedSpace(problem_of(request, SMALL), [device])
+    drawn = [random_network(space, seed, 1.0) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
     for network in drawn:
-        assert network.prediction is not None
-        assert network.prediction.high_ms <= request.budget_ms
+        assert network.predictions[0] is not None
+        assert network.predictions[0].high_ms <= request.budget_ms
     searched = drawn[0].genotype
     assert isinstance(searched, StageGenotype)
     widths = list(space.widths(searched))
@@ -183,5 +188,5 @@ def test_networks_of_stages_have_controls_too() -> None:
     assert macs == sorted(macs, reverse=True)
     dense = dense_network(space, searched)
     assert dense is None or (
-        dense.prediction is not None and dense.prediction.high_ms <= request.budget_ms
+        dense.predictions[0] is not None and dense.predictions[0].high_ms <= request.budget_ms
     )

@@ -73,7 +73,8 @@ def test_a_search_can_be_for_several_devices(
 ) -> None:
     assert start(admin)["request"]["also"] == []
     other = enrol(app, admin, name="other")
-    job = start(admin, also=[{"device": other.device_id, "budget_ms": 0.25}])
+    job = start(admin, also=[{"device": other.device_id, "budget_ms": 0.25}], controls=True)
+    assert job["request"]["controls"] is True
     assert job["device_id"] == board.device_id
     assert job["request"]["also"] == [{"device": "other", "budget_ms": 0.25}]
     with database.reading() as session:
@@ -86,7 +87,7 @@ def test_a_search_can_be_for_several_devices(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("controls", True), ("front", 3), ("from_front", "0" * 32 + ":0"), ("densities", "budget")],
+    [("front", 3), ("from_front", "0" * 32 + ":0"), ("densities", "budget")],
 )
 def test_what_is_for_one_device_refuses_more(
     app: FastAPI, admin: TestClient, board: Board, name: str, value: object
@@ -181,7 +182,7 @@ def test_profile_and_verification_are_jobs_too(
         ({"seeds": 3}, 422, "controls"),
         ({"also": [{"device": "board", "budget_ms": 1.0}]}, 422, "/also/0/device"),
         ({"also": [{"device": "nowhere", "budget_ms": 1.0}]}, 404, "board"),
-        ({"also": [{"device": "x", "budget_ms": 1.0}], "controls": True}, 422, "/controls"),
+        ({"also": [{"device": "x", "budget_ms": 1.0}], "front": 3}, 422, "/front"),
         ({"also": [{"device": "x"}]}, 422, "budget_ms"),
         ({"space": "stages", "specialise": True}, 422, "dass-cells only"),
         ({"seeds": 11, "controls": True}, 422, "10"),

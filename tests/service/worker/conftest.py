@@ -3,6 +3,8 @@
 from typing import cast
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from service.artifacts.store import ArtifactStore
 from service.database import Database
@@ -14,8 +16,9 @@ from service.settings import Settings
 from service.tables.job import JobRow
 from service.worker.context import WorkerContext
 from service.worker.flow import Flow
+from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock, RecordingQueue
-from tests.service.samples import add_device
+from tests.service.samples import add_device, target
 
 
 @pytest.fixture
@@ -29,6 +32,15 @@ def context(settings: Settings, database: Database, clock: HeldClock) -> WorkerC
         process=cast(WorkerProcess, None),
         store=ArtifactStore(settings.artifacts_dir),
     )
+
+
+@pytest.fixture
+def boards(app: FastAPI, admin: TestClient) -> list[Board]:
+    """Two devices that are different targets."""
+    box, pi = (enrol(app, admin, name=name) for name in ("box", "pi"))
+    pi.target = target(threads=2)
+    pi.claim()
+    return [box, pi]
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ def test_a_control_that_could_not_be_measured_is_said_to_be_so(searching: Flow) 
 def test_a_control_that_the_device_cannot_run_does_not_end_the_search(
     searching: Flow, board: Board
 ) -> None:
-    def device(_number: int, name: str) -> None:
+    def device(_number: int, name: str, _place: int) -> None:
         if name == "random":
             refuse(board)
         else:
@@ -156,7 +156,7 @@ def test_a_control_that_the_device_cannot_run_does_not_end_the_search(
     flow = SteppingFlow(
         context=searching.context, job_id=searching.job_id, attempt=0, device=device
     )
-    asyncio.run(measure_controls(flow, 0))
+    asyncio.run(measure_controls(flow, 0, 1))
     with searching.context.database.reading() as session:
         job = job_by_id(session, searching.job_id)
         assert job is not None

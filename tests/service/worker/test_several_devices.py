@@ -46,7 +46,7 @@ from service.worker.tries import verified_units
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock
 from tests.service.profiling.steps import all_operators, profile
-from tests.service.samples import chunk_of, network, network_result, profile_work, target
+from tests.service.samples import chunk_of, network, network_result, profile_work
 
 ORDER = {
     "device": "box",
@@ -63,15 +63,6 @@ REGRET = {"method": "predicted", "rows": [], "text": "found for on\nbox pi"}
 
 
 @pytest.fixture
-def boards(app: FastAPI, admin: TestClient) -> list[Board]:
-    """Two devices that are different targets."""
-    box, pi = (enrol(app, admin, name=name) for name in ("box", "pi"))
-    pi.target = target(threads=2)
-    pi.claim()
-    return [box, pi]
-
-
-@pytest.fixture
 def searching(context: WorkerContext, admin: TestClient, boards: list[Board]) -> Flow:
     """The first attempt at a search for both."""
     return order(context, admin)
@@ -79,13 +70,18 @@ def searching(context: WorkerContext, admin: TestClient, boards: list[Board]) ->
 
 @pytest.fixture
 def priced(searching: Flow, boards: list[Board], clock: HeldClock) -> Flow:
-    """The same when both have a table, on which every operator costs a microsecond."""
-    for place, board in enumerate(boards, start=1):
-        profile(searching.context.database, clock, board, ProfileWork(operators=all_operators()))
-        with searching.context.database.transaction() as session:
-            table = build_table(session, board.target.fingerprint, [], [], now=clock())
-            take_table(session, get_job(session, searching.job_id), place, table.id)
+    """The same when both have a table."""
+    give_tables(searching, boards, clock)
     return searching
+
+
+def give_tables(flow: Flow, boards: list[Board], clock: HeldClock) -> None:
+    """Let each device have a table, on which every operator costs a microsecond."""
+    for place, board in enumerate(boards, start=1):
+        profile(flow.context.database, clock, board, ProfileWork(operators=all_operators()))
+        with flow.context.database.transaction() as session:
+            table = build_table(session, board.target.fingerprint, [], [], now=clock())
+            take_table(session, get_job(session, flow.job_id), place, table.id)
 
 
 def order(context: WorkerContext, admin: TestClient, **changes: Any) -> Flow:
@@ -213,11 +209,7 @@ def test_what_turns_out_to_be_infeasible_after_profiling_is_refused_before_train
     context: WorkerContext, admin: TestClient, boards: list[Board], clock: HeldClock
 ) -> None:
     flow = order(context, admin, also=[{"device": "pi", "budget_ms": 1e-4}])
-    for place, board in enumerate(boards, start=1):
-        profile(context.database, clock, board, ProfileWork(operators=all_operators()))
-        with context.database.transaction() as session:
-            table = build_table(session, board.target.fingerprint, [], [], now=clock())
-            take_table(session, get_job(session, flow.job_id), place, table.id)
+    give_tables(flow, boards, clock)
     with pytest.raises(BudgetInfeasibleError, match="on pi; the smallest budget"):
         check_feasible(flow)
 
