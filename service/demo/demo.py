@@ -29,7 +29,7 @@ CHANNELS = 16
 CELLS = 5
 PATTERN = SparsityPattern.BLOCK
 DENSITY = 0.25
-ROWS = 150  # half of what a table has by default: somebody waits, and its error is printed
+ROWS = 100  # a third of what a table has by default: somebody waits, and its error is printed
 JOB_NAME = "edgewright demo"
 _SAMPLES = 8
 
