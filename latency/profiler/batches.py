@@ -8,6 +8,7 @@ disturbed wait until all others are done, and are then tried again for up to fou
 those took (`again`), with more and more patience for a quiet moment within each try.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,8 +25,8 @@ Ask = Callable[[OperatorSpec | None, int, float | None, int], ChildAnswer]
 
 _LOOKS_AT_THE_MACHINE = 8  # before the first operator: how fast is the reference at its best
 _LOOK_ROUNDS = 100
-# Trying again lasts so many times as long as the first tries took, at the least so long, unless that
-# is no time. Then the quietest try is reported, as unstable.
+# Trying again lasts so many times as long as the first tries took, and at the least so long, or with
+# less than once the first tries that share of it. Then the quietest try is reported, as unstable.
 AGAIN = 4.0
 _LEAST_AGAIN_S = 20.0
 _BATCH = 8  # operators; what a power cut may cost
@@ -108,11 +109,11 @@ class OperatorRun:
         start = self.monotonic()
         waiting = self._try_all(waiting, on_result)
         first_end = self.monotonic()
-        least_s = _LEAST_AGAIN_S if self.again else 0.0
+        least_s = _LEAST_AGAIN_S * min(1.0, self.again)
         end = first_end + max(least_s, self.again * (first_end - start))
         while waiting and self.monotonic() < end:
             self._patience = more_patience(self._patience)
-            waiting = self._try_all(waiting, on_result)
+            waiting = self._try_all(waiting, on_result, end)
         for item in waiting:
             on_result(self._as_measurement(item.spec, item.best))
 
@@ -120,25 +121,34 @@ class OperatorRun:
         for _ in range(_LOOKS_AT_THE_MACHINE):
             self._ask(None, _LOOK_ROUNDS)
 
-    def _try_all(self, waiting: list[_Waiting], on_result: OnOperator) -> list[_Waiting]:
-        """Measure all, in batches; report those that are good and return the others."""
+    def _try_all(
+        self, waiting: list[_Waiting], on_result: OnOperator, end: float = math.inf
+    ) -> list[_Waiting]:
+        """Measure all, in batches; report those that are good and return the others.
+
+        After the moment `end` no further batch begins, and what was not reached is returned too.
+        """
         again: list[_Waiting] = []
-        while waiting:
-            measured = self._measure_batch(waiting)
+        now = -math.inf
+        while waiting and now < end:
+            measured, now = self._measure_batch(waiting)
             waiting = waiting[len(measured) :]
             again += self._report(measured, on_result)
-        return again
+        return again + waiting
 
-    def _measure_batch(self, waiting: Sequence[_Waiting]) -> list[tuple[_Waiting, ChildAnswer]]:
-        """Measure the first of `waiting`, as many as make a batch."""
+    def _measure_batch(
+        self, waiting: Sequence[_Waiting]
+    ) -> tuple[list[tuple[_Waiting, ChildAnswer]], float]:
+        """Measure the first of `waiting`, as many as make a batch; returns the moment of its end."""
         del self._conditions[:-1]
-        start = self.monotonic()
+        start = now = self.monotonic()
         measured: list[tuple[_Waiting, ChildAnswer]] = []
         for item in waiting[:_BATCH]:
             measured.append((item, self._ask(item.spec)))
-            if self.monotonic() - start > _BATCH_S:
+            now = self.monotonic()
+            if now - start > _BATCH_S:
                 break
-        return measured
+        return measured, now
 
     def _report(
         self, measured: Sequence[tuple[_Waiting, ChildAnswer]], on_result: OnOperator

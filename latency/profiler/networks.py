@@ -86,7 +86,10 @@ class NetworkRun:
         while disturbed and self.monotonic() < end:
             patience = more_patience(patience)
             again, disturbed = disturbed, []
-            for group in _groups(again):
+            for number, group in enumerate(_groups(again)):
+                if number and self.monotonic() >= end:
+                    disturbed += group
+                    continue
                 self._one_process(group, patience)
                 disturbed += self._report(group, processes, on_result)
         for taken in disturbed:

@@ -105,14 +105,14 @@ RECIPES = {
         supernet_channels=8,
         supernet_cells=3,
         batch_size=32,
-        dense_epochs=4,
-        scores_epochs=3,
-        masked_epochs=3,
+        dense_epochs=2,
+        scores_epochs=2,
+        masked_epochs=2,
         path_epochs=10,
-        warmup_epochs=2,
+        warmup_epochs=1,
         weight_lr=0.05,
         score_lr=0.1,
-        alpha_lr=0.02,
+        alpha_lr=0.03,
         weights_per_alpha=2,
     ),
     "standard": SearchRecipe(
@@ -132,7 +132,17 @@ RECIPES = {
     ),
 }
 # Ten thousand photographs of 32 pixels on one core: eight minutes for the search, and for each training.
-RECIPES["cpu"] = replace(RECIPES["quick"], steps_per_epoch=30, shift=4, flip=True)
+RECIPES["cpu"] = replace(
+    RECIPES["quick"],
+    dense_epochs=4,
+    scores_epochs=3,
+    masked_epochs=3,
+    warmup_epochs=2,
+    alpha_lr=0.02,
+    steps_per_epoch=30,
+    shift=4,
+    flip=True,
+)
 # Tens of thousands of images on one GPU, where a step is thousands of small kernels, so larger batches
 # should pay. Batch and weight rate are those of PC-DARTS (Xu et al., arXiv 1907.05737).
 RECIPES["gpu"] = replace(

@@ -82,9 +82,9 @@ TRAIN_SCHEDULES = {
         weight_decay=1e-4,
     ),
     "quick": TrainSchedule(
-        dense_epochs=6,
-        prune_epochs=4,
-        tune_epochs=5,
+        dense_epochs=4,
+        prune_epochs=3,
+        tune_epochs=3,
         batch_size=32,
         learning_rate=0.1,
         weight_decay=3e-4,

@@ -36,7 +36,7 @@ from search.space.stage_genotype import StageGenotype
 from search.space.task import TaskShape
 
 _EVALUATION_BATCH = 256
-_RESTATED = 1024  # training images at most that batch norm statistics are taken from
+_RESTATED = 512  # training images at most that batch norm statistics are taken from
 
 AnyNetwork = FinalNetwork | StageNetwork
 

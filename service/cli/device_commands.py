@@ -8,6 +8,7 @@ import typer
 from service.cli.shared import (
     DEFAULT_HELD_OUT,
     DEFAULT_PATTERN,
+    DEFAULT_ROWS,
     DEFAULT_SPACE,
     Cells,
     Channels,
@@ -15,6 +16,7 @@ from service.cli.shared import (
     Device,
     HeldOut,
     Pattern,
+    Rows,
     Space,
     Wait,
     client,
@@ -69,6 +71,7 @@ def plan(
     cells: Cells = 5,
     pattern: Pattern = DEFAULT_PATTERN,
     held_out: HeldOut = DEFAULT_HELD_OUT,
+    rows: Rows = DEFAULT_ROWS,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write it for `edgewright-agent measure`.")
     ] = None,
@@ -81,6 +84,7 @@ def plan(
         "cells": cells,
         "pattern": pattern,
         "held_out": held_out,
+        "rows": rows,
     }
     with client() as api_client:
         if out is not None:
@@ -115,6 +119,7 @@ def profile(
     cells: Cells = 5,
     pattern: Pattern = DEFAULT_PATTERN,
     held_out: HeldOut = DEFAULT_HELD_OUT,
+    rows: Rows = DEFAULT_ROWS,
     wait: Wait = True,
 ) -> None:
     """Measure what the table of a device lacks for a space."""
@@ -127,6 +132,7 @@ def profile(
             cells=cells,
             pattern=pattern,
             held_out=held_out,
+            rows=rows,
         )
         follow(api_client, job.id, wait=wait)
 

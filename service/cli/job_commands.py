@@ -8,6 +8,7 @@ import typer
 from service.cli.shared import (
     DEFAULT_DENSITIES,
     DEFAULT_PATTERN,
+    DEFAULT_ROWS,
     DEFAULT_SPACE,
     Cells,
     Channels,
@@ -16,6 +17,7 @@ from service.cli.shared import (
     Densities,
     Device,
     Pattern,
+    Rows,
     Space,
     Wait,
     client,
@@ -58,6 +60,7 @@ def search(
         bool,
         typer.Option("--specialise", help="Leave out operations that no device profits from."),
     ] = False,
+    rows: Rows = DEFAULT_ROWS,
     wait: Wait = True,
 ) -> None:
     """Search a sparse network under a latency budget on a device, or on each of several."""
@@ -76,6 +79,7 @@ def search(
         "front": front,
         "also": [_device_budget(text) for text in also or ()],
         "specialise": specialise,
+        "rows": rows,
     }
     if from_front is not None:  # what is not said is that of the search that found it
         order = {name: value for name, value in order.items() if _is_said(context, name)}

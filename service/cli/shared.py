@@ -39,6 +39,11 @@ DEFAULT_HELD_OUT = 4
 HeldOut = Annotated[
     int, typer.Option(help="Networks of each regime that judge the table, 1 to 200.")
 ]
+DEFAULT_ROWS = 300
+Rows = Annotated[
+    int,
+    typer.Option(help="Operators to measure for a space at most, 50 to 300: fewer predict worse."),
+]
 Wait = Annotated[bool, typer.Option(help="Wait for the end.")]
 
 

@@ -29,6 +29,7 @@ CHANNELS = 16
 CELLS = 5
 PATTERN = SparsityPattern.BLOCK
 DENSITY = 0.25
+ROWS = 100  # a third of what a table has by default: somebody waits, and its error is printed
 JOB_NAME = "edgewright demo"
 _SAMPLES = 8
 
@@ -71,7 +72,7 @@ def run_demo(order: DemoOrder, say: Say) -> None:
 def _run_loop(order: DemoOrder, client: Client, say: Say) -> DemoResult:
     with running_agent(client, order.data_dir) as device:
         say(f"device     {device.name}: {device.target.label()}")
-        space = {"dataset": DATASET, "channels": CHANNELS, "cells": CELLS}
+        space = {"dataset": DATASET, "channels": CHANNELS, "cells": CELLS, "rows": ROWS}
         profile = _profile(client, device.id, space | {"pattern": PATTERN.value}, say)
         table = client.table(str((profile.result or {})["table_id"]))
         budget_ms = order.budget_ms

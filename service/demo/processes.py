@@ -20,7 +20,7 @@ _READY_S = 60.0
 _ONLINE_S = 60.0
 _HOST = "127.0.0.1"
 _AGENT = [sys.executable, "-m", "latency.agent"]
-_AGAIN = "1"  # less patience with a busy machine than usual: somebody waits
+_AGAIN = "0.3"  # much less patience with a busy machine than usual: somebody waits
 
 
 class DemoError(Exception):

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,13 @@ from service.processes import die_with_parent, kill_group
 FENCED_EXIT = 75  # EX_TEMPFAIL: stopped on purpose, the checkpoint stays
 FAILED_EXIT = 1
 _LINE_LIMIT = 1 << 20  # bytes of one progress line
+# For the allocator of glibc, which reads it when a process starts: large pages, and what a step frees is
+# kept for the next, which asks for the same. A step of a search takes 6 to 30 % less processor time and
+# computes the same bits; other C libraries do not know the variable.
+_ALLOCATOR = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=1073741824:"
+    "glibc.malloc.mmap_threshold=33554432"
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +37,6 @@ class TrainerJob:
     result_file: Path  # written when the stage is finished
     error_file: Path  # written when it failed: {"code", "message", ...}
     log_file: Path
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +103,7 @@ async def _start(job: TrainerJob, inherit: tuple[int, ...]) -> asyncio.subproces
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
-            env=os.environ | job.environment,
+            env=_ALLOCATOR | os.environ,
             limit=_LINE_LIMIT,
             pass_fds=inherit,
             start_new_session=True,

@@ -11,17 +11,17 @@ from service.errors import BudgetInfeasibleError
 _SLACK = 4.0
 
 
-def covers_space(table: LatencyTable, space: SearchSpace) -> bool:
+def covers_space(table: LatencyTable, space: SearchSpace, most: int = MAX_ROWS) -> bool:
     """Return whether the table prices every network of the space well enough, in every regime.
 
     What is uncertain for want of rows may be _SLACK times what plans aim at, so that a table near
-    the aim is not measured again for nothing. One with MAX_ROWS of the space is as good as plans
-    make.
+    the aim is not measured again for nothing. One with `most` rows of the space is as good as a plan
+    that was told so makes it.
     """
     if table.target.has_library and table.library is None:
         return False
     usage = space.usage(table.target)
-    if known_points(usage, table.rows) >= MAX_ROWS:
+    if known_points(usage, table.rows) >= most:
         return True
     errors = network_errors(usage, table.rows, table.target.facts)
     typical = float(np.sqrt(np.square(errors).mean()))

@@ -21,9 +21,11 @@ from service.lifecycle import JobKind, JobState
 from service.profiling.schemas import (
     DEFAULT_HELD_OUT,
     DEFAULT_PATTERN,
+    DEFAULT_ROWS,
     DEFAULT_SPACE,
     HeldOut,
     Pattern,
+    Rows,
     SpaceName,
 )
 from service.shapes import ReadShape, RequestShape, Sha256, ShortName
@@ -108,6 +110,7 @@ class SearchCreate(RequestShape):
         bool,
         Field(description="leave out the operations of cells that no device profits from"),
     ] = False
+    rows: Rows = DEFAULT_ROWS
     priority: Priority = DEFAULT_PRIORITY
 
 
@@ -122,6 +125,7 @@ class ProfileCreate(RequestShape):
     cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     pattern: Annotated[Pattern, Field(description="whose densities are measured")] = DEFAULT_PATTERN
     held_out: HeldOut = DEFAULT_HELD_OUT
+    rows: Rows = DEFAULT_ROWS
     priority: Priority = DEFAULT_PRIORITY
 
 

@@ -69,7 +69,7 @@ def create_search(desk: JobDesk, order: SearchCreate) -> JobRow:
     except ValueError as error:
         raise invalid_field("", public_message(error)) from error
     for one, budget_ms in [(device, order.budget_ms), *others]:
-        _refuse_impossible_budget(desk.session, one, space, budget_ms)
+        _refuse_impossible_budget(desk.session, one, space, budget_ms, order.rows)
     job = _store(desk, JobKind.SEARCH, device, values, dataset)
     add_devices(desk.session, job, others)
     return job
@@ -216,14 +216,14 @@ def _find_others(
 
 
 def _refuse_impossible_budget(
-    session: Session, device: Device, space: SearchSpace, budget_ms: float
+    session: Session, device: Device, space: SearchSpace, budget_ms: float, rows: int
 ) -> None:
     """Without a table for the space nothing is known yet: the flow asks again after profiling."""
     row = latest_table(session, device.id)
     if row is None:
         return
     table = load_table(session, row.id)
-    if covers_space(table, space):
+    if covers_space(table, space, rows):
         check_budget(table, space, budget_ms, device=device.name)
 
 

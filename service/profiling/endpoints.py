@@ -42,7 +42,9 @@ def plan_profile(context: Context, _principal: Operator, order: PlanCreate) -> P
     with context.database.reading() as session:
         device = find_device(session, order.device)
         space = profiled_space(order.model_dump(), find_dataset(session, order.dataset).task)
-        found = questions.plan_profile(session, device, space, held_out=order.held_out)
+        found = questions.plan_profile(
+            session, device, space, held_out=order.held_out, rows=order.rows
+        )
     missing = [spec.label() for spec in found.plan.operators]
     return PlanRead(
         device_id=device.id,
@@ -64,7 +66,9 @@ def plan_file(context: Context, _principal: Operator, order: PlanCreate) -> Resp
     with context.database.reading() as session:
         device = find_device(session, order.device)
         space = profiled_space(order.model_dump(), find_dataset(session, order.dataset).task)
-        found = questions.plan_profile(session, device, space, held_out=order.held_out)
+        found = questions.plan_profile(
+            session, device, space, held_out=order.held_out, rows=order.rows
+        )
     work = ProfileWork(
         operators=found.plan.operators,
         networks=planned_networks(space, device.target, order.held_out),

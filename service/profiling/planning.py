@@ -52,6 +52,7 @@ def next_rows(
     known: Sequence[TableRow],
     done: Mapping[str, ProfileWork],
     costs: MeasuringCosts,
+    most: int = MAX_ROWS,
 ) -> RowPlan:
     """Return what the device should measure next for a space; nothing after the last round.
 
@@ -61,6 +62,7 @@ def next_rows(
         known: rows of the target.
         done: what the job has had measured on it.
         costs: of measuring there.
+        most: rows that the table is to have for the space.
     """
     usage = space.usage(target)
     spent = Plan(
@@ -69,7 +71,7 @@ def next_rows(
         costs=costs,
     )
     rounds_left = ROUNDS - len(done)
-    left = min(spent.room, MAX_ROWS - known_points(usage, known))
+    left = min(spent.room, most - known_points(usage, known))
     limit = rows_of_round(left, rounds_left)
     plan = plan_rows(usage, known, target.facts, limit=limit)
     if plan.operators and rounds_left > 1:

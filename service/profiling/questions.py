@@ -33,7 +33,7 @@ class TablePrediction:
 
 
 def plan_profile(
-    session: Session, device: Device, space: SearchSpace, *, held_out: int
+    session: Session, device: Device, space: SearchSpace, *, held_out: int, rows: int
 ) -> PlannedProfile:
     """Return what a profile of a space would measure first, and the time that it will take.
 
@@ -42,6 +42,7 @@ def plan_profile(
         device: whose table is planned.
         space: what the table has to price.
         held_out: whole networks of each regime that judge the table.
+        rows: that the table is to have for the space at most.
 
     Raises:
         InvalidValueError: there is no such space.
@@ -50,12 +51,12 @@ def plan_profile(
     known = use_cases.measured_operators(session, device.target_fingerprint)
     costs = use_cases.measuring_costs(session, device.target_fingerprint)
     try:
-        rows = next_rows(space, target, known, {}, costs)
+        planned = next_rows(space, target, known, {}, costs, rows)
     except ValueError as error:
         raise invalid_field("/channels", public_message(error)) from error
     networks = (CALIBRATION_NETWORKS + held_out) * (2 if target.has_library else 1)
-    plan = Plan(operators=rows.operators, networks=networks, costs=costs)
-    return PlannedProfile(plan=plan, rows=rows)
+    plan = Plan(operators=planned.operators, networks=networks, costs=costs)
+    return PlannedProfile(plan=plan, rows=planned)
 
 
 def predict_latency(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from latency.operator import OperatorSpec, Regime, SparsityPattern
+from latency.plan import MAX_ROWS
 from latency.table import Calibration, PublishedError
 from search.requests import MAX_CELLS, MAX_CHANNELS, MIN_CELLS, MIN_CHANNELS
 from search.space.genotype import EDGES, NODES
@@ -30,6 +31,17 @@ DEFAULT_HELD_OUT = 4
 HeldOut = Annotated[
     int, Field(ge=1, le=200, description="networks of each regime that judge the table")
 ]
+MIN_ROWS = 50
+DEFAULT_ROWS = MAX_ROWS
+Rows = Annotated[
+    int,
+    Field(
+        ge=MIN_ROWS,
+        le=MAX_ROWS,
+        description="operators of the space that are measured at most; fewer take less time, and the "
+        "table predicts worse, as its published error says",
+    ),
+]
 _MOST_STAGE_LAYERS = MAX_STAGES * MAX_DEPTH * 4 + 3  # stages' blocks; stem, head, classifier
 EdgeShape = tuple[Operation, Annotated[int, Field(ge=0, le=NODES)]]
 CellShape = Annotated[list[EdgeShape], Field(min_length=EDGES, max_length=EDGES)]
@@ -48,6 +60,7 @@ class PlanCreate(RequestShape):
     cells: Annotated[Cells, Field(description="of dass-cells only")] = 5
     pattern: Pattern = DEFAULT_PATTERN
     held_out: HeldOut = DEFAULT_HELD_OUT
+    rows: Rows = DEFAULT_ROWS
 
 
 class PlanRead(ReadShape):

@@ -16,7 +16,7 @@ from service.jobs.journal import NOTE_EVENT, record
 from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
 from service.profiling.planning import next_rows, planned_networks, profiled_space
-from service.profiling.schemas import DEFAULT_HELD_OUT
+from service.profiling.schemas import DEFAULT_HELD_OUT, DEFAULT_ROWS
 from service.profiling.use_cases import (
     build_table,
     calibration_problem,
@@ -62,6 +62,7 @@ def plan_profile(flow: Flow, place: int = OWN) -> dict[str, Any]:
         device = get_device(session, device_id_at(session, job, place))
         request = job.request
         held_out = int(request.get("held_out", DEFAULT_HELD_OUT))  # a search does not say
+        most = _most_rows(request)
         space = profiled_space(request, task)
         done = finished_profiles(session, job.id, device)
         newest = None if done else latest_table(session, device.id)
@@ -71,7 +72,7 @@ def plan_profile(flow: Flow, place: int = OWN) -> dict[str, Any]:
     # Before the transaction: large spaces take seconds, and on SQLite everybody waits for a writer.
     if newest is not None and table is not None and _is_enough(table, request, space):
         return _take(flow, place, newest)
-    rows = next_rows(space, device.target, known, done, costs)
+    rows = next_rows(space, device.target, known, done, costs, most)
     asked = any(work.networks for work in done.values())
     networks = () if asked else planned_networks(space, device.target, held_out)
     work = ProfileWork(operators=rows.operators, networks=networks)
@@ -148,7 +149,12 @@ def _is_enough(table: LatencyTable, request: dict[str, Any], space: SearchSpace)
     wanted = int(_MEASURABLE * request.get("held_out", 0))
     judges = [table.error] if table.library is None else [table.error, table.library_error]
     judged = min(0 if error is None else error.networks for error in judges)
-    return covers_space(table, space) and judged >= wanted
+    return covers_space(table, space, _most_rows(request)) and judged >= wanted
+
+
+def _most_rows(request: dict[str, Any]) -> int:
+    """Return how many rows the table is to have for the space at most; older jobs did not say."""
+    return int(request.get("rows", DEFAULT_ROWS))
 
 
 def _check_table(table: LatencyTable, job: JobRow, dataset: Dataset) -> None:

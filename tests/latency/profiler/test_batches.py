@@ -102,6 +102,21 @@ def test_how_often_it_is_tried_again_is_for_the_owner_of_the_machine_to_say() ->
     assert len(machine.asked) == 6 * len(SPECS)
 
 
+def test_trying_again_ends_in_the_middle_of_the_operators_when_its_time_is_over() -> None:
+    machine = Machine(slow=lambda number: 1.0 if number < LOOKS else 1.5)
+    results = run(machine, again=0.5)  # a second passes with each operator
+    assert machine.asked[len(SPECS) :] == list(SPECS[:24])  # half of them, to the end of a batch
+    assert all(found.unstable.startswith("disturbed") for found in results)
+
+
+@pytest.mark.parametrize(("again", "batches"), [(1.0, 2), (0.4, 1)])
+def test_little_patience_shortens_the_least_time_too(again: float, batches: int) -> None:
+    machine = Machine(slow=lambda number: 1.0 if number < LOOKS else 1.5)
+    few = SPECS[:8]  # a batch, nine seconds; the least time is 20 s, or that share of it
+    run(machine, few, again)
+    assert len(machine.asked) == (1 + batches) * len(few)
+
+
 def test_an_owner_in_a_hurry_has_nothing_tried_again() -> None:
     machine = Machine(slow=lambda number: 1.0 if number < LOOKS else 1.5)
     results = run(machine, again=0.0)

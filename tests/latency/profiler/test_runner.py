@@ -237,6 +237,28 @@ def test_disturbed_networks_get_more_processes_for_half_as_long_as_the_first_too
     assert result.error == ""
 
 
+def test_no_further_group_is_timed_again_when_the_time_for_it_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[ChildRequest] = []
+
+    def answering(
+        self: ChildProcess, request: ChildRequest, should_stop: ShouldStop
+    ) -> ChildAnswer:
+        asked.append(request)
+        return ChildAnswer(network_ns=(len(asked),) * 3, reference_ns=(10, 10, 10))
+
+    monkeypatch.setattr(ChildProcess, "ask", answering)
+    rule = QuietRule()
+    rule.observe([1])
+    moments = iter([0.0, 20.0, 20.0, 31.0, 31.0])  # the second of two groups comes too late
+    run = NetworkRun(target=TARGET, quiet=rule, monotonic=lambda: next(moments))
+    networks = [Network(name=f"n{index}", model=NETWORK) for index in range(11)]
+    results = measured(run, networks, 1)
+    assert len(asked) == 11 + 10
+    assert sorted(result.name for result in results) == sorted(one.name for one in networks)
+
+
 def test_disturbed_networks_are_left_at_that_where_nothing_is_to_be_tried_again() -> None:
     rule = CountingRule()
     rule.observe([1])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from search.data import digits
 from search.data.datasets import load_dataset
 from search.requests import DatasetRef
 from tests.search.data.files import NAMES, archive, cifar_pixels
@@ -44,6 +45,13 @@ class TestDigits:
         distances = torch.cdist(data.test_images.flatten(1), data.train_images.flatten(1))
         answers = data.train_labels[distances.argmin(dim=1)]
         assert float((answers == data.test_labels).float().mean()) > 0.95
+
+    def test_without_the_library_that_brings_them_it_says_so(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(digits, "find_spec", lambda _: None)
+        with pytest.raises(ValueError, match="digits come with scikit-learn"):
+            load_dataset(DatasetRef(format="digits"))
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ def test_a_table_covers_a_space_if_what_it_lacks_hardly_shows(table: LatencyTabl
     some = tuple(row for row in table.rows if row.spec.kind is not OperatorKind.CONV)
     assert not covers_space(dataclasses.replace(table, rows=some), SPACE)
     assert not covers_space(dataclasses.replace(table, rows=table.rows[::8]), SPACE)
+    assert covers_space(dataclasses.replace(table, rows=table.rows[::8]), SPACE, most=5)
 
 
 def test_a_target_with_the_library_needs_rows_of_both_regimes(table: LatencyTable) -> None:

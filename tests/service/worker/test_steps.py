@@ -43,6 +43,8 @@ SPACE = PlannedSpace(
     sparsity=Sparsity(pattern=SparsityPattern.BLOCK, density=0.25),
 )
 
+PROFILE: dict[str, Any] = {"dataset": "digits", "channels": 4, "cells": 3, "pattern": "block"}
+
 
 def units_of(flow: Flow) -> int:
     with flow.context.database.reading() as session:
@@ -92,6 +94,18 @@ def test_a_device_is_asked_in_rounds_until_nothing_is_worth_a_row(
     assert set(SPACE.usage(target()).points) - set(asked[0].operators)  # others tell of these
 
 
+def test_a_job_in_a_hurry_has_fewer_rows_measured(
+    app: FastAPI, admin: TestClient, context: WorkerContext, clock: HeldClock
+) -> None:
+    flow = flow_of_board(context, board := enrol(app, admin), clock)
+    set_job(flow, request={**PROFILE, "rows": 50})
+    asked = 0
+    while plan_profile(flow)["unit_id"] is not None:
+        asked += len(measure(board).operators)
+        flow = replace(flow, attempt=resumed(flow))
+    assert 33 < asked <= 50  # the first round has two thirds
+
+
 def test_a_device_that_became_another_target_is_asked_for_everything_again(
     app: FastAPI, admin: TestClient, context: WorkerContext, clock: HeldClock
 ) -> None:
@@ -108,10 +122,9 @@ def test_a_device_that_became_another_target_is_asked_for_everything_again(
 
 def flow_of_board(context: WorkerContext, board: Board, clock: HeldClock) -> Flow:
     """Return the first attempt at a profile of a small space on a device."""
-    request = {"dataset": "digits", "channels": 4, "cells": 3, "pattern": "block"}
     with context.database.transaction() as session:
         job_id = add_job(session, clock(), board.device_id)
-        session.get_one(JobRow, job_id).request = request
+        session.get_one(JobRow, job_id).request = PROFILE
     return Flow(context=context, job_id=job_id, attempt=0)
 
 
