@@ -105,11 +105,12 @@ def candidates(
     scores: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.bool_]:
     """Return which networks may be the answer: those that fill a budget, or else keep all of them."""
-    share = np.max(shares, axis=0)
+    share: npt.NDArray[np.float64] = np.max(shares, axis=0)
     filling = (share >= FILLED) & (np.max(bounds, axis=0) >= FILLED)
     filling[scores.argmax()] = share[scores.argmax()] >= FILLED
     filling &= share <= 1.0
-    return filling if filling.any() else share <= 1.0
+    within: npt.NDArray[np.bool_] = filling if filling.any() else share <= 1.0
+    return within
 
 
 @settings(max_examples=20, deadline=None)
