@@ -1,7 +1,7 @@
 """`python -m search STAGE --request FILE --work DIR [--table FILE]... [--fence-seconds S]`.
 
 Runs one stage of a search as a process of its own: search, front (which may be left out), derive,
-train, export or controls. Progress goes to standard output as JSON lines. The result is
+train, export or controls; or compress, which is no part of a search and takes a CompressRequest. Progress goes to standard output as JSON lines. The result is
 DIR/STAGE.json. Exit status: 0 done (also when it was done before), 1 failed, with
 DIR/STAGE.error.json saying why, 75 stopped on purpose: run it again and it goes on from its last
 checkpoint.
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
         [SearchRequest, Path, Dataset, LatencyTable | None, Progress], dict[str, Any]
     ]
 
-STAGES = ("search", "front", "derive", "train", "export", "controls")
+COMPRESS = "compress"
+STAGES = ("search", "front", "derive", "train", "export", "controls", COMPRESS)
 ONE_DEVICE_STAGES = ("front",)
 FAILED_EXIT = 1
 # Where cores are shared, threads that wait for each other cost more than they bring: a step of the
@@ -61,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
         options.work.mkdir(parents=True, exist_ok=True)
         error_file.unlink(missing_ok=True)
         if not (options.work / f"{options.stage}.json").exists():
-            _run(options, progress)
+            run = _run_compress if options.stage == COMPRESS else _run
+            run(options, progress)
         progress.report({"finished": True})
     except BrokenPipeError:  # nobody listens any more, so nobody wants the result
         return FENCED_EXIT
@@ -75,7 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="search", description="Run one stage of a search.")
     parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("--request", type=Path, required=True, help="SearchRequest as JSON")
+    parser.add_argument(
+        "--request", type=Path, required=True, help="SearchRequest or CompressRequest as JSON"
+    )
     parser.add_argument("--work", type=Path, required=True, help="results and checkpoints")
     parser.add_argument(
         "--table",
@@ -102,11 +106,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> None:
-    # Set before torch starts its threads: where cores are shared, threads that wait by spinning
-    # were seen to slow a step down 50 times.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    import torch
-
+    _start_torch(options.threads)
     from latency.codec import decode
     from latency.exchange.table_file import read_table
     from search.data.datasets import load_dataset
@@ -116,7 +116,6 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
     from search.problems.feasible import refuse_infeasible
     from search.requests import SearchRequest
 
-    torch.set_num_threads(max(1, options.threads))
     with _naming("invalid-request", options.request):
         request = decode(options.request.read_bytes(), SearchRequest)
         _check_stage(request, options.stage)
@@ -135,6 +134,37 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
         refuse_infeasible(problem_of(request, dataset.task), tables)
     run = _stage_function(options.stage, tables[1:])
     run(request, options.work, dataset, table, progress)
+
+
+def _run_compress(options: argparse.Namespace, progress: Progress) -> None:
+    _start_torch(options.threads)
+    from latency.codec import decode
+    from latency.exchange.table_file import read_table
+    from search.compress.request import CompressRequest
+    from search.compress.stage import run_compress
+    from search.data.datasets import load_dataset
+    from search.engine.device import training_device
+
+    with _naming("invalid-request", options.request):
+        request = decode(options.request.read_bytes(), CompressRequest)
+    with _naming("invalid-table"):
+        tables = [read_table(path).table for path in options.table]
+        if len(tables) != 1:
+            raise ValueError(f"--table: compress needs one, got {len(tables)}")
+    with _naming("invalid-dataset"):
+        dataset = load_dataset(request.dataset)
+    with _naming("invalid-device"):
+        dataset = dataset.to(training_device(options.device))
+    run_compress(request, options.work, dataset, tables[0], progress)
+
+
+def _start_torch(threads: int) -> None:
+    # Set before torch starts its threads: where cores are shared, threads that wait by spinning
+    # were seen to slow a step down 50 times.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    import torch
+
+    torch.set_num_threads(max(1, threads))
 
 
 def _check_task(request: "SearchRequest", dataset: "Dataset") -> None:

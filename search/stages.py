@@ -30,7 +30,7 @@ from search.engine.recipes import recipe_named
 from search.engine.search_stage import NO_DEPARTURES, Departures, read_alphas, search_alphas
 from search.export.export import ExportResult, export_network
 from search.finalize.choose_layers import layer_planner
-from search.finalize.run import Goal
+from search.finalize.run import Goal, TrainOutcome
 from search.finalize.schedule import schedule_for
 from search.finalize.train import (
     AnyNetwork,
@@ -41,7 +41,7 @@ from search.finalize.train import (
 )
 from search.layers.sparse import sparse_layers
 from search.problems.choice import problem_of
-from search.requests import DeviceBudget, SearchRequest
+from search.requests import DatasetRef, DeviceBudget, SearchRequest
 from search.space.networks import AnyGenotype, network_graph, read_genotype
 from search.space.sparsity import Sparsity
 from search.strategies.common_network import common_result
@@ -176,23 +176,32 @@ def run_train(
         report=progress.report,
     )
     save_checkpoint(work / "network.pt", {"network": network.state_dict()})
+    result = {
+        **train_result(network, outcome, dataset, request.dataset),
+        "epochs": schedule.epochs,
+        "pattern": request.pattern.value if request.planning_table(table) is None else None,
+    }
+    write_json(work / "train.json", result)
+    return result
+
+
+def train_result(
+    network: AnyNetwork, outcome: TrainOutcome, dataset: Dataset, reference: DatasetRef
+) -> dict[str, Any]:
+    """Return what train.json says of a trained network of any origin; the test images are used."""
     test = Examples(images=dataset.test_images, labels=dataset.test_labels)
     layers = sparse_layers(network).values()
-    result = {
+    return {
         "accuracy": evaluate(network, test),
         "test_images": len(test),
-        "dataset": {"format": request.dataset.format, "sha256": dataset.sha256()},
+        "dataset": {"format": reference.format, "sha256": dataset.sha256()},
         "valid_accuracy": outcome.valid_accuracy,
         "epoch": outcome.epoch,
-        "epochs": schedule.epochs,
         "density": outcome.density,
-        "pattern": request.pattern.value if request.planning_table(table) is None else None,
         "plan": None if outcome.plan is None else outcome.plan.facts,
         "parameters": sum(layer.weight.numel() for layer in layers),
         "nonzeros": sum(layer.kept_weights() for layer in layers),
     }
-    write_json(work / "train.json", result)
-    return result
 
 
 def run_export(
@@ -227,7 +236,7 @@ def run_export(
         )
         path = f"model-{len(results) + 1}.onnx" if results else "model.onnx"
         write_atomic(work / path, exported.model)
-        results.append(_export_result(exported, path, estimator) | {"parity_images": len(images)})
+        results.append(export_result(exported, path, estimator) | {"parity_images": len(images)})
         progress.report(
             {"bytes": len(exported.model), "max_abs_difference": exported.max_abs_difference}
         )
@@ -258,20 +267,32 @@ def _metadata(
     request: SearchRequest, dataset: Dataset, table: LatencyTable | None, budget: DeviceBudget
 ) -> dict[str, str]:
     planned = request.planning_table(table) is None
+    metadata = file_metadata(request.dataset, request.seed, dataset, table, budget)
+    metadata["edgewright.densities"] = "planned" if planned else "budget"
+    if planned:  # else each layer has its own, in the genotype
+        metadata["edgewright.density"] = f"{request.density:g}"
+        metadata["edgewright.pattern"] = request.pattern.value
+    return metadata
+
+
+def file_metadata(
+    reference: DatasetRef,
+    seed: int,
+    dataset: Dataset,
+    table: LatencyTable | None,
+    budget: DeviceBudget,
+) -> dict[str, str]:
+    """Return what every exported file says of its data, and of the table that priced it."""
     metadata = {
         "edgewright.version": _own_version(),
-        "edgewright.dataset": request.dataset.format,
+        "edgewright.dataset": reference.format,
         "edgewright.classes": json.dumps(dataset.class_names),
         # Pixels from 0 to 1, less the mean, over the deviation, per channel.
         "edgewright.mean": json.dumps(dataset.mean),
         "edgewright.std": json.dumps(dataset.std),
-        "edgewright.seed": str(request.seed),
-        "edgewright.densities": "planned" if planned else "budget",
+        "edgewright.seed": str(seed),
         "edgewright.budget_ms": f"{budget.budget_ms:g}",
     }
-    if planned:  # else each layer has its own, in the genotype
-        metadata["edgewright.density"] = f"{request.density:g}"
-        metadata["edgewright.pattern"] = request.pattern.value
     if table is not None:
         metadata["edgewright.table_version"] = str(table.version)
         metadata["edgewright.target"] = table.target.label()
@@ -286,9 +307,10 @@ def _own_version() -> str:
         return "unknown"
 
 
-def _export_result(
+def export_result(
     exported: ExportResult, path: str, estimator: TableEstimator | None
 ) -> dict[str, Any]:
+    """Return what export.json says of an exported network of any origin."""
     prediction = None if estimator is None else asdict(estimator.predict(exported.graph))
     return {
         "path": path,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
 
 from latency.estimate.lookup_table import TableEstimator
@@ -15,6 +14,7 @@ from latency.exchange.table_file import read_table
 from latency.files import write_atomic
 from latency.kernels.library import library_path, register
 from latency.lowering.fastest_form import FastestForm, fastest_form
+from latency.lowering.read_model import load_model
 
 TOLERANCE = 1e-4  # largest difference of outputs, relative to the largest output
 _IMAGES = 3
@@ -45,7 +45,7 @@ def _run(path: Path, output: Path, table: Path | None) -> None:
     estimator = None
     if table is not None:
         estimator = TableEstimator(read_table(table).table)
-    original = _load(path)
+    original = load_model(path)
     form = fastest_form(original, estimator)
     _report(form)
     made = form.model.SerializeToString(deterministic=True)
@@ -68,15 +68,6 @@ def _check_output(path: Path, output: Path) -> None:
         raise ValueError(f"--output {output}: there is no folder {output.parent}")
     if output.exists() and path.exists() and output.samefile(path):
         raise ValueError(f"--output {output} is the model itself; give another name")
-
-
-def _load(path: Path) -> onnx.ModelProto:
-    try:
-        return onnx.load(path)
-    except OSError:
-        raise
-    except Exception as error:  # that of protobuf, which has no types of its own here
-        raise ValueError(f"{path} is not an ONNX model: {error}") from error
 
 
 def _report(form: FastestForm) -> None:

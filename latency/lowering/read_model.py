@@ -12,12 +12,13 @@ Constant nodes):
 - MaxPool, AveragePool without padding in its mean, GlobalAveragePool, ReduceMean over all pixels;
 - Flatten, Reshape and Squeeze to (N, C), Identity, Dropout, Constant.
 
-Anything else is refused, and the message names the node.
+Anything else is refused, and the message names the node; of unknown types, every node.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx
 
@@ -51,6 +52,21 @@ class ReadNetwork:
         return lambda node: self.weights.get(node.name, {})
 
 
+def load_model(path: Path) -> onnx.ModelProto:
+    """Return the ONNX model of a file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it holds no ONNX model.
+    """
+    try:
+        return onnx.load(path)
+    except OSError:
+        raise
+    except Exception as error:  # that of protobuf, which has no types of its own here
+        raise ValueError(f"{path} is not an ONNX model: {error}") from error
+
+
 def read_model(model: onnx.ModelProto) -> ReadNetwork:
     """Return the stock network that an ONNX model describes, for one image.
 
@@ -74,6 +90,7 @@ def read_model(model: onnx.ModelProto) -> ReadNetwork:
     live = live_nodes(graph, [output])
     readers = Counter(name for node in live for name in node.input) + Counter([output])
     network = ReadingNetwork(shape, image, constants, readers)
+    _refuse_unknown([ModelNode.of(proto) for proto in live])
     for proto in live:
         _read_node(network, ModelNode.of(proto), [readers[name] for name in proto.output[1:]])
     read, weights = network.finish(output)
@@ -99,6 +116,15 @@ def _image(graph: onnx.GraphProto, constants: Constants) -> tuple[str, tuple[int
     return value.name, (channels, height, width)
 
 
+def _refuse_unknown(nodes: list[ModelNode]) -> None:
+    """Refuse node types that are not known, all of them at once."""
+    unknown = [node for node in nodes if node.op_type not in (*_HANDLERS, "Constant")]
+    if unknown:
+        listed = ", ".join(f"node {node.name!r} ({node.op_type})" for node in unknown)
+        allowed = ", ".join(sorted([*_HANDLERS, "Constant"]))
+        raise ValueError(f"model: {listed}: allowed are {allowed}")
+
+
 def _read_node(network: ReadingNetwork, node: ModelNode, other_readers: list[int]) -> None:
     try:
         _handle(network, node, other_readers)
@@ -112,8 +138,6 @@ def _handle(network: ReadingNetwork, node: ModelNode, other_readers: list[int]) 
     if node.op_type == "Constant":
         network.constants[node.output] = constant_of_node(node)
         return
-    if node.op_type not in _HANDLERS:
-        raise ValueError(f"allowed are {', '.join(sorted([*_HANDLERS, 'Constant']))}")
     _HANDLERS[node.op_type](network, node)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from latency.graph import GraphNode, NetworkGraph
 from search.finalize.norms import NormedConv, normed_convs
+from search.layers.biased_conv import BiasedConv2d
 from search.layers.operations import FactorizedReduce
 from search.layers.sparse import SparseConv2d, SparseLinear
 
@@ -52,6 +53,8 @@ def _fold(module: nn.Module, normed: NormedConv | None) -> tuple[Tensor, Tensor]
         weight = module.effective_weight().double()
     else:
         raise ValueError(f"export: {type(module).__name__} is not a layer with weights")
+    if isinstance(module, BiasedConv2d):
+        return weight, module.bias.double()
     if normed is None:
         return weight, torch.zeros(weight.shape[0], dtype=torch.float64)
     norm = normed.norm

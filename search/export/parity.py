@@ -6,7 +6,6 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from latency.graph import INPUT, OUTPUT
 from latency.kernels.library import register
 
 TOLERANCE = 1e-4  # largest difference relative to the largest output
@@ -46,11 +45,12 @@ def max_difference(model: bytes, network: nn.Module, images: Tensor) -> float:
 def run_model(
     model: bytes, images: npt.NDArray[np.float32], *, with_library: bool = False
 ) -> npt.NDArray[np.float32]:
-    """Return the logits (N, classes) of an exported model, one image at a time."""
+    """Return the logits (N, classes) of a model of one input and one output, one image at a time."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     if with_library:
         register(options)
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    outputs = [session.run([OUTPUT], {INPUT: image[None]})[0] for image in images]
+    (read,) = session.get_inputs()
+    outputs = [session.run(None, {read.name: image[None]})[0] for image in images]
     return np.concatenate(outputs).astype(np.float32)

@@ -53,7 +53,7 @@ class AllocatedDensities:
     lower_bound: float  # no choice of the same cost in this regime distorts less
 
 
-def measured_options(table: LatencyTable, planned: Sparsity) -> tuple[Sparsity, ...]:
+def measured_options(table: LatencyTable, *planned: Sparsity) -> tuple[Sparsity, ...]:
     """Return what layers can be beside dense: the patterns that a table has rows of, and the plan.
 
     A pattern without rows would be priced by what is known of others, and of prices that are
@@ -61,10 +61,11 @@ def measured_options(table: LatencyTable, planned: Sparsity) -> tuple[Sparsity, 
 
     Args:
         table: of the target.
-        planned: by which the network was found, so that it fits the budget in this form at least.
+        planned: by which the network was found, if it was, so that it fits the budget in this form
+            at least.
     """
     measured = {row.spec.pattern for row in table.rows}
-    return (*(option for option in SPARSE_OPTIONS if option.pattern in measured), planned)
+    return (*(option for option in SPARSE_OPTIONS if option.pattern in measured), *planned)
 
 
 def allocate_densities(

@@ -12,6 +12,7 @@ from search.data.batches import seeded_generator
 from search.engine.schedule import annealed_density
 from search.finalize.norms import normed_convs
 from search.layers.allocation import allocate
+from search.layers.biased_conv import BiasedConv2d
 from search.layers.patterns import expand_groups, group_sizes
 from search.layers.sparse import (
     LayerMode,
@@ -101,14 +102,17 @@ def _drawn_order(layer: SparseLayer, seed: int, path: str) -> Tensor:
 
 @torch.no_grad()
 def silence_dead_channels(network: nn.Module) -> None:
-    """Force the batch norm output of every channel without weights to exactly zero.
+    """Force the output of every channel without weights to exactly zero.
 
-    Otherwise such a channel is a constant, and removing it would change the network.
+    It is what its batch norm shifts, or its own bias. Otherwise such a channel is a constant, and removing it would change the network.
     """
     for normed in normed_convs(network):
         alive = torch.cat([_alive_rows(conv.mask) for conv in normed.convs])
         normed.norm.weight.mul_(alive)
         normed.norm.bias.mul_(alive)
+    for module in network.modules():
+        if isinstance(module, BiasedConv2d):
+            module.bias.mul_(_alive_rows(module.mask))
 
 
 def _alive_rows(mask: torch.Tensor) -> torch.Tensor:

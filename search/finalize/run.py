@@ -22,6 +22,8 @@ from search.finalize.prune import (
     silence_dead_channels,
 )
 from search.finalize.schedule import Pruner, TrainSchedule
+from search.finalize.teacher import Teacher
+from search.layers.admm import AlternatingDirections
 from search.layers.allocation import allocate
 from search.layers.mask_rules import apply_mask_rule
 from search.layers.sparse import (
@@ -45,6 +47,7 @@ class Goal:
     plan: Callable[[nn.Module], LayerPlan] | None = None
     # What the layers end as where masks are drawn at random; None: the largest weights stay.
     random_masks: Mapping[str, Sparsity] | None = None
+    teacher: Teacher | None = None  # of which the logits are learnt beside the labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,7 @@ class TrainingRun:
         self.epoch = 0  # finished epochs
         self.best: dict[str, Any] | None = None
         self.plan: LayerPlan | None = None
+        self.admm = AlternatingDirections()  # empty under every other rule
         # Where scores follow the weights, they are not trained and so must not decay.
         weights = [value for name, value in network.named_parameters() if not _is_score(name)]
         self.optimizer = self._make_optimizer(weights)
@@ -106,8 +110,7 @@ class TrainingRun:
         torch.nn.utils.clip_grad_norm_(parameters, self.schedule.clip_norm)
         optimizer.step()
         if self._has_rule and self._pruning:
-            layers = sparse_layers(self.network).values()
-            apply_mask_rule(layers, self.schedule.mask_rule, optimizer.param_groups[0]["lr"])
+            self._apply_rule(optimizer.param_groups[0]["lr"])
         if self.fine_tuning:
             silence_dead_channels(self.network)
 
@@ -150,6 +153,7 @@ class TrainingRun:
             "score_optimizer": self.score_optimizer.state_dict(),
             "best": self.best,
             "plan": None if self.plan is None else self.plan.to_dict(),
+            "admm": self.admm.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -161,6 +165,8 @@ class TrainingRun:
         self.best = state["best"]
         plan = state.get("plan")  # earlier versions had none
         self.plan = None if plan is None else LayerPlan.from_dict(plan)
+        if "admm" in state:
+            self.admm.load_state_dict(state["admm"])
 
     def _prune(self, progress: float) -> None:
         """Choose anew what is kept; scores go on being trained, weights are masked."""
@@ -181,6 +187,16 @@ class TrainingRun:
             rank_weights(self.network, density, allocation)
         else:
             prune(self.network, density, allocation)
+        if self._has_rule and self.schedule.mask_rule is MaskRule.ADMM:
+            self.admm.project(sparse_layers(self.network))
+
+    def _apply_rule(self, rate: float) -> None:
+        """Move the weights as the mask rule says, after a step of the optimiser at this rate."""
+        layers, rule = sparse_layers(self.network), self.schedule.mask_rule
+        if rule is MaskRule.ADMM:
+            self.admm.pull(layers, rate)
+        else:
+            apply_mask_rule(layers.values(), rule, rate)
 
     def _mask_at_last(self) -> None:
         """Mask what a rule has let go, and no more than the goal says."""

@@ -25,6 +25,7 @@ from search.engine.checkpoint import resume_point, save_checkpoint
 from search.engine.device import CPU, mixed_precision
 from search.engine.divergence import check_finite, finite_loss
 from search.finalize.final_network import FinalNetwork
+from search.finalize.graph_network import GraphNetwork
 from search.finalize.run import Goal, TrainingRun, TrainOutcome
 from search.finalize.schedule import TrainSchedule
 from search.finalize.stage_network import StageNetwork
@@ -32,13 +33,15 @@ from search.layers.memory import memory_format
 from search.layers.sparse import density_of, set_pattern
 from search.layers.statistics import restate_norms
 from search.space.genotype import Genotype
+from search.space.graph_genotype import GraphGenotype
+from search.space.networks import AnyGenotype
 from search.space.stage_genotype import StageGenotype
 from search.space.task import TaskShape
 
 _EVALUATION_BATCH = 256
 _RESTATED = 512  # training images at most that batch norm statistics are taken from
 
-AnyNetwork = FinalNetwork | StageNetwork
+AnyNetwork = FinalNetwork | StageNetwork | GraphNetwork
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -74,8 +77,14 @@ def make_network(
 ) -> StageNetwork: ...
 
 
+@overload
 def make_network(
-    genotype: Genotype | StageGenotype, task: TaskShape, goal: Goal, device: torch.device = CPU
+    genotype: GraphGenotype, task: TaskShape, goal: Goal, device: torch.device = CPU
+) -> GraphNetwork: ...
+
+
+def make_network(
+    genotype: AnyGenotype, task: TaskShape, goal: Goal, device: torch.device = CPU
 ) -> AnyNetwork:
     """Return the untrained network; the seed decides every weight."""
     network: AnyNetwork
@@ -83,6 +92,8 @@ def make_network(
         torch.manual_seed(goal.seed)
         if isinstance(genotype, StageGenotype):
             network = StageNetwork(genotype, task)
+        elif isinstance(genotype, GraphGenotype):
+            network = GraphNetwork(genotype, task)
         else:
             network = FinalNetwork(genotype, task)
     set_pattern(network, goal.pattern)
@@ -160,6 +171,8 @@ def _train_epoch(run: TrainingRun, train: Examples) -> float:
             with mixed_precision(images.device):
                 logits = run.network(_in_order(images)).float()
             loss = F.cross_entropy(logits, labels, label_smoothing=schedule.label_smoothing)
+            if run.goal.teacher is not None:
+                loss = run.goal.teacher.loss(loss, logits, _in_order(images))
             run.finish_step(loss)
         total += finite_loss(loss, "train", run.epoch + 1, step + 1)
     return total / run.steps

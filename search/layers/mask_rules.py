@@ -1,5 +1,7 @@
 """Mask rules that act on the weights themselves, after each step of their optimiser.
 
+Those here know nothing but the weights; `search.layers.admm` remembers.
+
 Under both rules all weights stay in use while the density of their layer falls, so one that was about
 to leave can come back; the caller fixes the masks by magnitude at the end.
 
@@ -42,7 +44,14 @@ def apply_mask_rule(layers: Iterable[SparseLayer], rule: MaskRule, rate: float) 
         layers: whose weights are changed in place. The hard rule changes none.
         rule: one of MaskRule.
         rate: of the optimiser in this step.
+
+    Raises:
+        ValueError: the rule is ADMM.
     """
+    if rule is MaskRule.ADMM:
+        raise ValueError(
+            "mask rule: 'admm' needs what it remembers; it is for the final training only"
+        )
     for layer in layers:
         if rule is MaskRule.SOFT:
             shrink_weights(layer, SHRINK)

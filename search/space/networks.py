@@ -7,17 +7,20 @@ from typing import Any
 from latency.graph import NetworkGraph
 from search.space.dass_cells import build_graph
 from search.space.genotype import Genotype
+from search.space.graph_genotype import GraphGenotype
 from search.space.stage_genotype import StageGenotype
 from search.space.stage_networks import build_stages
 from search.space.task import TaskShape
 
-AnyGenotype = Genotype | StageGenotype
+AnyGenotype = Genotype | StageGenotype | GraphGenotype
 
 NARROWEST = 4  # channels of the first cell, or of the stem
 
 
 def read_genotype(values: dict[str, Any]) -> AnyGenotype:
     """Return what `to_dict` of some genotype gave; ValueError says what is wrong."""
+    if "graph" in values:
+        return GraphGenotype.from_dict(values)
     return StageGenotype.from_dict(values) if "stages" in values else Genotype.from_dict(values)
 
 
@@ -25,8 +28,11 @@ def network_graph(genotype: AnyGenotype, task: TaskShape) -> NetworkGraph:
     """Return the network of a genotype, in the stock regime, as sparse as it says.
 
     Raises:
-        ValueError: the genotype chooses sparsity for a layer that the network does not have.
+        ValueError: the genotype chooses sparsity for a layer that the network does not have, or is
+            of a network that was given and is for another task.
     """
+    if isinstance(genotype, GraphGenotype):
+        return genotype.network(task)
     if isinstance(genotype, StageGenotype):
         return build_stages(genotype, task)
     return build_graph(genotype, task)
@@ -35,8 +41,11 @@ def network_graph(genotype: AnyGenotype, task: TaskShape) -> NetworkGraph:
 def narrower_forms(genotype: AnyGenotype) -> Iterator[AnyGenotype]:
     """Yield the network itself, then the same with fewer and fewer channels, all of them alike.
 
-    The fewest are NARROWEST in the first cell or the stem.
+    The fewest are NARROWEST in the first cell or the stem. One that was given stays as it is.
     """
+    if isinstance(genotype, GraphGenotype):
+        yield genotype
+        return
     if isinstance(genotype, Genotype):
         for channels in range(genotype.channels, NARROWEST - 1, -1):
             yield replace(genotype, channels=channels)

@@ -3,7 +3,8 @@
 Sizes are those of the networks that the authors of DASS pruned (doi 10.1145/3609385), known to us by
 their weights and multiply-adds: MobileNet-v2 (Sandler et al., arXiv 1801.04381, table 2) with stride 1
 in its stem and in the stage of 24 channels, and in projected blocks (`NetworkBuilder.inverted_residual`);
-ResNet-18 (He et al., arXiv 1512.03385, table 1) with a 3x3 stem of stride 1 and without max pool.
+ResNet-18 (He et al., arXiv 1512.03385, table 1) with a 3x3 stem of stride 1 and without max pool. ResNet-20 is the same paper's for CIFAR (section 4.2), its shortcuts
+projections where the shape changes.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ INVERTED_RESIDUALS = (
 MOBILE_STEM, MOBILE_HEAD = 32, 1280
 RESIDUAL_STAGES = (64, 128, 256, 512)
 BLOCKS_PER_STAGE = 2
+SMALL_RESIDUAL_STAGES = (16, 32, 64)  # of ResNet-20, three blocks each
 
 KEEPS_SIZE = 1  # the stage of MobileNet-v2 that takes stride 1 on CIFAR
 _STEP = 8  # channels; widths are multiples of it, as in MobileNet-v2
@@ -42,22 +44,33 @@ def mobilenet_v2(width: float = 1.0) -> StageGenotype:
 
 def resnet18(width: float = 1.0) -> StageGenotype:
     """Return ResNet-18 in its CIFAR form, every channel count times `width`."""
+    return _residual(RESIDUAL_STAGES, BLOCKS_PER_STAGE, width)
+
+
+def resnet20(width: float = 1.0) -> StageGenotype:
+    """Return ResNet-20, every channel count times `width`."""
+    return _residual(SMALL_RESIDUAL_STAGES, 3, width)
+
+
+def _residual(channels: tuple[int, ...], blocks: int, width: float) -> StageGenotype:
     stages = tuple(
         Stage(
             kind=BlockKind.BASIC,
-            width=_scaled(channels, width),
-            depth=BLOCKS_PER_STAGE,
+            width=_scaled(count, width),
+            depth=blocks,
             stride=2 if index else 1,
         )
-        for index, channels in enumerate(RESIDUAL_STAGES)
+        for index, count in enumerate(channels)
     )
-    return StageGenotype(stem=_scaled(RESIDUAL_STAGES[0], width), stages=stages)
+    return StageGenotype(stem=_scaled(channels[0], width), stages=stages)
 
 
 RIVALS: dict[str, Callable[[float], StageGenotype]] = {
     "mobilenet-v2": mobilenet_v2,
     "resnet-18": resnet18,
 }
+# Those that a compression can start from.
+PARENTS: dict[str, Callable[[float], StageGenotype]] = {**RIVALS, "resnet-20": resnet20}
 
 
 def _scaled(channels: int, width: float) -> int:

@@ -29,6 +29,7 @@ class MaskRule(StrEnum):
     HARD = "hard"  # at once: they are masked
     SOFT = "soft"  # a little more with every step: iterative soft shrinkage, arXiv 2303.09650
     ENVELOPE = "envelope"  # by a proximal step: group sparse envelope, arXiv 2212.12921
+    ADMM = "admm"  # drawn to the nearest weights that have the masks: arXiv 1804.03294
 
 
 @dataclass(frozen=True, kw_only=True)

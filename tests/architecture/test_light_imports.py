@@ -23,6 +23,7 @@ ALLOWED = {
     "latency.exchange.table_file": set(),
     "latency.report.table_report": set(),
     "search.space.dass_cells": set(),
+    "search.compress.request": set(),
     "service.app": {"fastapi", "sqlalchemy", "pydantic", "dbos"},
     "service.worker.__main__": {"sqlalchemy", "pydantic", "dbos"},
     "service.client": {"pydantic"},

@@ -16,7 +16,7 @@ from search.space.sparsity import MaskRule
 from tests.search.finalize.test_train import GOAL, SCHEDULE, SMALL_SPLIT, KilledError
 from tests.search.space.tables import SMALL, some_genotype
 
-RULES = [MaskRule.SOFT, MaskRule.ENVELOPE]
+RULES = [MaskRule.SOFT, MaskRule.ENVELOPE, MaskRule.ADMM]
 
 
 def with_rule(rule: MaskRule) -> TrainSchedule:

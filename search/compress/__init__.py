@@ -1,0 +1,1 @@
+"""A network that exists, fitted to a budget: layers planned by the table, pruned, fine-tuned."""
