@@ -133,7 +133,7 @@ def test_without_a_table_nothing_is_promised(work: Path) -> None:
 
 @pytest.mark.parametrize("pattern", ["block", "unstructured"])
 def test_from_alphas_to_a_file_that_classifies(work: Path, pattern: str) -> None:
-    request = replace(REQUEST, pattern=SparsityPattern(pattern))
+    request = replace(REQUEST, pattern=SparsityPattern(pattern), densities="planned")
     run_derive(request, work, DIGITS_8, TABLE, Events())
     trained = run_train(request, work, DIGITS_8, TABLE, Events())
     exported = run_export(request, work, DIGITS_8, TABLE, Events())
