@@ -1,10 +1,10 @@
 """`python -m search STAGE --request FILE --work DIR [--table FILE]... [--fence-seconds S]`.
 
 Runs one stage of a search as a process of its own: search, front (which may be left out), derive,
-train, export or controls; or compress, which is no part of a search and takes a CompressRequest. Progress goes to standard output as JSON lines. The result is
-DIR/STAGE.json. Exit status: 0 done (also when it was done before), 1 failed, with
-DIR/STAGE.error.json saying why, 75 stopped on purpose: run it again and it goes on from its last
-checkpoint.
+train, export or controls; or compress, which is no part of a search and takes a CompressRequest.
+Progress goes to standard output as JSON lines. The result is DIR/STAGE.json. Exit status: 0 done
+(also when it was done before), 1 failed, with DIR/STAGE.error.json saying why, 75 stopped on
+purpose: run it again and it goes on from its last checkpoint.
 """
 
 import argparse

@@ -19,7 +19,7 @@ SPACE_NAMES = ("dass-cells", "stages")
 STRATEGY_NAMES = ("evolution", "random")
 # Who says what becomes of each layer: one pattern and one density for the network, or the prices of
 # a table, each layer its own. "auto" is "budget" where zeros buy time on the one device: then what
-# was promised before the training is kept by it.
+# is derived and what is exported are predicted to be within the same budget.
 DENSITY_RULES = ("auto", "planned", "budget")
 
 MIN_CELLS = 3  # fewer leave no room for a normal cell beside the two reductions

@@ -14,7 +14,7 @@ from latency.graph import GraphNode, NetworkGraph
 from latency.operator import OperatorKind
 from search.controls.space import ControlSpace, PricedNetwork
 from search.engine.problem import PricedDevice
-from search.finalize.fit_devices import all_within, shares_of
+from search.finalize.fit_devices import all_within, largest_share
 from search.space.networks import AnyGenotype
 
 _DRAWS = 16
@@ -42,11 +42,6 @@ def random_network(space: ControlSpace, seed: int, searched_share: float) -> Pri
         if _share(drawn[-1], space.devices) >= _NEAR * searched_share:
             return drawn[-1]
     return max(drawn, key=lambda network: _share(network, space.devices))
-
-
-def largest_share(predictions: Sequence[Prediction], devices: Sequence[PricedDevice]) -> float:
-    """Return the largest share of a budget that a network needs, by the ends of its intervals."""
-    return max(shares_of(predictions, devices))
 
 
 def dense_network(space: ControlSpace, searched: AnyGenotype) -> PricedNetwork | None:

@@ -19,7 +19,6 @@ from typing import Any
 
 from latency.table import LatencyTable
 from search.controls.bench import Bench, Control
-from search.controls.candidates import largest_share
 from search.controls.space import SearchedSpace
 from search.controls.trainings import Trainings
 from search.controls.verdict import Accuracies, judge
@@ -27,6 +26,7 @@ from search.data.dataset import Dataset
 from search.engine.checkpoint import read_result, write_json
 from search.engine.problem import priced_devices
 from search.engine.progress import Progress
+from search.finalize.fit_devices import largest_share
 from search.problems.choice import problem_of
 from search.requests import SearchRequest
 from search.space.networks import network_graph, read_genotype

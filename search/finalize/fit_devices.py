@@ -69,6 +69,11 @@ def shares_of(predictions: Sequence[Prediction], devices: Sequence[PricedDevice]
     return [prediction.high_ms / one.budget_ms for prediction, one in pairs]
 
 
+def largest_share(predictions: Sequence[Prediction], devices: Sequence[PricedDevice]) -> float:
+    """Return the share of its budget that a network needs on the device where that is largest."""
+    return max(shares_of(predictions, devices))
+
+
 def _guided(
     path: RepairPath, budget_ms: float, task: TaskShape, devices: Sequence[PricedDevice]
 ) -> FittedToAll | None:
@@ -81,7 +86,7 @@ def _guided(
         predictions = _predicted(fitted.genotype, task, devices)
         if all_within(predictions, devices):
             return FittedToAll(network=fitted, repaired=repaired, predictions=predictions)
-        budget_ms *= min(1.0 / max(shares_of(predictions, devices)), _LEAST_SHRINK)
+        budget_ms *= min(1.0 / largest_share(predictions, devices), _LEAST_SHRINK)
     return None
 
 
@@ -103,7 +108,7 @@ def _cheapest(derived: Genotype, task: TaskShape, devices: Sequence[PricedDevice
     genotype, predictions = min(
         found,
         # A share of 1 may be one of a network just over the budget, by rounding.
-        key=lambda one: (not all_within(one[1], devices), max(shares_of(one[1], devices))),
+        key=lambda one: (not all_within(one[1], devices), largest_share(one[1], devices)),
     )
     if not all_within(predictions, devices):
         raise joint_refusal(predictions, devices)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from latency.estimate.estimator import Prediction
 from search.engine.problem import AlphaTables, Fitted, PricedDevice
-from search.finalize.fit_devices import all_within, joint_refusal, shares_of
+from search.finalize.fit_devices import all_within, joint_refusal, largest_share
 from search.finalize.repair import FILLED, BudgetInfeasibleError
 from search.space.stage_costs import NetworkGroup, StageCosts
 from search.space.stage_extremes import smallest_stages
@@ -62,7 +62,7 @@ def fit_stages(
         for choice in _ranked(scores, shares, first, least_share):
             genotype = skeleton.genotype(choice)
             predictions = shares.predicted(genotype)
-            used = max(shares_of(predictions, devices))
+            used = largest_share(predictions, devices)
             if least_share <= used and all_within(predictions, devices):
                 return Fitted(
                     genotype=genotype,

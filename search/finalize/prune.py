@@ -104,7 +104,8 @@ def _drawn_order(layer: SparseLayer, seed: int, path: str) -> Tensor:
 def silence_dead_channels(network: nn.Module) -> None:
     """Force the output of every channel without weights to exactly zero.
 
-    It is what its batch norm shifts, or its own bias. Otherwise such a channel is a constant, and removing it would change the network.
+    It is what its batch norm shifts, or its own bias. Otherwise such a channel is a constant, and
+    removing it would change the network.
     """
     for normed in normed_convs(network):
         alive = torch.cat([_alive_rows(conv.mask) for conv in normed.convs])

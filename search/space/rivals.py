@@ -3,8 +3,8 @@
 Sizes are those of the networks that the authors of DASS pruned (doi 10.1145/3609385), known to us by
 their weights and multiply-adds: MobileNet-v2 (Sandler et al., arXiv 1801.04381, table 2) with stride 1
 in its stem and in the stage of 24 channels, and in projected blocks (`NetworkBuilder.inverted_residual`);
-ResNet-18 (He et al., arXiv 1512.03385, table 1) with a 3x3 stem of stride 1 and without max pool. ResNet-20 is the same paper's for CIFAR (section 4.2), its shortcuts
-projections where the shape changes.
+ResNet-18 (He et al., arXiv 1512.03385, table 1) with a 3x3 stem of stride 1 and without max pool.
+ResNet-20 is the same paper's for CIFAR (section 4.2), its shortcuts projections where the shape changes.
 """
 
 from collections.abc import Callable

@@ -22,7 +22,9 @@ from service.cli.shared import (
 if TYPE_CHECKING:
     from latency.exchange.table_file import TableFile
     from latency.report.values import TableDifference, TableReport
+    from service.client import Client
     from service.jobs.schemas import ImportRead
+    from service.profiling.schemas import TableRead
 
 app = typer.Typer()
 tables_app = typer.Typer(
@@ -118,7 +120,7 @@ def tables_export(
 ) -> None:
     """Write a table with its raw samples to a file with a checksum."""
     with client() as api_client:
-        file = api_client.export_table(api_client.find_table(table).id, out)
+        file = api_client.export_table(_find(api_client, table).id, out)
         samples = sum(len(profile.operators) for profile in file.evidence)
         typer.echo(f"{len(file.table.rows)} rows from {samples} measurements: {out}")
 
@@ -214,7 +216,7 @@ def _report(table: str, space: dict[str, Any]) -> "TableReport":
 
     if not _is_file(table):
         with client() as api_client:
-            return api_client.report(api_client.find_table(table).id, **space)
+            return api_client.report(_find(api_client, table).id, **space)
     if space:
         raise ValueError("--dataset compares a table of a server with a space, not a file")
     return report_of_file(_file(table), now=utc_now())
@@ -226,7 +228,7 @@ def _difference(before: str, after: str) -> "TableDifference":
 
     if not (_is_file(before) or _is_file(after)):
         with client() as api_client:
-            old, new = api_client.find_table(before), api_client.find_table(after)
+            old, new = _find(api_client, before), _find(api_client, after)
             return api_client.difference(old.id, new.id)
     first, second = _file(before), _file(after)
     graphs = dict.fromkeys([*graphs_of_file(first), *graphs_of_file(second)])
@@ -249,7 +251,18 @@ def _file(table: str) -> "TableFile":
     if _is_file(table):
         return read_table(Path(table))
     with client() as api_client:
-        return api_client.table_file(api_client.find_table(table).id)
+        return api_client.table_file(_find(api_client, table).id)
+
+
+def _find(api_client: "Client", table: str) -> "TableRead":
+    """Return a table of a server; says on standard error that it was withdrawn."""
+    found = api_client.find_table(table)
+    if found.withdrawn_at is not None:
+        at = f"{found.withdrawn_at:%Y-%m-%d %H:%M} UTC"
+        typer.echo(
+            f"warning: version {found.version} was withdrawn at {at}: trust none of it", err=True
+        )
+    return found
 
 
 @contextmanager

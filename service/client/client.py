@@ -36,6 +36,8 @@ from service.profiling.schemas import (
 )
 from service.shapes import ID_PATTERN
 
+_PAGE = 200  # entries that the service returns at most
+
 
 class Client:
     """Talks to one server. Address and token are found as `find_connection` says.
@@ -85,9 +87,14 @@ class Client:
         return DeviceRead.model_validate(self._transport.get(f"/v1/devices/{device_id}"))
 
     def quarantined(self, device: str) -> list[OperatorRead]:
-        """Return what a device measured and no table uses, with reasons, newest first."""
-        found = self._transport.get("/v1/operators", {"device": device, "quarantined": True})
-        return [OperatorRead.model_validate(row) for row in found]
+        """Return all that a device measured and no table uses, with reasons, newest first."""
+        asked = {"device": device, "quarantined": True, "limit": _PAGE}
+        rows: list[OperatorRead] = []
+        while True:
+            page = self._transport.get("/v1/operators", asked | {"offset": len(rows)})
+            rows += [OperatorRead.model_validate(row) for row in page]
+            if len(page) < _PAGE:
+                return rows
 
     def withdraw(self, device: str) -> WithdrawalRead:
         """Use nothing any more that a device has measured; returns what rested on it."""
@@ -122,17 +129,23 @@ class Client:
         return TableDetailRead.model_validate(self._transport.get(f"/v1/tables/{table_id}"))
 
     def find_table(self, table: str) -> TableRead:
-        """Return the table with this id, or else the newest one of the device with this name.
+        """Return the table with this id, or else the newest one in use of the device with this name.
 
         Raises:
-            ValueError: the device has no table yet.
+            ValueError: the device has no table yet, or all were withdrawn.
         """
         if re.fullmatch(ID_PATTERN, table):
             return TableRead.model_validate(self._transport.get(f"/v1/tables/{table}"))
         found = self.tables(table)
         if not found:
             raise ValueError(f"device {table} has no table yet: `edgewright profile` makes one")
-        return found[0]
+        in_use = [one for one in found if one.withdrawn_at is None]
+        if not in_use:
+            raise ValueError(
+                f"every table of device {table} was withdrawn: `edgewright tables --device {table}` "
+                "lists them with their ids, `edgewright profile` makes a new one"
+            )
+        return in_use[0]
 
     def report(self, table_id: str, **space: Any) -> TableReport:
         """Return how right a table is; `dataset`, `channels`... name a space to compare it with."""

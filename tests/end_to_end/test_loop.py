@@ -35,14 +35,6 @@ CONTROLS = ["random", "dense", "int8", "random-mask"]
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    found = Installation(tmp_path_factory.mktemp("installation"))
-    yield found
-    found.stop()
-    wait_until(lambda: found.processes() == [], timeout_s=30)
-
-
-@pytest.fixture(scope="module")
 def client(installation: Installation) -> Iterator[Client]:
     with installation.start_server() as found:
         installation.start_agent(found, DEVICE)

@@ -13,21 +13,13 @@ import pytest
 from service.client import Client
 from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
-from tests.end_to_end.installation import Installation, wait_until
+from tests.end_to_end.installation import Installation
 
 pytestmark = [pytest.mark.two_boards, pytest.mark.timeout(3600)]
 
 BOARDS = {"one-thread": 1, "two-threads": 2}
 BUDGETS_MS = {"one-thread": 50.0, "two-threads": 40.0}
 CONTROLS = ["random", "dense", "int8", "random-mask"]
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    found = Installation(tmp_path_factory.mktemp("two-boards"))
-    yield found
-    found.stop()
-    wait_until(lambda: found.processes() == [], timeout_s=30)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from latency.table import LatencyTable
 from search.controls.candidates import (
     dense_network,
     int8_network,
-    largest_share,
     random_network,
 )
 from search.controls.int8 import runtime_accuracy
@@ -22,6 +21,7 @@ from search.controls.space import PricedNetwork, SearchedSpace
 from search.controls.stage import run_controls
 from search.engine.checkpoint import write_json
 from search.engine.problem import PricedDevice
+from search.finalize.fit_devices import largest_share
 from search.problems.choice import problem_of
 from search.requests import MIN_CHANNELS
 from search.space.dass_cells import build_graph

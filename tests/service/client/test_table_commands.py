@@ -105,3 +105,31 @@ def test_from_a_plan_to_a_report(run: Run, app: object, admin: TestClient, tmp_p
     profile.write_bytes(profile.read_bytes()[:1000])
     refused = run("profiles", "import", profile, "--device", "board", status=1)
     assert "profile.json: not JSON" in refused
+
+
+def test_a_withdrawn_table_is_not_served_without_a_word(
+    run: Run,
+    app: object,
+    admin: TestClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    enrol(app, admin)  # type: ignore[arg-type]
+    plan, profile, table = (tmp_path / f"{name}.json" for name in ("plan", "profile", "table"))
+    run("plan", "--device", "board", "--channels", "4", "--cells", "3", "-o", plan)
+    measured(plan, profile, 1000)
+    run("profiles", "import", profile, "--device", "board")
+    table_id = run("tables").split()[0]
+    assert "withdrawn" not in run("tables", "report", table_id)
+    run("devices", "withdraw", "board")
+    for words in (("report", "board"), ("export", "board", "-o", table), ("probes", "board")):
+        assert "every table of device board was withdrawn" in run("tables", *words, status=1)
+    assert not table.exists()
+    assert "warning: version 1 was withdrawn at 20" in run("tables", "report", table_id)
+    assert "warning: version 1 was withdrawn at 20" in run(
+        "tables", "export", table_id, "-o", table
+    )
+    assert table.exists()
+    monkeypatch.setattr("service.client.client._PAGE", 40)
+    kept = run("devices", "quarantined", "board").splitlines()
+    assert len(set(kept)) == len(kept) == len(read_plan(plan).operators) > 80
