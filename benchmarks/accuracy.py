@@ -9,10 +9,10 @@ on the whole test set, once. Steps, each of which leaves files and is not repeat
     search    a search under that budget, and the training of what it finds
     rivals    trainings of the rivals, with the same images and epochs
     controls  trainings of the controls of the search
-    report    the files of all that were trained, measured in turns
+    report    the files of all that were trained, measured together
 
-The budget is what sparse ResNet-18 at a quarter of its width needs, unless one is given. The
-trainings may run at once in several processes; the other steps need the machine for themselves.
+The budget is what sparse ResNet-18 at a quarter of its width needs, unless one is given. Files are
+timed as jobs time them: beside the reference model, again until the machine was quiet. The trainings may run at once in several processes; the other steps need the machine for themselves.
 """
 
 import argparse
@@ -41,12 +41,14 @@ from benchmarks.rivals import (
     time_widths,
 )
 from benchmarks.table_error import CALIBRATION_NETWORKS, SEED, planned_rows
+from benchmarks.timed_files import fastest_reference_ns
 from latency import codec
 from latency.exchange.table_file import TableFile, read_table, write_table
 from latency.files import write_atomic
 from latency.messages import ProfileWork
 from latency.profiler.device import current_target
 from latency.table import LatencyTable
+from latency.units import NS_PER_US
 from search.controls.stage import run_controls
 from search.controls.trainings import Trainings
 from search.data.batches import Examples
@@ -89,13 +91,21 @@ class Contest:
 
     def timed(self) -> list[Timed]:
         """Return the measured widths of the rivals."""
-        found = read_result(self.folder / "widths.json")["rivals"]
-        return [codec.from_plain(one, Timed) for one in found]
+        return [codec.from_plain(one, Timed) for one in self._widths["rivals"]]
 
     @property
     def budget_ms(self) -> float:
         """What networks may take, measured."""
-        return float(read_result(self.folder / "widths.json")["budget_ms"])
+        return float(self._widths["budget_ms"])
+
+    @property
+    def reference_ns(self) -> float:
+        """What the reference model took at its best while widths were measured."""
+        return float(self._widths["reference_ns"])
+
+    @property
+    def _widths(self) -> dict[str, Any]:
+        return read_result(self.folder / "widths.json")
 
     def searched(self) -> SearchRequest:
         """Return the request of this seed.
@@ -143,17 +153,25 @@ def measure_table(contest: Contest) -> None:
 
 def measure_widths(contest: Contest, budget_ms: float | None) -> None:
     """Write widths.json: how long each rival takes, and the budget."""
-    folder = contest.folder / "random-weights"
-    timed = time_widths(candidates(contest.request.density), contest.dataset.task, folder, print)
+    rivals = candidates(contest.request.density)
+    times = time_widths(rivals, contest.dataset.task, contest.folder / "random-weights", print)
+    timed = [Timed(rival=rival, ms=times[rival.label].ms) for rival in rivals]
     if budget_ms is None:
         budget_ms = next(
             one.ms
             for one in timed
             if (one.rival.family, one.rival.width) == BUDGET_OF and one.rival.form is Form.SPARSE
         )
-    rivals = [codec.to_plain(one) for one in timed]
-    write_json(contest.folder / "widths.json", {"budget_ms": budget_ms, "rivals": rivals})
-    print(f"budget {budget_ms:.4f} ms; narrowest of each: {cheapest_ms(timed)}")
+    reference_ns = fastest_reference_ns(times)
+    widths = {
+        "budget_ms": budget_ms,
+        "reference_ns": reference_ns,
+        "rivals": [codec.to_plain(one) for one in timed],
+        "times": {label: asdict(time) for label, time in times.items()},
+    }
+    write_json(contest.folder / "widths.json", widths)
+    print(f"budget {budget_ms:.4f} ms, reference model {reference_ns / NS_PER_US:.1f} us; ", end="")
+    print(f"narrowest of each: {cheapest_ms(timed)}")
 
 
 def run_searches(contest: Contest) -> None:
@@ -234,7 +252,6 @@ def entries(contest: Contest) -> list[Entry]:
                 model=folder / "model.onnx",
                 accuracy=accuracy,
                 nonzeros=nonzeros,
-                library=rival.form is Form.SPARSE,
             )
         )
     return found
@@ -264,7 +281,7 @@ def _run(contest: Contest, options: argparse.Namespace) -> None:
             contest.seed_folder / "search" / "controls.json",
             lambda: train_controls(contest),
         ),
-        "report": (None, lambda: _report(contest, options.rounds)),
+        "report": (None, lambda: _report(contest, options.processes)),
     }
     for name in options.steps or steps:
         result, step = steps[name]
@@ -272,8 +289,9 @@ def _run(contest: Contest, options: argparse.Namespace) -> None:
             step()
 
 
-def _report(contest: Contest, rounds: int) -> None:
-    lines = print_report(entries(contest), contest.budget_ms, rounds)
+def _report(contest: Contest, processes: int) -> None:
+    known = [contest.reference_ns]
+    lines = print_report(entries(contest), contest.budget_ms, processes, known)
     document = {
         "budget_ms": contest.budget_ms,
         "request": codec.to_plain(contest.searched()),
@@ -320,7 +338,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--channels", type=int, default=STEM)
     parser.add_argument("--density", type=float, default=DENSITY)
     parser.add_argument("--budget-ms", type=float)
-    parser.add_argument("--rounds", type=int, default=9, help="of the report, all files in turns")
+    parser.add_argument("--processes", type=int, default=7, help="that time a file of the report")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     return parser.parse_args()
 

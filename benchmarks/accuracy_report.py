@@ -1,10 +1,12 @@
-"""The files of a comparison, measured in turns, beside their accuracies."""
+"""The files of a comparison, measured together, beside their accuracies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.rounds import Contender, Ratio, ratio, run_in_turns
+from benchmarks.rounds import Ratio
+from benchmarks.timed_files import FileTime, fastest_reference_ns, time_files, time_ratio
+from latency.units import NS_PER_US
 from search.engine.checkpoint import read_result
 
 SEARCHED = "searched"
@@ -18,7 +20,6 @@ class Entry:
     model: Path
     accuracy: float  # on the whole test set
     nonzeros: int
-    library: bool  # runs with the operator library
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,22 +29,19 @@ class Line:
     label: str
     accuracy: float
     nonzeros: int
-    ms: float  # median over the rounds
-    low_ms: float  # of the rounds
-    high_ms: float
+    time: FileTime
     slower: Ratio  # than the searched network: how many times as long it takes
 
 
 def searched_entries(work: Path) -> list[Entry]:
     """Return the searched network and its controls, from the folder of the search."""
-    trained, exported = read_result(work / "train.json"), read_result(work / "export.json")
+    trained = read_result(work / "train.json")
     found = [
         Entry(
             label=SEARCHED,
             model=work / "model.onnx",
             accuracy=trained["accuracy"],
             nonzeros=trained["nonzeros"],
-            library=exported["regime"] == "library",
         )
     ]
     if not (work / "controls.json").exists():
@@ -52,30 +50,36 @@ def searched_entries(work: Path) -> list[Entry]:
     return found + [_control(work, control) for control in controls if "path" in control]
 
 
-def print_report(entries: Sequence[Entry], budget_ms: float, rounds: int) -> list[Line]:
-    """Measure all files in turns, print a line for each and return them."""
-    contenders = [
-        Contender(label=entry.label, model=entry.model, library=entry.library) for entry in entries
-    ]
-    outcomes = run_in_turns(contenders, rounds)
+def print_report(
+    entries: Sequence[Entry], budget_ms: float, processes: int, references_ns: Sequence[float]
+) -> list[Line]:
+    """Measure all files, print a line for each and return them.
+
+    `references_ns`: the reference model when the budget was measured; the same state is waited for.
+    """
+    files = {entry.label: entry.model for entry in entries}
+    times = time_files(files, processes, references_ns)
     lines = [
         Line(
             label=entry.label,
             accuracy=entry.accuracy,
             nonzeros=entry.nonzeros,
-            ms=outcomes[entry.label].ms,
-            low_ms=min(outcomes[entry.label].median_ms),
-            high_ms=max(outcomes[entry.label].median_ms),
-            slower=ratio(outcomes[entry.label], outcomes[SEARCHED]),
+            time=times[entry.label],
+            slower=time_ratio(times[entry.label], times[SEARCHED]),
         )
         for entry in entries
     ]
-    print(f"\nbudget {budget_ms:.4f} ms; median (least-most) of {rounds} processes each")
-    print(f"{'network':34}{'non-zeros':>11}{'accuracy':>10}{'ms':>26}{'times as long':>20}")
+    reference_us = fastest_reference_ns(times) / NS_PER_US
+    print(
+        f"\nbudget {budget_ms:.4f} ms; median (least-most) of {processes} processes each; ", end=""
+    )
+    print(f"reference model {reference_us:.1f} us at its best")
+    print(f"{'network':34}{'non-zeros':>11}{'accuracy':>10}{'ms':>36}{'times as long':>20}")
     for line in sorted(lines, key=lambda line: -line.accuracy):
-        times = f"{line.ms:.4f} ({line.low_ms:.4f}-{line.high_ms:.4f})"
         count = f"{line.nonzeros:,}" if line.nonzeros else "-"
-        print(f"{line.label:34}{count:>11}{line.accuracy:10.2%}{times:>26}{line.slower!s:>20}")
+        print(
+            f"{line.label:34}{count:>11}{line.accuracy:10.2%}{line.time!s:>36}{line.slower!s:>20}"
+        )
     return lines
 
 
@@ -85,5 +89,4 @@ def _control(work: Path, control: dict[str, object]) -> Entry:
         model=work / str(control["path"]),
         accuracy=float(str(control["accuracy"])),
         nonzeros=0,
-        library=control["regime"] == "library",
     )

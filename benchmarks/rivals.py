@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx
 
-from benchmarks.rounds import Contender, run_in_turns
+from benchmarks.timed_files import FileTime, time_files
 from latency.library_form import library_form
 from latency.lowering.build import build_model
 from latency.lowering.compact import compact
@@ -33,7 +33,7 @@ from search.space.task import TaskShape
 PATTERN = SparsityPattern.BLOCK
 CELL = "dass-90"
 _SEED = 0
-_ROUNDS = 3  # of a choice of widths: the fastest counts, as a disturbed process is only slower
+_PROCESSES = 3  # of a choice of widths
 _CELL_WIDTHS = (4, 8, 12, 16, 24, 32)  # channels of the first of _CELLS cells
 _CELLS = 8
 _WIDTHS = tuple(step / 8 for step in range(1, 9))  # factors on all channels
@@ -102,26 +102,25 @@ def time_widths(
     task: TaskShape,
     folder: Path,
     say: Callable[[str], None] = lambda _: None,
-) -> list[Timed]:
-    """Return how long each rival takes with random weights, on this machine and one thread."""
+) -> dict[str, FileTime]:
+    """Return how long each rival takes with random weights, by label."""
     folder.mkdir(parents=True, exist_ok=True)
-    contenders = [random_contender(rival, task, folder) for rival in rivals]
-    outcomes = run_in_turns(contenders, _ROUNDS)
-    found = [Timed(rival=rival, ms=min(outcomes[rival.label].median_ms)) for rival in rivals]
-    for timed in found:
-        say(f"  {timed.rival.label:32} {timed.ms:8.4f} ms")
-    return found
+    files = {rival.label: random_file(rival, task, folder) for rival in rivals}
+    times = time_files(files, _PROCESSES)
+    for label, time in times.items():
+        say(f"  {label:32} {time} ms")
+    return times
 
 
-def random_contender(rival: Rival, task: TaskShape, folder: Path) -> Contender:
-    """Return the file of a rival with random weights."""
+def random_file(rival: Rival, task: TaskShape, folder: Path) -> Path:
+    """Return where the file of a rival with random weights was written."""
     path = folder / f"{rival.label.replace(' ', '-')}.onnx"
     if rival.form is Form.SPARSE:
         path.write_bytes(sparse_file(_pruned(rival, task)))
     else:
         model = build_model(network_graph(rival.genotype, task), random_weights(_SEED))
         onnx.save(quantized(model) if rival.form is Form.INT8 else model, path)
-    return Contender(label=rival.label, model=path, library=rival.form is Form.SPARSE)
+    return path
 
 
 def _pruned(rival: Rival, task: TaskShape) -> AnyNetwork:
