@@ -33,7 +33,7 @@ from search.space.task import TaskShape
 PATTERN = SparsityPattern.BLOCK
 CELL = "dass-90"
 _SEED = 0
-_PROCESSES = 3  # of a choice of widths
+_PROCESSES, _ROUNDS = 3, 40  # of a choice of widths; the widest take 20 ms a run
 _CELL_WIDTHS = (4, 8, 12, 16, 24, 32)  # channels of the first of _CELLS cells
 _CELLS = 8
 _WIDTHS = tuple(step / 8 for step in range(1, 9))  # factors on all channels
@@ -106,7 +106,7 @@ def time_widths(
     """Return how long each rival takes with random weights, by label."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {rival.label: random_file(rival, task, folder) for rival in rivals}
-    times = time_files(files, _PROCESSES)
+    times = time_files(files, _PROCESSES, rounds=_ROUNDS)
     for label, time in times.items():
         say(f"  {label:32} {time} ms")
     return times

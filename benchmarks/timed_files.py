@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.rounds import RESAMPLES, Ratio
 from latency.measurement import NetworkMeasurement
 from latency.profiler.device import current_target
-from latency.profiler.networks import Network, NetworkRun
+from latency.profiler.networks import NETWORK_ROUNDS, Network, NetworkRun
 from latency.profiler.stability import QuietRule
 from latency.units import NS_PER_MS
 
@@ -40,7 +40,10 @@ class FileTime:
 
 
 def time_files(
-    files: Mapping[str, Path], processes: int, references_ns: Sequence[float] = ()
+    files: Mapping[str, Path],
+    processes: int,
+    references_ns: Sequence[float] = (),
+    rounds: int = NETWORK_ROUNDS,
 ) -> dict[str, FileTime]:
     """Return how long each file takes on this machine and one thread, by name.
 
@@ -48,6 +51,7 @@ def time_files(
         files: ONNX files; those of the operator library run in it.
         processes: in which each is timed; disturbed ones are taken again.
         references_ns: medians of the reference model from earlier measurements of this machine.
+        rounds: runs of a file in each process, where the machine is quiet.
 
     Raises:
         SystemExit: a file cannot be measured.
@@ -56,7 +60,7 @@ def time_files(
     for reference_ns in references_ns:
         quiet.observe([round(reference_ns)])
     found: list[NetworkMeasurement] = []
-    run = NetworkRun(target=current_target(1), quiet=quiet)
+    run = NetworkRun(target=current_target(1), quiet=quiet, rounds=rounds)
     networks = [Network(name=name, model=path) for name, path in files.items()]
     run.run(networks, processes, found.append)
     for measured in found:
