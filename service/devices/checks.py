@@ -41,15 +41,19 @@ _random = secrets.SystemRandom()
 def with_checks(
     session: Session,
     device: DeviceRow,
+    unit: WorkUnitRow,
     work: ProfileWork | VerifyWork,
     rng: random.Random = _random,
 ) -> ProfileWork | VerifyWork:
-    """Return the work for a device, with operators that it is judged by where it is its turn."""
+    """Return what is left of a unit, with operators that the device is judged by where it is its turn.
+
+    Nothing of the unit is among them: what an earlier attempt has measured is not asked for again.
+    """
     if isinstance(work, VerifyWork) or not work.operators:
         return work
     if rng.random() >= share_checked(device.agreed):
         return work
-    asked = {spec.key for spec in work.operators}
+    asked = {spec.key for spec in codec.from_plain(unit.work, ProfileWork).operators}
     known = sorted(repository.known_spec_keys(session, device.target_fingerprint) - asked)
     looked_at = rng.sample(known, min(_LOOKED_AT, len(known)))
     rows = list(filter(is_usable, _known(session, device.target_fingerprint, looked_at)))

@@ -217,7 +217,7 @@ def _next_lease(session: Session, device: DeviceRow, claim_id: str, desk: Desk) 
         if measurement_count(work) == 0:
             end_unit(session, unit, WorkState.DONE, desk)
             continue
-        work = with_checks(session, device, work)
+        work = with_checks(session, device, unit, work)
         unit.attempts += 1
         lease = LeaseRow(
             id=new_id(),

@@ -285,8 +285,8 @@ def good_network_names(session: Session, unit_id: str, fingerprint: str) -> set[
 
 def known_spec_keys(session: Session, fingerprint: str) -> set[str]:
     """Return the operators that some device has measured well on a target."""
-    statement = select(MeasurementRow.spec_key.distinct())
-    return set(session.scalars(statement.where(*_good_on(fingerprint))))
+    statement = select(MeasurementRow.spec_key).where(*_good_on(fingerprint)).distinct()
+    return set(session.scalars(statement))
 
 
 def good_measurements(

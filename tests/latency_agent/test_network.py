@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from latency.agent.enrol import JoinRequest, join
+from latency.agent.errors import UnreachableError
 from latency.agent.service_api import ServiceApi, trusted_authorities
 from latency.agent.state import load_identity
+from latency.agent.stop import StopSignal
+from latency.target import RuntimeSetting
 from tests.latency_agent.fake_server import AGENT_TOKEN, ENROL_TOKEN, FakeServer, serving
-from tests.latency_agent.samples import FAST
+from tests.latency_agent.samples import FAST, TARGET
 from tests.latency_agent.test_process import call
 
 
@@ -68,10 +72,14 @@ def test_an_authority_that_nobody_named_is_not_trusted(secure_server: FakeServer
 def test_what_to_do_about_an_unknown_authority_is_said(
     secure_server: FakeServer, tmp_path: Path
 ) -> None:
-    arguments = ("join", "--server", secure_server.address, "--state-dir", str(tmp_path / "state"))
-    answer = call(*arguments, stdin=ENROL_TOKEN)
-    assert answer.returncode == 1
-    assert "--ca-file FILE` names the authority" in answer.stderr
+    request = JoinRequest(
+        server=secure_server.address,
+        enrol_token=ENROL_TOKEN,
+        state_dir=tmp_path / "state",
+        setting=RuntimeSetting(),
+    )
+    with pytest.raises(UnreachableError, match="--ca-file FILE` names the authority"):
+        join(request, TARGET, FAST, StopSignal())
     assert secure_server.registrations == []
 
 

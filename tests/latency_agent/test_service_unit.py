@@ -1,6 +1,7 @@
 """The unit of systemd: right for any name and folder, judged by systemd where there is one."""
 
 import os
+import pwd
 import shlex
 import shutil
 import subprocess
@@ -16,7 +17,10 @@ from latency.target import CPU
 from tests.latency_agent.fake_server import AGENT_TOKEN
 from tests.latency_agent.test_process import call
 
-SOMEBODY = 65_534 if os.geteuid() == 0 else os.geteuid()
+NOBODY = 65_534  # whom systemd lets run nothing
+SOMEBODY = os.geteuid() or next(
+    one.pw_uid for one in pwd.getpwall() if one.pw_uid not in (0, NOBODY)
+)
 
 
 def joined(state_dir: Path, name: str = "cam a", provider: str = CPU) -> Path:

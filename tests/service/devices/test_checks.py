@@ -20,7 +20,7 @@ from tests.service.devices.steps import ask, state
 from tests.service.fakes import HeldClock
 from tests.service.samples import chunk_of, conv, network, profile_work
 
-KNOWN_NS = 4_000
+KNOWN_NS = 40_000
 KNOWN = replace(profile_work(12, 0), operators=tuple(conv(4 * (n + 1), size=16) for n in range(12)))
 
 
