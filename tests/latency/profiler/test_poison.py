@@ -6,10 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from latency.measurement import OperatorMeasurement
 from latency.messages import ProfileWork, VerifyWork
@@ -39,9 +40,9 @@ def never() -> bool:
     return False
 
 
-def saved(tmp_path: Path, *nodes: object, constants: dict[str, object], output: str) -> Path:
+def saved(tmp_path: Path, node: NodeProto, constants: dict[str, Any], output: str) -> Path:
     graph = helper.make_graph(
-        list(nodes),
+        [node],
         "poison",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],

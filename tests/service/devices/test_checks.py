@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from latency.measurement import OperatorMeasurement
 from latency.messages import Chunk, Lease, ProfileWork
 from service.cli.tables import device_lines
 from service.database import Database
@@ -114,7 +115,7 @@ def test_results_are_not_used_before_enough_checks_are_in(
     checks = [row for row in whole.operators if row.spec not in work.operators]
     others = [row for row in whole.operators if row.spec in work.operators]
 
-    def upload(index: int, *rows: object) -> set[str]:
+    def upload(index: int, *rows: OperatorMeasurement) -> set[str]:
         chunk: Chunk = replace(whole, operators=rows)
         assert second.upload(lease, chunk, index=index).status_code == 204
         with database.reading() as session:
