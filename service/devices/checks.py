@@ -47,13 +47,18 @@ def with_checks(
 ) -> ProfileWork | VerifyWork:
     """Return what is left of a unit, with operators that the device is judged by where it is its turn.
 
-    Nothing of the unit is among them: what an earlier attempt has measured is not asked for again.
+    Nothing of its job is among them: what an earlier attempt or round has measured is not asked for
+    again.
     """
     if isinstance(work, VerifyWork) or not work.operators:
         return work
     if rng.random() >= share_checked(device.agreed):
         return work
-    asked = {spec.key for spec in codec.from_plain(unit.work, ProfileWork).operators}
+    asked = {
+        spec.key
+        for plain in repository.profiles_of_job(session, unit.job_id, unit.device_id)
+        for spec in codec.from_plain(plain, ProfileWork).operators
+    }
     known = sorted(repository.known_spec_keys(session, device.target_fingerprint) - asked)
     looked_at = rng.sample(known, min(_LOOKED_AT, len(known)))
     rows = list(filter(is_usable, _known(session, device.target_fingerprint, looked_at)))

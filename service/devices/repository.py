@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from latency.messages import WorkKind
 from service.lifecycle import LeaseState, WorkState
 from service.tables.device import DeviceRow
 from service.tables.lease import ChunkRow, LeaseRow
@@ -281,6 +283,16 @@ def good_network_names(session: Session, unit_id: str, fingerprint: str) -> set[
             )
         )
     )
+
+
+def profiles_of_job(session: Session, job_id: str, device_id: str) -> Sequence[Any]:
+    """Return the work of each profile that a job has asked a device for, as plain values."""
+    statement = select(WorkUnitRow.work).where(
+        WorkUnitRow.job_id == job_id,
+        WorkUnitRow.device_id == device_id,
+        WorkUnitRow.kind == WorkKind.PROFILE,
+    )
+    return session.scalars(statement).all()
 
 
 def known_spec_keys(session: Session, fingerprint: str) -> set[str]:
