@@ -77,7 +77,8 @@ async def compress_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
     await ensure_table(flow)
     priority = int(await flow.step(steps.check_feasible))
     training = _Training(flow=flow, stage_flow=stage_flow, priority=priority, devices=1)
-    last, tighten = 0, (1.0,)
+    last = 0
+    tighten: Tighten = (1.0,)
     for number in range(MOST_ROUNDS):
         if not await _is_derived(training, number, tighten, COMPRESS_STAGE):
             break  # no plan is tighter than that of the round before

@@ -29,7 +29,7 @@ def given_graph(task: TaskShape = EIGHT) -> NetworkGraph:
 
 def given_file(task: TaskShape = EIGHT) -> bytes:
     """Return its ONNX file, with random weights."""
-    return build_model(given_graph(task), random_weights(0)).SerializeToString()
+    return bytes(build_model(given_graph(task), random_weights(0)).SerializeToString())
 
 
 def exploding_file() -> bytes:
@@ -40,7 +40,7 @@ def exploding_file() -> bytes:
         if weight.ndim == 4:
             large = (weight * np.float32(1e12)).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(large, tensor.name))
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def unreadable_file() -> bytes:
@@ -56,4 +56,4 @@ def unreadable_file() -> bytes:
     ]
     graph = helper.make_graph(nodes, "unreadable", values[:1], values[1:])
     opset = [helper.make_opsetid("", 20)]
-    return helper.make_model(graph, opset_imports=opset).SerializeToString()
+    return bytes(helper.make_model(graph, opset_imports=opset).SerializeToString())
