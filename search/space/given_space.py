@@ -4,26 +4,35 @@ So a table of it has rows for exactly the operators that a plan of its layers ch
 no other networks to calibrate that table on; its own beginnings are, which have the same operators.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import repeat
 
 import numpy as np
 
 from latency.estimate.estimator import Prediction
+from latency.estimate.execution import executed_nodes
 from latency.estimate.lookup_table import TableEstimator
 from latency.graph import INPUT, GraphNode, NetworkGraph
-from latency.library_form import library_form
+from latency.library_form import library_form, row_spec
 from latency.lowering.patterns import kept_groups, num_groups
 from latency.operator import OperatorSpec, SparsityPattern
 from latency.plan import SpaceUsage
 from latency.table import LatencyTable
 from latency.target import Target
-from search.space.search_space import with_random_sparsity
 from search.space.sparsity import PlannedEstimator, Sparsity, sparse_spec
 from search.space.task import TaskShape
-from search.space.usage import POINT_DENSITIES, joined_usage, space_usage
+from search.space.usage import POINT_DENSITIES
 
 PATTERNS = (SparsityPattern.BLOCK, SparsityPattern.UNSTRUCTURED)  # that a layer can be pruned to
+SPARSE = tuple(
+    Sparsity(pattern=pattern, density=density)
+    for pattern in PATTERNS
+    for density in POINT_DENSITIES
+    if density < 1.0
+)
 _DENSE = Sparsity(pattern=SparsityPattern.DENSE, density=1.0)
 # Of the multiply-adds of the network: calibration is for networks that take about as long.
 _LEAST_PART = 0.25
@@ -70,12 +79,7 @@ class GivenSpace:
         if plain.table.library is None:
             return dense  # zeros are worth nothing
         measured = {row.spec.pattern for row in plain.table.rows}
-        options = [
-            Sparsity(pattern=pattern, density=density)
-            for pattern in PATTERNS
-            if pattern in measured
-            for density in POINT_DENSITIES
-        ]
+        options = [option for option in SPARSE if option.pattern in measured]
         executed = {node.name: node.spec for node in library_form(self.graph).nodes}
 
         def cheapest(node: GraphNode) -> GraphNode:
@@ -94,10 +98,7 @@ class GivenSpace:
         ends = ends[::-1][int(held_out) :: 2][::-1] or ends
         rng = np.random.default_rng([seed, int(held_out)])
         chosen = np.linspace(0, len(ends) - 1, count).round().astype(int)
-        return tuple(
-            with_random_sparsity(_part(self.graph, ends[at]), PATTERNS[number % len(PATTERNS)], rng)
-            for number, at in enumerate(chosen)
-        )
+        return tuple(_at_random(_part(self.graph, ends[at]), rng) for at in chosen)
 
 
 def _sparse(spec: OperatorSpec, option: Sparsity) -> OperatorSpec:
@@ -135,7 +136,34 @@ def _macs(graph: NetworkGraph) -> int:
 
 @lru_cache(maxsize=8)
 def _usage(graph: NetworkGraph, *, with_library: bool) -> SpaceUsage:
-    forms = [graph] * len(POINT_DENSITIES)  # each is taken at another density
-    return joined_usage(
-        [space_usage(forms, pattern, with_library=with_library) for pattern in PATTERNS]
+    """Plans choose from the densities of the rows, so nothing is asked of what lies between them."""
+    forms = [graph]
+    if with_library:
+        form = library_form(graph)
+        forms += [form, *(_with_options(form, repeat(option)) for option in SPARSE)]
+    counts = [Counter(row_spec(node.spec) for node in executed_nodes(form)) for form in forms]
+    operators = tuple(dict.fromkeys(spec for count in counts for spec in count))
+    return SpaceUsage(
+        operators=operators,
+        counts=np.array([[float(count[spec]) for spec in operators] for count in counts]),
+        points=operators,
+        one_network=True,
     )
+
+
+def _at_random(graph: NetworkGraph, rng: np.random.Generator) -> NetworkGraph:
+    """Return the network with a sparsity of its own in each layer, or in most, or in few."""
+    share = rng.random()
+    drawn = [
+        SPARSE[rng.integers(len(SPARSE))] if rng.random() < share else _DENSE for _ in graph.nodes
+    ]
+    return _with_options(graph, drawn)
+
+
+def _with_options(graph: NetworkGraph, options: Iterable[Sparsity]) -> NetworkGraph:
+    """Return the network with an option for each node; what reads the image stays dense."""
+    nodes = (
+        node if INPUT in node.inputs else replace(node, spec=_sparse(node.spec, option))
+        for node, option in zip(graph.nodes, options, strict=False)
+    )
+    return replace(graph, nodes=tuple(nodes))

@@ -41,20 +41,6 @@ def space_usage(
     )
 
 
-def joined_usage(usages: Sequence[SpaceUsage]) -> SpaceUsage:
-    """Return the usage of the networks of all together."""
-    operators = tuple(dict.fromkeys(spec for usage in usages for spec in usage.operators))
-    column = {spec: index for index, spec in enumerate(operators)}
-    counts = np.zeros((sum(len(usage.counts) for usage in usages), len(operators)))
-    first = 0
-    for usage in usages:
-        last = first + len(usage.counts)
-        counts[first:last, [column[spec] for spec in usage.operators]] = usage.counts
-        first = last
-    points = tuple(dict.fromkeys(spec for usage in usages for spec in usage.points))
-    return SpaceUsage(operators=operators, counts=counts, points=points)
-
-
 def _sparse_at_some_density(
     forms: Sequence[NetworkGraph], pattern: SparsityPattern
 ) -> list[NetworkGraph]:

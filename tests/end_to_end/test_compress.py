@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DEVICE = "this-machine"
 GENEROUS_MS = 50.0
-ORDER = {"network": "resnet-20", "width": 0.25, "recipe": "tiny", "seed": 3, "rows": 50}
+ORDER = {"network": "resnet-20", "width": 0.25, "recipe": "tiny", "seed": 3, "rows": 80}
 
 
 @pytest.fixture(scope="module")

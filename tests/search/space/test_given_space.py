@@ -11,7 +11,7 @@ from latency.library_form import library_form, row_spec
 from latency.operator import OperatorKind, SparsityPattern
 from latency.table import LatencyTable
 from search.finalize.densities import SPARSE_OPTIONS, allocate_densities, measured_options
-from search.finalize.energies import layer_energies
+from search.finalize.energies import LayerEnergies, layer_energies
 from search.finalize.repair import BudgetInfeasibleError
 from search.space.given_space import GivenSpace
 from search.space.networks import network_graph
@@ -35,11 +35,15 @@ SPACES = pytest.mark.parametrize("space", [RESNET, MOBILE], ids=["resnet-20", "m
 @SPACES
 def test_rows_can_be_had_for_all_that_a_layer_can_become(space: GivenSpace) -> None:
     points = set(space.usage(LIBRARY).points)
+    energies = energies_of(space.graph)
     for node in library_form(space.graph).nodes:
         assert row_spec(node.spec) in points
-        if INPUT not in node.inputs:
+        if INPUT not in node.inputs and node.spec.weight_shape is not None:
             for option in SPARSE_OPTIONS:
-                assert row_spec(sparse_spec(node.spec, option)) in points
+                reached = energies[node.parameters].reached(option.pattern, option.density)
+                sparse = sparse_spec(node.spec, replace(option, density=reached))
+                assert row_spec(sparse) in points, "just as the trainer will price it"
+    assert space.usage(LIBRARY).probes == ()
     stock = set(space.usage(TARGET).points)
     assert stock < points
     assert all(spec.pattern is SparsityPattern.DENSE for spec in stock)
@@ -47,10 +51,10 @@ def test_rows_can_be_had_for_all_that_a_layer_can_become(space: GivenSpace) -> N
 
 def test_its_forms_are_counted_with_both_patterns() -> None:
     usage = RESNET.usage(LIBRARY)
-    assert usage.counts.shape == (20, len(usage.operators))
-    # What reads the image is in every form, in half of them as an operator of the library.
-    (reader,) = (node for node in RESNET.graph.nodes if INPUT in node.inputs)
-    assert usage.counts[:, usage.operators.index(reader.spec)].sum() == 10
+    # By stock operators, dense in the library, and with each of eight sparsities.
+    assert usage.counts.shape == (10, len(usage.operators))
+    (reader,) = (node.spec for node in RESNET.graph.nodes if INPUT in node.inputs)
+    assert usage.counts[:, usage.operators.index(reader)].tolist() == [1.0] + [0.0] * 9
     patterns = {spec.pattern for spec in usage.operators}
     assert patterns == {
         SparsityPattern.DENSE,
@@ -81,14 +85,19 @@ def test_it_is_calibrated_on_its_beginnings_and_judged_on_others(space: GivenSpa
     assert space.calibration_networks(7, 8) == calibration
 
 
-def refusal(graph: NetworkGraph, table: LatencyTable) -> float:
-    """Return the least budget that the trainer names for a network, whatever its weights are."""
+def energies_of(graph: NetworkGraph) -> dict[str, LayerEnergies]:
+    """Return what the trainer knows of random weights, by layer."""
     rng = np.random.default_rng(0)
-    energies = {
+    return {
         node.parameters: layer_energies([rng.standard_normal(node.spec.weight_shape)])
         for node in graph.nodes
         if node.spec.weight_shape is not None
     }
+
+
+def refusal(graph: NetworkGraph, table: LatencyTable) -> float:
+    """Return the least budget that the trainer names for a network, whatever its weights are."""
+    energies = energies_of(graph)
     with pytest.raises(BudgetInfeasibleError) as caught:
         allocate_densities(graph, TableEstimator(table), energies, 1e-6, measured_options(table))
     return caught.value.smallest_feasible_ms
