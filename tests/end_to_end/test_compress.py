@@ -17,7 +17,7 @@ from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
 from tests.end_to_end.installation import Installation
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.compress_job, pytest.mark.timeout(1200)]
 
 DEVICE = "this-machine"
 GENEROUS_MS = 50.0
