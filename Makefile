@@ -49,6 +49,10 @@ serve: $(READY) ## start the server embedded (SQLite, local files) with one work
 test: $(READY) ## run the tests (unit, property, PostgreSQL, end to end)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+.PHONY: test-compress
+test-compress: $(READY) ## run the test of a whole compression with real processes, some minutes
+	@$(BIN)/python -m pytest -m compress_job tests/end_to_end
+
 .PHONY: test-two-boards
 test-two-boards: $(READY) ## run the test of a whole search for two devices, most of half an hour
 	@$(BIN)/python -m pytest -m two_boards tests/end_to_end

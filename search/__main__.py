@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from latency.table import LatencyTable
     from search.data.dataset import Dataset
     from search.requests import SearchRequest
+    from search.space.task import TaskShape
 
     StageFunction = Callable[
         [SearchRequest, Path, Dataset, LatencyTable | None, Progress], dict[str, Any]
@@ -127,7 +128,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
         request.planning_table(table)  # refused here, before a search that would be for nothing
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
-        _check_task(request, dataset)
+        _check_task(request.task, dataset)
     with _naming("invalid-device"):
         dataset = dataset.to(training_device(options.device))
     if tables and options.stage == "search" and recipe_named(request.recipe).repaired:
@@ -153,6 +154,7 @@ def _run_compress(options: argparse.Namespace, progress: Progress) -> None:
             raise ValueError(f"--table: compress needs one, got {len(tables)}")
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
+        _check_task(request.task, dataset)
     with _naming("invalid-device"):
         dataset = dataset.to(training_device(options.device))
     run_compress(request, options.work, dataset, tables[0], progress)
@@ -167,11 +169,11 @@ def _start_torch(threads: int) -> None:
     torch.set_num_threads(max(1, threads))
 
 
-def _check_task(request: "SearchRequest", dataset: "Dataset") -> None:
+def _check_task(planned: "TaskShape | None", dataset: "Dataset") -> None:
     """Refuse a data set that is not what was measured and priced for."""
-    if request.task is not None and dataset.task != request.task:
+    if planned is not None and dataset.task != planned:
         raise ValueError(
-            f"the data set is {dataset.task}, but {request.task} was planned for; did its files "
+            f"the data set is {dataset.task}, but {planned} was planned for; did its files "
             "change? register it again"
         )
 

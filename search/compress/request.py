@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from search.requests import MAX_SEED, RECIPE_NAMES, DatasetRef, DeviceBudget
 from search.space.rivals import PARENTS
 from search.space.sparsity import MaskRule
+from search.space.task import TaskShape
 
 ONNX_SUFFIX = ".onnx"
 # Of the recipe's learning rate, for weights that are trained already.
@@ -50,6 +51,7 @@ class CompressRequest:
     distillation: Distillation | None = None  # None: the labels alone are learnt
     tighten: float = 1.0  # factor on the budget, below 1 after a network was measured too slow
     device: str = ""  # what results call the device
+    task: TaskShape | None = None  # what the data set must turn out to be; None: not known yet
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mask_rule", MaskRule(self.mask_rule))

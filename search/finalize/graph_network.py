@@ -18,8 +18,7 @@ from latency.graph import INPUT, GraphNode, NetworkGraph
 from latency.operator import Activation, OperatorKind, OperatorSpec
 from search.layers.biased_conv import BiasedConv2d
 from search.layers.sparse import SparseLinear
-from search.space.dass_cells import MERGED_KERNEL
-from search.space.graph_genotype import GraphGenotype
+from search.space.graph_genotype import GraphGenotype, refuse_untrainable
 from search.space.task import TaskShape
 
 _LAYERS = "layers"
@@ -38,10 +37,7 @@ def graph_genotype(graph: NetworkGraph) -> GraphGenotype:
     Raises:
         ValueError: an operator is none that GraphNetwork has; the message names all such nodes.
     """
-    wrong = {node.name: why for node in graph.nodes if (why := _refusal(node.spec))}
-    if wrong:
-        listed = "; ".join(f"node {name!r}: {why}" for name, why in wrong.items())
-        raise ValueError(f"network: {listed}")
+    refuse_untrainable(graph)
     taken = set(dir(nn.ModuleDict())) | {"training"}
     nodes = []
     for node in graph.nodes:
@@ -139,15 +135,3 @@ def _make_layer(spec: OperatorSpec) -> nn.Module:
         dilation=spec.dilation,
         groups=spec.groups,
     )
-
-
-def _refusal(spec: OperatorSpec) -> str:
-    """Return why an operator cannot be trained here; empty where it can."""
-    if spec.kind is OperatorKind.CONV and spec.kernel == MERGED_KERNEL:
-        # The table has a row of this kernel as a factorized reduce, three quarters of it zeros.
-        return f"a kernel of {spec.kernel} cannot be priced when it is sparse; allowed are others"
-    if spec.kind is OperatorKind.AVG_POOL and spec.dilation > 1:
-        return "an average pool must have a dilation of 1"
-    if spec.kind is OperatorKind.MAX_POOL and spec.padding > spec.kernel // 2:
-        return "a max pool may be padded by half its kernel at most"
-    return ""

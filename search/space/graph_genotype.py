@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from latency.graph import GraphNode, NetworkGraph
-from latency.operator import Regime, SparsityPattern
+from latency.operator import OperatorKind, OperatorSpec, Regime, SparsityPattern
+from search.space.dass_cells import MERGED_KERNEL
 from search.space.genotype import LayerChoice
 from search.space.sparsity import LAYER_PATTERNS
 from search.space.task import TaskShape
@@ -85,6 +86,30 @@ class GraphGenotype:
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, no spaces."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+
+def refuse_untrainable(graph: NetworkGraph) -> None:
+    """Refuse operators that a network of a graph cannot have when it is trained.
+
+    Raises:
+        ValueError: there are some; the message names all their nodes.
+    """
+    wrong = {node.name: why for node in graph.nodes if (why := _refusal(node.spec))}
+    if wrong:
+        listed = "; ".join(f"node {name!r}: {why}" for name, why in wrong.items())
+        raise ValueError(f"network: {listed}")
+
+
+def _refusal(spec: OperatorSpec) -> str:
+    """Return why an operator cannot be trained here; empty where it can."""
+    if spec.kind is OperatorKind.CONV and spec.kernel == MERGED_KERNEL:
+        # The table has a row of this kernel as a factorized reduce, three quarters of it zeros.
+        return f"a kernel of {spec.kernel} cannot be priced when it is sparse; allowed are others"
+    if spec.kind is OperatorKind.AVG_POOL and spec.dilation > 1:
+        return "an average pool must have a dilation of 1"
+    if spec.kind is OperatorKind.MAX_POOL and spec.padding > spec.kernel // 2:
+        return "a max pool may be padded by half its kernel at most"
+    return ""
 
 
 def _chosen(node: GraphNode, choices: dict[str, LayerChoice]) -> GraphNode:

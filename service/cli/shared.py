@@ -1,5 +1,6 @@
 """What the commands share: options, the client, following a job, failing without a traceback."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -78,13 +79,19 @@ def errors_as_text() -> Iterator[None]:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def follow(api_client: "Client", job_id: str, *, wait: bool) -> None:
-    """Print the job's id, and with `wait` everything until its end; fails where the job failed."""
+def follow(api_client: "Client", job_id: str, *, wait: bool, as_json: bool = False) -> None:
+    """Print the job's id, and with `wait` everything until its end; fails where the job failed.
+
+    With `as_json` standard output has what is known in the end, and nothing else: the certificate if
+    there is one, or the job.
+    """
     from service.client.event_text import event_line, result_lines
     from service.lifecycle import JobState
 
-    typer.echo(job_id)
+    typer.echo(job_id, err=as_json)
     if not wait:
+        if as_json:
+            typer.echo(api_client.job(job_id).model_dump_json(indent=2))
         return
     for event in api_client.events(job_id):
         if line := event_line(event):
@@ -92,6 +99,10 @@ def follow(api_client: "Client", job_id: str, *, wait: bool) -> None:
     job = api_client.job(job_id)
     for line in result_lines(job):
         typer.echo(line, err=True)
+    if as_json:
+        certificate = (job.result or {}).get("certificate")
+        text = json.dumps(certificate, indent=2) if certificate else job.model_dump_json(indent=2)
+        typer.echo(text)
     if job.state != JobState.SUCCEEDED:
         fail(f"the job is {job.state}: {(job.error or {}).get('message', 'no reason given')}")
     sys.stdout.flush()

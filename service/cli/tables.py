@@ -35,7 +35,7 @@ def withdrawal_lines(found: WithdrawalRead) -> Iterator[str]:
             instead = f"use version {table.replacement_version}, {table.replacement_id}"
         yield f"table {table.id}  version {table.version}  withdrawn: {instead}"
     for job in found.jobs:
-        yield f"job {job.id}  {job.state:9}  {job.kind:7}  {job.name}  used table {job.table_id}"
+        yield f"job {job.id}  {job.state:9}  {job.kind:8}  {job.name}  used table {job.table_id}"
 
 
 def table_lines(tables: Sequence[TableRead]) -> Iterator[str]:
@@ -61,4 +61,4 @@ def job_lines(jobs: Sequence[JobRead]) -> Iterator[str]:
     if not jobs:
         yield "no jobs"
     for job in jobs:
-        yield f"{job.id}  {job.state:9}  {job.kind:7}  {job.created_at:%Y-%m-%d %H:%M}  {job.name}"
+        yield f"{job.id}  {job.state:9}  {job.kind:8}  {job.created_at:%Y-%m-%d %H:%M}  {job.name}"

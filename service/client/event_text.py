@@ -30,11 +30,13 @@ def result_lines(job: JobRead) -> list[str]:
     certificate = result.get("certificate")
     if isinstance(certificate, dict):
         accuracy, images = certificate["accuracy"], certificate["test_images"]
-        # An older certificate has neither.
+        # An older certificate has none of these.
         controls, regret = certificate.get("controls"), certificate.get("regret")
+        compression = certificate.get("compression")
         return [
             f"accuracy {accuracy:.2%} on the whole test set ({images} images)",
             f"budget {certificate['verdict']}",
+            *([_compression_line(compression, certificate)] if compression else []),
             *([f"controls: {controls['verdict']}"] if controls else []),
             *(regret["text"].splitlines() if regret else []),
             *_front_lines(result.get("front")),
@@ -43,6 +45,14 @@ def result_lines(job: JobRead) -> list[str]:
     if isinstance(result.get("measured"), dict):
         return [f"measured {result['measured']['latency_ms']:.4f} ms"]
     return []
+
+
+def _compression_line(compression: dict[str, Any], certificate: dict[str, Any]) -> str:
+    """Return what the network was before, and how much faster it is than that as measured."""
+    parent = compression["parent"]
+    line = f"dense it has {parent['accuracy']:.2%}; {compression['density']:.1%} of the weights are left"
+    faster = certificate["compared"].get("dense_parent", {}).get("speed_up")
+    return line if faster is None else f"{line}; {faster['ratio']:.2f} times as fast"
 
 
 def _front_lines(front: dict[str, Any] | None) -> list[str]:
@@ -93,6 +103,7 @@ def _epoch_line(stage: str, payload: dict[str, Any]) -> str:
         if isinstance(payload.get(name), int | float)
     ]
     phase = f" {payload['phase']}" if payload.get("phase") else ""
+    stage = f"{stage} parent" if payload.get("parent") else stage
     epoch = f"{payload.get('epoch', '?')}/{payload.get('epochs', '?')}"
     return f"  {stage}{phase} {epoch}  {'  '.join(numbers)}".rstrip()
 

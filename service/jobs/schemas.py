@@ -16,6 +16,8 @@ from search.requests import (
     MIN_CHANNELS,
     MIN_FRONT,
 )
+from search.space.rivals import PARENTS
+from search.space.sparsity import MaskRule
 from service.artifacts.schemas import ArtifactRead
 from service.lifecycle import JobKind, JobState
 from service.profiling.schemas import (
@@ -34,6 +36,8 @@ Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
 Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
 Priority = Annotated[int, Field(ge=1, le=1000, description="lower first")]
 BudgetMs = Annotated[float, Field(gt=0, le=1e6, description="latency of one image")]
+Recipe = Literal["tiny", "quick", "cpu", "standard", "gpu"]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 DEFAULT_PRIORITY = 10
 FRONT_PICK_PATTERN = r"^[0-9a-f]{32}:[0-9]{1,2}$"
 Densities = Literal["auto", "planned", "budget"]
@@ -75,8 +79,8 @@ class SearchCreate(RequestShape):
             "where one device has the operator library, else planned"
         ),
     ] = DEFAULT_DENSITIES
-    recipe: Literal["tiny", "quick", "cpu", "standard", "gpu"] = "quick"
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    recipe: Recipe = "quick"
+    seed: Seed = 0
     controls: Annotated[
         bool,
         Field(
@@ -140,6 +144,45 @@ class VerificationCreate(RequestShape):
     priority: Priority = DEFAULT_PRIORITY
 
 
+class DistillationShape(RequestShape):
+    """How much is learnt from the dense network."""
+
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+    temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
+
+
+class CompressionCreate(RequestShape):
+    """A network that exists, to be fitted to a latency budget on one device."""
+
+    name: ShortName | None = None
+    device: Annotated[ShortName, Field(description="id or name")]
+    dataset: Annotated[ShortName, Field(description="name of a data set")] = "digits"
+    budget_ms: BudgetMs
+    network: Annotated[
+        ShortName,
+        Field(
+            description=f"{', '.join(PARENTS)}, which are trained first; or the SHA-256 of a stored "
+            "ONNX file with its weights, see POST /v1/artifacts"
+        ),
+    ]
+    width: Annotated[
+        float, Field(gt=0, le=8, description="of a built-in network: all channels times this")
+    ] = 1.0
+    recipe: Recipe = "quick"
+    mask_rule: Annotated[MaskRule, Field(description="how weights leave")] = MaskRule.HARD
+    distillation: Annotated[
+        DistillationShape | None,
+        Field(description="learn from the dense network as well; null: from the labels alone"),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        Field(gt=0, le=100, description="peak of the fine-tuning; null: a tenth of the recipe's"),
+    ] = None
+    seed: Seed = 0
+    rows: Rows = DEFAULT_ROWS
+    priority: Priority = DEFAULT_PRIORITY
+
+
 class ImportRead(ReadShape):
     """What became of an imported file."""
 
@@ -182,7 +225,7 @@ class JobEventRead(ReadShape):
 
 
 class CandidateRead(ReadShape):
-    """A network that a search found, with everything that was measured about it."""
+    """A network that a search found or a compression made, with everything that was measured about it."""
 
     job_id: str
     genotype: dict[str, Any]

@@ -4,40 +4,14 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from typer.testing import CliRunner
 
 from latency import codec
 from latency.exchange.profile_file import ProfileFile, read_plan, write_profile
 from latency.measurement import Conditions
 from latency.report.values import TableReport
-from service.access.tokens import TokenKind
-from service.access.use_cases import create_token
-from service.cli.app import app as command_line
-from service.database import Database
 from tests.service.board import enrol
-from tests.service.fakes import HeldClock
+from tests.service.client.commands import Run
 from tests.service.samples import STARTED, network_result, operator_result, target
-
-
-@pytest.fixture
-def run(
-    server_url: str, database: Database, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
-) -> "Run":
-    with database.transaction() as session:
-        token = create_token(session, TokenKind.ADMIN, name="test", now=clock()).token
-    monkeypatch.setenv("EDGEWRIGHT_URL", server_url)
-    monkeypatch.setenv("EDGEWRIGHT_TOKEN", token)
-    return Run()
-
-
-class Run:
-    """Runs the command line in this process."""
-
-    def __call__(self, *words: str | Path, status: int = 0) -> str:
-        done = CliRunner().invoke(command_line, [str(word) for word in words])
-        assert done.exit_code == status, done.output
-        assert "Traceback" not in done.output
-        return done.output
 
 
 def measured(plan: Path, profile: Path, ns: int) -> None:
