@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 COMPRESS = "compress"
 STAGES = ("search", "front", "derive", "train", "export", "controls", COMPRESS)
-ONE_DEVICE_STAGES = ("front",)
 FAILED_EXIT = 1
 # Where cores are shared, threads that wait for each other cost more than they bring: a step of the
 # search, and of the final training of small images, took longer with two than with one.
@@ -119,7 +118,6 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
 
     with _naming("invalid-request", options.request):
         request = decode(options.request.read_bytes(), SearchRequest)
-        _check_stage(request, options.stage)
     with _naming("invalid-table"):
         tables = [read_table(path).table for path in options.table]
         _check_tables(request, len(tables))
@@ -178,13 +176,6 @@ def _check_task(planned: "TaskShape | None", dataset: "Dataset") -> None:
         )
 
 
-def _check_stage(request: "SearchRequest", stage: str) -> None:
-    """Refuse a stage that cannot do what is requested."""
-    devices = len(request.budgets)
-    if devices > 1 and stage in ONE_DEVICE_STAGES:
-        raise ValueError(f"{stage}: for one device only, the request names {devices}")
-
-
 def _check_tables(request: "SearchRequest", tables: int) -> None:
     """Refuse a number of tables that is not that of the devices; one device may do without."""
     devices = len(request.budgets)
@@ -200,7 +191,7 @@ def _stage_function(stage: str, others: "Sequence[LatencyTable]") -> "StageFunct
 
     stages: dict[str, StageFunction] = {
         "search": partial(run_search, others=others),
-        "front": run_front,
+        "front": partial(run_front, others=others),
         "derive": partial(run_derive, others=others),
         "train": run_train,
         "export": partial(run_export, others=others),

@@ -65,9 +65,15 @@ def _front_lines(front: dict[str, Any] | None) -> list[str]:
 
 
 def _latency_text(candidate: dict[str, Any]) -> str:
-    if candidate["measured"] is None:
-        return f"{candidate['predicted']['latency_ms']:.4f} ms predicted, not measured"
-    return f"{candidate['measured']['latency_ms']:.4f} ms measured"
+    """Return what a candidate takes; of several devices all but the first are named."""
+    return ", ".join(map(_latency_on, (candidate, *candidate.get("also", ()))))
+
+
+def _latency_on(part: dict[str, Any]) -> str:
+    on = f" on {part['device']}" if "device" in part else ""
+    if part["measured"] is None:
+        return f"{part['predicted']['latency_ms']:.4f} ms predicted{on}, not measured"
+    return f"{part['measured']['latency_ms']:.4f} ms measured{on}"
 
 
 def _state_line(payload: dict[str, Any]) -> str:

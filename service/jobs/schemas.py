@@ -107,7 +107,7 @@ class SearchCreate(RequestShape):
         Field(
             pattern=FRONT_PICK_PATTERN,
             description="JOB:NUMBER, a network of the front of another search, trained as that "
-            "search would have: nothing is searched",
+            "search would have: nothing is searched; of several devices, for the same ones",
         ),
     ] = None
     specialise: Annotated[

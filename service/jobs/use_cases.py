@@ -79,14 +79,8 @@ def _check_order(order: SearchCreate) -> None:
         raise invalid_field("/seeds", "More than one seed needs controls: true")
     if 0 < order.front < MIN_FRONT:
         raise invalid_field("/front", f"A front has {MIN_FRONT} to {MAX_FRONT} networks; 0 is none")
-    of_one_device = {
-        "front": order.front > 0,
-        "from_front": order.from_front is not None,
-        "densities": order.densities == "budget",
-    }
-    for name, asked in of_one_device.items():
-        if asked and order.also:
-            raise invalid_field(f"/{name}", "This is for one device only; leave this or `also` out")
+    if order.also and order.densities == "budget":
+        raise invalid_field("/densities", "This is for one device only; leave this or `also` out")
 
 
 def create_profile(desk: JobDesk, order: ProfileCreate) -> JobRow:

@@ -63,7 +63,7 @@ async def search_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
         await measure_controls(flow, last, devices)
     if await flow.step(front_steps.wants_front):
         await training.run(FRONT_STAGE, last, tighten)
-        await measure_front(flow, last)
+        await measure_front(flow, last, devices)
     await flow.step(steps.finish, last)
 
 
@@ -180,14 +180,15 @@ async def measure_controls(flow: Flow, number: int, devices: int) -> None:
             await _wait_or_note(flow, unit_id, f"control {name}", place)
 
 
-async def measure_front(flow: Flow, number: int) -> None:
+async def measure_front(flow: Flow, number: int, devices: int) -> None:
     """Have each candidate of the front measured; one that cannot be is noted, and nothing else."""
     for index in await flow.step(front_steps.front_candidates, number):
-        unit_id: str = await flow.step(front_steps.ask_for_candidate, number, index)
-        await _wait_or_note(flow, unit_id, f"candidate {index} of the front")
+        for place in places(devices):
+            unit_id: str = await flow.step(front_steps.ask_for_candidate, number, index, place)
+            await _wait_or_note(flow, unit_id, f"candidate {index} of the front", place)
 
 
-async def _wait_or_note(flow: Flow, unit_id: str, what: str, place: int = OWN) -> None:
+async def _wait_or_note(flow: Flow, unit_id: str, what: str, place: int) -> None:
     try:
         await wait_for_device(flow, unit_id)
     except JobFailedError as failure:  # the network is done all the same

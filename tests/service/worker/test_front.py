@@ -102,14 +102,14 @@ class SteppingFlow(Flow):
     async def step(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         value = unwrap(self.guarded(function, *args, **kwargs))
         if function is ask_for_candidate:
-            self.device(args[-1])
+            self.device(args[1])
         return value
 
 
 def measured(flow: Flow, device: Callable[[int], None]) -> tuple[JobRead, dict[str, Any]]:
     """Have all candidates measured; returns the job and its front."""
     stepping = SteppingFlow(context=flow.context, job_id=flow.job_id, attempt=0, device=device)
-    asyncio.run(measure_front(stepping, 0))
+    asyncio.run(measure_front(stepping, 0, devices=1))
     return collected(flow)
 
 
