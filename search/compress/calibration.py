@@ -1,6 +1,6 @@
 """The loss of a network on a few images: as it is, and with some of its layers pruned at one shot."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from latency.host_lock import training_step
 from search.data.batches import Examples
+from search.layers.operator_layers import operator_layers
 from search.layers.patterns import top_k_mask
 from search.layers.sparse import SparseLayer
 from search.space.sparsity import Sparsity
@@ -27,15 +28,20 @@ class Calibration:
 
     def __init__(self, network: nn.Module, examples: Examples) -> None:
         self.network, self.examples = network, examples
+        self.operators = operator_layers(network)
 
-    def loss(self, pruned: Sequence[tuple[SparseLayer, Sparsity]] = ()) -> float:
-        """Return the mean cross entropy with some layers masked as `prune_by_plan` masks them."""
+    def loss(self, pruned: Mapping[str, Sparsity]) -> float:
+        """Return the mean cross entropy with some layers masked as `prune_by_plan` masks them.
+
+        Args:
+            pruned: what they are, by operator; the others stay dense.
+        """
         return float(F.cross_entropy(self._logits(pruned), self.examples.labels))
 
-    def accuracy(self, pruned: Sequence[tuple[SparseLayer, Sparsity]] = ()) -> float:
-        """Return the fraction of the images that is classified rightly, likewise."""
-        right = self._logits(pruned).argmax(dim=1) == self.examples.labels
-        return float(right.float().mean())
+    def error(self, pruned: Mapping[str, Sparsity]) -> float:
+        """Return the fraction of the images that is classified wrongly, likewise."""
+        wrong = self._logits(pruned).argmax(dim=1) != self.examples.labels
+        return float(wrong.float().mean())
 
     def gradients(self, layers: Mapping[str, SparseLayer], size: int) -> Iterator[list[Tensor]]:
         """Yield the gradient of the mean loss by each weight, batch by batch.
@@ -58,8 +64,13 @@ class Calibration:
                 yield found
 
     @torch.no_grad()
-    def _logits(self, pruned: Sequence[tuple[SparseLayer, Sparsity]]) -> Tensor:
-        with _evaluated(self.network), _own_statistics(self.network), _masked(pruned):
+    def _logits(self, pruned: Mapping[str, Sparsity]) -> Tensor:
+        layers = [
+            (part, sparsity)
+            for operator, sparsity in pruned.items()
+            for part in self.operators[operator].values()
+        ]
+        with _evaluated(self.network), _own_statistics(self.network), _masked(layers):
             with training_step():
                 logits: Tensor = self.network(self.examples.images).float()
             return logits
@@ -90,7 +101,7 @@ def _own_statistics(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _masked(pruned: Sequence[tuple[SparseLayer, Sparsity]]) -> Iterator[None]:
+def _masked(pruned: list[tuple[SparseLayer, Sparsity]]) -> Iterator[None]:
     kept = [(layer, layer.weight.detach().clone()) for layer, _ in pruned]
     for layer, sparsity in pruned:
         layer.weight.mul_(top_k_mask(layer.weight, sparsity.pattern, sparsity.density))

@@ -21,8 +21,6 @@ from search.finalize.densities import (
     with_layers,
 )
 from search.finalize.layer_distortion import LayerDistortion
-from search.layers.operator_layers import operator_layers
-from search.layers.sparse import SparseLayer
 from search.space.sparsity import Sparsity
 
 _TRIALS = 150  # whole plans that are judged
@@ -51,7 +49,6 @@ class Evolution:
     ) -> None:
         self._graph, self._estimator, self._losses = graph, estimator, losses
         self._calibration, self._options = calibration, options
-        self._parts = operator_layers(calibration.network)
 
     def improve(self, start: AllocatedDensities, budget_ms: float, seed: int) -> AllocatedDensities:
         """Return a plan within the budget whose loss at one shot is at most that of `start`.
@@ -60,24 +57,15 @@ class Evolution:
         """
         rng = np.random.default_rng(seed)
         choices = self._choices(start)
-        best, least = start, self.loss(start)
+        best, least = start, self._calibration.loss(start.chosen)
         for _ in range(_TRIALS):
             candidate = self._changed(best, choices, budget_ms, rng)
             if candidate is None:
                 break
-            loss = self.loss(candidate)
+            loss = self._calibration.loss(candidate.chosen)
             if loss <= least:
                 best, least = candidate, loss
         return best
-
-    def loss(self, plan: AllocatedDensities) -> float:
-        """Return the loss at one shot of the network pruned by a whole plan."""
-        pruned: list[tuple[SparseLayer, Sparsity]] = [
-            (part, layer.sparsity)
-            for layer in plan.layers
-            for part in self._parts[layer.layer].values()
-        ]
-        return self._calibration.loss(pruned)
 
     def _choices(self, start: AllocatedDensities) -> list[list[AllocatedLayer]]:
         """Return what each layer can be, priced in the regime of the plan."""

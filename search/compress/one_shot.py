@@ -1,14 +1,11 @@
 """How much the loss rises when one layer alone is pruned: measured, for each option, at one shot."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from latency.operator import SparsityPattern
 from search.compress.calibration import Calibration
 from search.finalize.layer_distortion import reached_density
-from search.layers.operator_layers import operator_layers
 from search.layers.patterns import group_sizes
-from search.layers.sparse import SparseLayer
 from search.space.sparsity import Sparsity
 
 
@@ -17,7 +14,7 @@ class OneShotLayer:
     """A layer of the network that is judged; each option is measured when it is first asked for."""
 
     calibration: Calibration
-    parts: Sequence[SparseLayer]
+    layer: str  # by operator
     dense_loss: float  # of the network as it is
     measured: dict[Sparsity, float] = field(default_factory=dict)
 
@@ -25,7 +22,8 @@ class OneShotLayer:
         """Return the fraction of groups that training towards a density keeps."""
         if pattern is SparsityPattern.DENSE:
             return 1.0
-        counts = [group_sizes(part.weight.shape, pattern).numel() for part in self.parts]
+        parts = self.calibration.operators[self.layer].values()
+        counts = [group_sizes(part.weight.shape, pattern).numel() for part in parts]
         return reached_density(counts, density)
 
     def distortion(self, pattern: SparsityPattern, density: float) -> float:
@@ -34,17 +32,15 @@ class OneShotLayer:
             return 0.0
         option = Sparsity(pattern=pattern, density=density)
         if option not in self.measured:
-            loss = self.calibration.loss([(part, option) for part in self.parts])
+            loss = self.calibration.loss({self.layer: option})
             self.measured[option] = max(0.0, loss - self.dense_loss)
         return self.measured[option]
 
 
 def one_shot(calibration: Calibration) -> dict[str, OneShotLayer]:
     """Return every layer of a network by operator; nothing but its dense loss is measured yet."""
-    dense_loss = calibration.loss()
+    dense_loss = calibration.loss({})
     return {
-        name: OneShotLayer(
-            calibration=calibration, parts=tuple(parts.values()), dense_loss=dense_loss
-        )
-        for name, parts in operator_layers(calibration.network).items()
+        name: OneShotLayer(calibration=calibration, layer=name, dense_loss=dense_loss)
+        for name in calibration.operators
     }

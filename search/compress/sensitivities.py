@@ -19,7 +19,6 @@ from latency.operator import SparsityPattern
 from search.compress.calibration import Calibration
 from search.finalize.energies import GROUPED_PATTERNS
 from search.finalize.layer_distortion import reached_density
-from search.layers.operator_layers import operator_layers
 from search.layers.patterns import group_scores, group_sizes, kept_groups
 from search.layers.sparse import SparseLayer, sparse_layers
 
@@ -87,7 +86,7 @@ def _by_operator(calibration: Calibration, worth: Mapping[str, Tensor]) -> dict[
                 for pattern in GROUPED_PATTERNS
             }
         )
-        for name, parts in operator_layers(calibration.network).items()
+        for name, parts in calibration.operators.items()
     }
 
 

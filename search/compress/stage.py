@@ -91,7 +91,7 @@ class Compression:
             BudgetInfeasibleError: no plan of its layers is within the budget. That is a matter of
                 prices, not of weights, so it is known before any training.
         """
-        self.planner.check(self._untrained())
+        self.planner.check(self.untrained())
         prediction = self.estimator.predict(self.graph)
         values = {
             "budget_ms": self.request.budget_ms,
@@ -108,7 +108,7 @@ class Compression:
 
     def parent(self) -> AnyNetwork:
         """Return the dense network with its weights, and write parent.json about it."""
-        network, path = self._untrained(), self.work / "parent.pt"
+        network, path = self.untrained(), self.work / "parent.pt"
         if path.exists() and (self.work / "parent.json").exists():
             network.load_state_dict(load_checkpoint(path)["network"])
             return network.eval()
@@ -163,7 +163,7 @@ class Compression:
         Raises:
             ValueError: network.pt is missing or damaged.
         """
-        network = self._untrained()
+        network = self.untrained()
         network.load_state_dict(load_checkpoint(self.work / "network.pt")["network"])
         return network.eval()
 
@@ -196,7 +196,7 @@ class Compression:
         write_json(self.work / "export.json", result)
         return result
 
-    def _untrained(self) -> AnyNetwork:
+    def untrained(self) -> AnyNetwork:
         """Return the network with the weights that it comes with, or with drawn ones."""
         device = self.dataset.train_images.device
         network: AnyNetwork = make_network(

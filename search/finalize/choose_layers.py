@@ -75,7 +75,7 @@ def choose_layers(
 
 def plan_of(network: nn.Module, found: AllocatedDensities, budget_ms: float) -> LayerPlan:
     """Return what was allocated to the operators of a network as the plan of its sparse layers."""
-    chosen = {layer.layer: layer.sparsity for layer in found.layers}
+    chosen = found.chosen
     return LayerPlan(
         layers={
             path: chosen.get(operator, DENSE)

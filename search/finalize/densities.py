@@ -58,6 +58,11 @@ class AllocatedDensities:
     distortion: float  # of all layers together
     lower_bound: float  # no choice of the same cost in this regime distorts less
 
+    @property
+    def chosen(self) -> dict[str, Sparsity]:
+        """Pattern and density by layer."""
+        return {layer.layer: layer.sparsity for layer in self.layers}
+
 
 def measured_options(table: LatencyTable, *planned: Sparsity) -> tuple[Sparsity, ...]:
     """Return what layers can be beside dense: the patterns that a table has rows of, and the plan.

@@ -6,7 +6,7 @@ So the capacity of the knapsack is bisected until whoever predicts the planned n
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from search.finalize.knapsack import Option, Plan, allocate
+from search.finalize.knapsack import Knapsack, Option, Plan
 
 _BISECTIONS = 10  # the capacity is found to a thousandth of its range
 
@@ -30,9 +30,10 @@ def roomiest_plan(
     """
     low = sum(min(option.cost for option in group) for group in groups)
     high = sum(max(option.cost for option in group) for group in groups)
+    knapsack = Knapsack(groups, high)
 
     def accepted(capacity: float) -> T | None:
-        plan = allocate(groups, capacity)
+        plan = knapsack.plan(capacity)
         return None if plan is None else accept(plan)
 
     best = accepted(high)

@@ -1,0 +1,112 @@
+"""Plans of every kind keep the budget, and are what their rule says."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latency.operator import SparsityPattern
+from search.compress.pattern_rule import pattern_rule
+from search.compress.request import Distortion, Mapping
+from search.finalize.densities import SPARSE_OPTIONS, prunable_layers
+from search.finalize.repair import BudgetInfeasibleError
+from search.layers.sparse import sparse_layers
+from search.space.sparsity import Sparsity
+from tests.search.compress.small_parent import GRAPH, calibration, planner, stages
+
+SPECS = prunable_layers(GRAPH)
+SHARES = st.floats(0.45, 1.05)
+
+
+@pytest.mark.parametrize("mapping", Mapping)
+@pytest.mark.parametrize("distortion", Distortion)
+def test_every_plan_keeps_the_budget_and_has_every_layer(
+    mapping: Mapping, distortion: Distortion
+) -> None:
+    network = stages()
+    one = planner(0.6, mapping, distortion)
+    plan = one(network)
+    assert plan.facts["prediction"]["high_ms"] <= one.budget_ms
+    assert plan.facts["mapping"] == mapping.value
+    assert plan.layers.keys() == sparse_layers(network).keys()
+    assert {line["layer"] for line in plan.facts["layers"]} == SPECS.keys()
+    assert plan.facts["lower_bound"] <= plan.facts["distortion"] + 1e-9
+    assert any(layer.density < 1.0 for layer in plan.layers.values())
+
+
+@settings(max_examples=15, deadline=None)
+@given(share=SHARES)
+def test_a_uniform_plan_has_one_density_that_fills_the_budget(share: float) -> None:
+    one = planner(share, Mapping.UNIFORM)
+    found = one.allocate(calibration(stages()))
+    assert found.prediction.high_ms <= one.budget_ms
+    assert len({layer.pattern for layer in found.layers}) == 1
+    densities = [layer.density for layer in found.layers]
+    if found.layers[0].pattern is SparsityPattern.DENSE:
+        assert share >= 1.0
+    else:
+        # Layers of few groups can only be near the density of all.
+        assert max(densities) - min(densities) < 0.15
+        assert found.prediction.high_ms >= 0.9 * min(1.0, share) * one.budget_ms / share
+
+
+@settings(max_examples=15, deadline=None)
+@given(share=SHARES)
+def test_the_knapsack_distorts_no_more_than_what_is_uniform_or_by_rule(share: float) -> None:
+    judged = calibration(stages())
+    best = planner(share, Mapping.SEARCH).allocate(judged)
+    for mapping in (Mapping.UNIFORM, Mapping.RULE):
+        other = planner(share, mapping).allocate(judged)
+        slack = 0.05 if mapping is Mapping.UNIFORM else 1e-9  # its densities are not on the grid
+        assert best.distortion <= other.distortion * (1.0 + slack) + 1e-9
+
+
+def test_the_rule_gives_patterns_by_kernel() -> None:
+    found = planner(0.6, Mapping.RULE).allocate(calibration(stages()))
+    kernels = set()
+    for layer in found.layers:
+        windowed = max(SPECS[layer.layer].kernel_shape) > 1
+        wanted = SparsityPattern.UNSTRUCTURED if windowed else SparsityPattern.BLOCK
+        assert layer.pattern in (wanted, SparsityPattern.DENSE)
+        kernels.add(windowed)
+    assert kernels == {True, False}
+
+
+def test_the_rule_takes_what_there_is() -> None:
+    blocks = [one for one in SPARSE_OPTIONS if one.pattern is SparsityPattern.BLOCK]
+    windowed = next(spec for spec in SPECS.values() if max(spec.kernel_shape) > 1)
+    assert all(pattern_rule(blocks)(windowed, option) for option in blocks)
+    assert not any(pattern_rule(SPARSE_OPTIONS)(windowed, option) for option in blocks)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_evolution_loses_no_more_than_where_it_starts(seed: int) -> None:
+    judged = calibration(stages())
+    start = planner(0.5, Mapping.SEARCH).allocate(judged)
+    evolving = replace(planner(0.5, Mapping.EVOLUTION), seed=seed)
+    found = evolving.allocate(judged)
+    assert found.prediction.high_ms <= evolving.budget_ms
+    assert judged.loss(found.chosen) < judged.loss(start.chosen), "noise leaves room for luck"
+    assert found.chosen == evolving.allocate(judged).chosen
+
+
+@pytest.mark.parametrize("mapping", Mapping)
+def test_a_budget_that_cannot_be_met_is_refused_with_one_that_can(mapping: Mapping) -> None:
+    network = stages()
+    with pytest.raises(BudgetInfeasibleError) as caught:
+        planner(0.01, mapping).check(network)
+    smallest_ms = caught.value.smallest_feasible_ms
+    met = replace(planner(0.01, mapping), budget_ms=1.0001 * smallest_ms)
+    met.check(network)
+    assert met(network).facts["prediction"]["high_ms"] <= met.budget_ms
+
+
+def test_what_is_evolved_can_be_repeated_by_its_facts() -> None:
+    one = planner(0.6, Mapping.SEARCH, Distortion.SECOND_ORDER)
+    judged = calibration(stages())
+    again = one.allocate(judged)
+    assert one(stages()).facts["distortion"] == pytest.approx(again.distortion)
+    assert {layer.sparsity for layer in again.layers} - {
+        Sparsity(pattern=SparsityPattern.DENSE, density=1.0)
+    }
