@@ -51,8 +51,7 @@ OUTPUT = Path("local") / "compress"
 SEED = 1
 COMPRESSED, DENSE = "compressed", "dense parent"
 STEPS = ("table", "budget", "compress", "controls", "report")
-QUICK = {"width": 0.25, "recipe": "quick"}
-FULL = {"width": 1.0, "recipe": "cpu"}
+PRESETS = {"quick": (0.25, "quick"), "full": (1.0, "cpu")}  # width and recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,13 +215,13 @@ def _run(contest: Contest, options: argparse.Namespace, name: str) -> None:
 
 
 def _contest(options: argparse.Namespace) -> Contest:
-    preset = QUICK if options.size == "quick" else FULL
+    width, recipe = PRESETS[options.size]
     digits = DatasetRef(format="digits", image_size=8)
     request = CompressRequest(
         dataset=digits if options.dataset is None else cifar_reference(options.dataset),
         network=options.network,
-        width=preset["width"] if options.width is None else options.width,
-        recipe=options.recipe or preset["recipe"],
+        width=options.width or width,
+        recipe=options.recipe or recipe,
         budget_ms=1.0,
         distortion=options.distortion,
         mapping=options.mapping,
@@ -240,7 +239,7 @@ def _contest(options: argparse.Namespace) -> Contest:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, help="CIFAR-10: official layout or class folders")
-    parser.add_argument("--size", choices=("quick", "full"), default="full")
+    parser.add_argument("--size", choices=tuple(PRESETS), default="full")
     parser.add_argument("--steps", nargs="*", choices=STEPS)
     parser.add_argument("--network", choices=tuple(PARENTS), default="mobilenet-v2")
     parser.add_argument("--width", type=float)

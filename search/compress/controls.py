@@ -22,6 +22,7 @@ from typing import Any
 from latency.lowering.quantize import QuantizationError
 from latency.operator import Regime
 from latency.table import LatencyTable
+from search.compress.planner import Planner
 from search.compress.request import CompressRequest, Mapping
 from search.compress.rivals import WidthsOfParent
 from search.compress.source import Source
@@ -130,12 +131,11 @@ class CompressBench:
         return made if self.request.mapping is Mapping.UNIFORM else [self._uniform(), *made]
 
     def _uniform(self) -> Control:
-        planners = [replace(one.planner, mapping=Mapping.UNIFORM) for one in self.compressions]
+        fitted = []
         try:
-            fitted = [
-                self._fit("uniform", one, replace(one.dense, plan=planner), self._order(one))
-                for one, planner in zip(self.compressions, planners, strict=True)
-            ]
+            for one in self.compressions:
+                planner = replace(one.planner, mapping=Mapping.UNIFORM)
+                fitted.append(self._fit("uniform", one, planner, self._order(one)))
         except BudgetInfeasibleError as error:
             return Control(name="uniform", facts={"absent": str(error)})
         return self._exported("uniform", fitted)
@@ -206,7 +206,7 @@ class CompressBench:
         self,
         name: str,
         compression: Compression,
-        goal: Goal,
+        aim: Planner | Goal,
         order: dict[str, Any],
         teacher: Compression | None = None,
     ) -> Fitted:
@@ -216,8 +216,9 @@ class CompressBench:
         start_folder(folder, order)
         other = compression.elsewhere(folder, self._named(name, seed))
         if not (folder / "export.json").exists():
-            teaching = None if teacher is None else teacher.parent()
-            other.export(other.prune(compression.parent(), goal, teaching))
+            parent = compression.parent()
+            goal = other.goal(parent, aim) if isinstance(aim, Planner) else aim
+            other.export(other.prune(parent, goal, teacher and teacher.parent()))
         return Fitted(folder=folder, network=other.pruned())
 
     def _order(self, compression: Compression) -> dict[str, Any]:

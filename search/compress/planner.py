@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import nn
 
@@ -41,8 +42,11 @@ class Planner:
         """
         found = self.allocate(Calibration(network, self.examples))
         plan = plan_of(network, found, self.budget_ms)
-        chosen = {"distorted_by": self._distortion.value, "mapping": self.mapping.value}
-        return replace(plan, facts={**plan.facts, **chosen})
+        return replace(plan, facts={**plan.facts, **self._facts})
+
+    def has_made(self, plan: dict[str, Any]) -> bool:
+        """Whether a plan, as plain JSON values, is one that this would make again."""
+        return all(plan["facts"].get(name) == value for name, value in self._facts.items())
 
     def check(self, network: nn.Module) -> None:
         """Refuse a budget that no plan meets: a matter of prices, whatever the weights are.
@@ -67,6 +71,15 @@ class Planner:
             return found
         evolution = Evolution(self.graph, self.estimator, losses, calibration, self.options)
         return evolution.improve(found, self.budget_ms, self.seed)
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "budget_ms": self.budget_ms,
+            "table_version": self.estimator.table.version,
+            "distorted_by": self._distortion.value,
+            "mapping": self.mapping.value,
+        }
 
     @property
     def _distortion(self) -> Distortion:

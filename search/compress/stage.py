@@ -1,7 +1,7 @@
 """The stage `compress`: a dense parent, a plan by the table, pruning, fine-tuning, export.
 
-    parent.json, parent.pt -> derive.json -> train.json, network.pt -> export.json, model.onnx,
-    genotype.json -> compress.json
+    derive.json -> parent.json, parent.pt -> plan.json -> train.json, network.pt -> export.json,
+    model.onnx, genotype.json -> compress.json
 
 Files of the same name are as those of a search. The stage may be run again: finished trainings are
 not repeated, the result file is written last.
@@ -28,6 +28,7 @@ from search.engine.progress import Progress
 from search.export.export import export_network
 from search.finalize.densities import measured_options
 from search.finalize.graph_network import GraphNetwork
+from search.finalize.layer_plan import LayerPlan
 from search.finalize.run import Goal, TrainOutcome
 from search.finalize.schedule import TrainSchedule, schedule_for
 from search.finalize.teacher import Teacher
@@ -120,10 +121,19 @@ class Compression:
         write_json(self.work / "parent.json", result)
         return network.eval()
 
-    @property
-    def goal(self) -> Goal:
-        """What the parent becomes: pruned by its plan."""
-        return replace(self.dense, plan=self.planner)
+    def goal(self, parent: AnyNetwork, planner: Planner) -> Goal:
+        """Return what the parent becomes: pruned by its plan, which is written to plan.json.
+
+        It is made before the training, as it may take longer than a measurement on this machine
+        should wait for a step.
+        """
+        path = self.work / "plan.json"
+        if path.exists() and planner.has_made(known := read_result(path)):
+            plan = LayerPlan.from_dict(known)
+        else:
+            plan = planner(parent)
+            write_json(path, plan.to_dict())
+        return replace(self.dense, plan=lambda _network: plan)
 
     def prune(
         self, parent: AnyNetwork, goal: Goal, teacher: AnyNetwork | None = None
@@ -244,9 +254,10 @@ def run_compress(
     """
     compression = Compression(request, work, dataset, table, progress)
     dense = compression.derive()
-    network = compression.prune(compression.parent(), compression.goal)
+    parent = compression.parent()
+    network = compression.prune(parent, compression.goal(parent, compression.planner))
     exported = compression.export(network)
-    parent, trained = read_result(work / "parent.json"), read_result(work / "train.json")
+    before, trained = read_result(work / "parent.json"), read_result(work / "train.json")
     result = {
         "network": request.network,
         "width": request.width,
@@ -255,9 +266,9 @@ def run_compress(
         "mapping": request.mapping.value,
         "mask_rule": request.mask_rule.value,
         "distillation": None if request.distillation is None else asdict(request.distillation),
-        "parent": {**parent, "prediction": asdict(dense)},
+        "parent": {**before, "prediction": asdict(dense)},
         "accuracy": trained["accuracy"],
-        "accuracy_lost": parent["accuracy"] - trained["accuracy"],
+        "accuracy_lost": before["accuracy"] - trained["accuracy"],
         "density": trained["density"],
         "prediction": exported["prediction"],
         "within_budget": exported["prediction"]["high_ms"] <= request.budget.tightened_ms,

@@ -116,9 +116,9 @@ class LowerBounds:
     """
 
     def __init__(self, groups: Sequence[Sequence[Option]]) -> None:
-        self._arrays = [_arrays(group) for group in groups]
+        self._options = [_arrays(group) for group in groups]
         slopes = [np.zeros(1)]
-        for cost, distortion in self._arrays:
+        for cost, distortion in self._options:
             dearer = np.subtract.outer(cost, cost)
             better = np.subtract.outer(distortion, distortion).T
             pays = (dearer > 0) & (better > 0)
@@ -142,7 +142,7 @@ class LowerBounds:
         """Return cost at this price plus distortion of the groups, and the least such cost."""
         slope = self._slopes[index]
         value = cheapest = 0.0
-        for cost, distortion in self._arrays:
+        for cost, distortion in self._options:
             totals = distortion + cost * slope
             least = totals.min()
             value += float(least)
