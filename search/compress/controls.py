@@ -29,8 +29,8 @@ from search.compress.source import Source
 from search.compress.stage import Compression, run_compress
 from search.controls.bench import OVER_BUDGET, Control
 from search.controls.candidates import dense_network, int8_network
-from search.controls.int8 import write_int8
 from search.controls.lines import control_line, statistics_of
+from search.controls.quantized import write_int8
 from search.controls.space import PricedNetwork
 from search.controls.trainings import CONTROLS_FOLDER, NamedProgress, start_folder
 from search.controls.verdict import Accuracies

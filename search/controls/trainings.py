@@ -12,7 +12,7 @@ from typing import Any
 from latency import codec
 from latency.graph import NetworkGraph
 from latency.table import LatencyTable
-from search.controls.int8 import write_int8
+from search.controls.quantized import write_int8
 from search.data.dataset import Dataset
 from search.engine.checkpoint import read_result, write_json
 from search.engine.progress import Progress

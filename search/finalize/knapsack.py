@@ -35,65 +35,6 @@ class Plan:
     lower_bound: float  # no plan within the capacity has less distortion
 
 
-class Knapsack:
-    """Groups of options whose plans can be asked for, for any capacity up to the given one.
-
-    The front over all groups is made once: each capacity then costs a look.
-
-    Args:
-        groups: the options of each.
-        capacity: the largest that will be asked for.
-
-    Raises:
-        ValueError: a group without options, or a negative cost or distortion.
-    """
-
-    def __init__(self, groups: Sequence[Sequence[Option]], capacity: float) -> None:
-        _check(groups)
-        self._groups = groups
-        self._least = sum(min(option.cost for option in group) for group in groups)
-        self._bounds = LowerBounds(groups)
-        # What the remaining groups cost at least: a partial plan that leaves less is dropped.
-        rest = np.cumsum([min(option.cost for option in group) for group in reversed(groups)])[::-1]
-        rest = np.append(rest, 0.0)
-        front_cost, front_distortion = np.zeros(1), np.zeros(1)
-        # Of the points of each front: the earlier point, and the option.
-        self._origins: list[tuple[Ints, Ints]] = []
-        for index, group in enumerate(groups):
-            room = capacity - float(rest[index + 1])
-            cost, distortion = _arrays(group)
-            costs = np.add.outer(front_cost, cost).ravel()
-            distortions = np.add.outer(front_distortion, distortion).ravel()
-            kept = _front(costs, distortions, room)
-            if len(kept) > FRONT_LIMIT:
-                kept = kept[_thin(costs[kept])]
-            front_cost, front_distortion = costs[kept], distortions[kept]
-            self._origins.append(np.divmod(kept, len(group)))
-        self._costs = front_cost
-
-    def plan(self, capacity: float) -> Plan | None:
-        """Return the plan of least distortion whose cost is at most `capacity`.
-
-        None means that even the cheapest options together are over the capacity.
-        """
-        if self._least > capacity:
-            return None
-        # Of a front, the last point that fits distorts least; rounding must not leave none.
-        at = max(0, int(np.searchsorted(self._costs, capacity, side="right")) - 1)
-        chosen: list[int] = []
-        for points, options in reversed(self._origins):
-            chosen.append(int(options[at]))
-            at = int(points[at])
-        chosen.reverse()
-        picked = [group[index] for group, index in zip(self._groups, chosen, strict=True)]
-        return Plan(
-            chosen=tuple(chosen),
-            cost=sum(option.cost for option in picked),
-            distortion=sum(option.distortion for option in picked),
-            lower_bound=self._bounds.at(capacity),
-        )
-
-
 def allocate(groups: Sequence[Sequence[Option]], capacity: float) -> Plan | None:
     """Return the plan of least distortion whose cost is at most `capacity`.
 
@@ -102,58 +43,60 @@ def allocate(groups: Sequence[Sequence[Option]], capacity: float) -> Plan | None
     Raises:
         ValueError: a group without options, or a negative cost or distortion.
     """
-    return Knapsack(groups, capacity).plan(capacity)
-
-
-class LowerBounds:
-    """Lagrangian bounds: at a price per nanosecond, what the groups cost and distort at least.
-
-    Less than that no plan within a capacity distorts, whatever the price; the best price is one of
-    those at which a group changes its mind.
-
-    Args:
-        groups: the options of each.
-    """
-
-    def __init__(self, groups: Sequence[Sequence[Option]]) -> None:
-        self._options = [_arrays(group) for group in groups]
-        slopes = [np.zeros(1)]
-        for cost, distortion in self._options:
-            dearer = np.subtract.outer(cost, cost)
-            better = np.subtract.outer(distortion, distortion).T
-            pays = (dearer > 0) & (better > 0)
-            slopes.append(better[pays] / dearer[pays])
-        self._slopes = np.unique(np.concatenate(slopes))
-
-    def at(self, capacity: float) -> float:
-        """Return the largest of the bounds, for a capacity that some plan fits in."""
-        low, high = 0, len(self._slopes) - 1
-        while low < high:
-            middle = (low + high) // 2
-            # The bound is concave in the price, and rises where its plan is over the capacity.
-            if self._relaxed(middle)[1] > capacity:
-                low = middle + 1
-            else:
-                high = middle
-        value, _ = self._relaxed(low)
-        return value - float(self._slopes[low]) * capacity
-
-    def _relaxed(self, index: int) -> tuple[float, float]:
-        """Return cost at this price plus distortion of the groups, and the least such cost."""
-        slope = self._slopes[index]
-        value = cheapest = 0.0
-        for cost, distortion in self._options:
-            totals = distortion + cost * slope
-            least = totals.min()
-            value += float(least)
-            # Equal but for rounding: the cheaper one.
-            cheapest += float(cost[totals <= least * (1.0 + 1e-12)].min())
-        return value, cheapest
+    _check(groups)
+    if sum(min(option.cost for option in group) for group in groups) > capacity:
+        return None
+    chosen = _best(groups, capacity)
+    picked = [group[index] for group, index in zip(groups, chosen, strict=True)]
+    return Plan(
+        chosen=chosen,
+        cost=sum(option.cost for option in picked),
+        distortion=sum(option.distortion for option in picked),
+        lower_bound=lower_bound(groups, capacity),
+    )
 
 
 def lower_bound(groups: Sequence[Sequence[Option]], capacity: float) -> float:
-    """Return what no plan within the capacity, which some plan fits in, distorts less than."""
-    return LowerBounds(groups).at(capacity)
+    """Return the largest Lagrangian bound over the slopes at which any group changes its mind."""
+    slopes = {0.0}
+    for group in groups:
+        for one in group:
+            slopes.update(
+                (one.distortion - other.distortion) / (other.cost - one.cost)
+                for other in group
+                if other.cost > one.cost and one.distortion > other.distortion
+            )
+    slope = np.array(sorted(slopes))
+    total = -slope * capacity
+    for group in groups:
+        cost, distortion = _arrays(group)
+        total += (distortion[:, None] + cost[:, None] * slope).min(axis=0)
+    return float(total.max())
+
+
+def _best(groups: Sequence[Sequence[Option]], capacity: float) -> tuple[int, ...]:
+    """Return the options chosen; the cheapest ones together are within the capacity."""
+    # What the remaining groups cost at least: a partial plan that leaves less is dropped.
+    rest = np.cumsum([min(option.cost for option in group) for group in reversed(groups)])[::-1]
+    rest = np.append(rest, 0.0)
+    front_cost, front_distortion = np.zeros(1), np.zeros(1)
+    origins: list[tuple[Ints, Ints]] = []  # of the points of each front: earlier point, option
+    for index, group in enumerate(groups):
+        room = capacity - float(rest[index + 1])
+        cost, distortion = _arrays(group)
+        costs = np.add.outer(front_cost, cost).ravel()
+        distortions = np.add.outer(front_distortion, distortion).ravel()
+        kept = _front(costs, distortions, room)
+        if len(kept) > FRONT_LIMIT:
+            kept = kept[_thin(costs[kept], room)]
+        front_cost, front_distortion = costs[kept], distortions[kept]
+        origins.append(np.divmod(kept, len(group)))
+    at = int(front_distortion.argmin())
+    chosen: list[int] = []
+    for points, options in reversed(origins):
+        chosen.append(int(options[at]))
+        at = int(points[at])
+    return tuple(reversed(chosen))
 
 
 def _arrays(group: Sequence[Option]) -> tuple[Floats, Floats]:
@@ -176,12 +119,12 @@ def _front(costs: Floats, distortions: Floats, room: float) -> Ints:
     return front
 
 
-def _thin(costs: Floats) -> Ints:
+def _thin(costs: Floats, room: float) -> Ints:
     """Return the last point in each of FRONT_LIMIT steps of cost, and the first point of all.
 
     Of a front, the cheapest first: later points distort less.
     """
-    steps = ((costs - costs[0]) / ((costs[-1] - costs[0]) / FRONT_LIMIT)).astype(np.int64)
+    steps = (costs / (max(room, 1e-300) / FRONT_LIMIT)).astype(np.int64)
     last = np.flatnonzero(np.append(steps[1:] != steps[:-1], True))
     return np.union1d([0], last)
 

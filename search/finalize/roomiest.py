@@ -6,7 +6,7 @@ So the capacity of the knapsack is bisected until whoever predicts the planned n
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from search.finalize.knapsack import Knapsack, Option, Plan
+from search.finalize.knapsack import Option, Plan, allocate
 
 _BISECTIONS = 10  # the capacity is found to a thousandth of its range
 
@@ -30,10 +30,9 @@ def roomiest_plan(
     """
     low = sum(min(option.cost for option in group) for group in groups)
     high = sum(max(option.cost for option in group) for group in groups)
-    knapsack = Knapsack(groups, high)
 
     def accepted(capacity: float) -> T | None:
-        plan = knapsack.plan(capacity)
+        plan = allocate(groups, capacity)
         return None if plan is None else accept(plan)
 
     best = accepted(high)
