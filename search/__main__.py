@@ -112,8 +112,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _is_compress(options: argparse.Namespace) -> bool:
-    of_compress = options.stage == "controls" and (options.work / f"{COMPRESS}.json").exists()
-    return options.stage == COMPRESS or of_compress
+    compressed: Path = options.work / f"{COMPRESS}.json"
+    stage: str = options.stage
+    return stage == COMPRESS or (stage == "controls" and compressed.exists())
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> None:

@@ -218,7 +218,8 @@ class CompressBench:
         if not (folder / "export.json").exists():
             parent = compression.parent()
             goal = other.goal(parent, aim) if isinstance(aim, Planner) else aim
-            other.export(other.prune(parent, goal, teacher and teacher.parent()))
+            teaching = None if teacher is None else teacher.parent()
+            other.export(other.prune(parent, goal, teaching))
         return Fitted(folder=folder, network=other.pruned())
 
     def _order(self, compression: Compression) -> dict[str, Any]:

@@ -91,8 +91,8 @@ class Evolution:
         """Return a plan within the budget that differs in a few layers; None where none is found."""
         for _ in range(_TRIES):
             layers = list(plan.layers)
-            for index in rng.permutation(len(layers))[:_CHANGED]:
-                layers[index] = choices[index][rng.integers(len(choices[index]))]
+            for index in rng.permutation(len(layers))[:_CHANGED].tolist():
+                layers[index] = choices[index][int(rng.integers(len(choices[index])))]
             if tuple(layers) == plan.layers:
                 continue
             graph = with_layers(self._graph, {layer.layer: layer.sparsity for layer in layers})

@@ -49,7 +49,11 @@ def test_first_order_is_gradient_times_weight_of_what_is_dropped(
     found = ESTIMATES[Distortion.FIRST_ORDER](calibration(network))
     for operator, parts in operator_layers(network).items():
         worth = sum(
-            float((gradients[path] * layer.weight)[dropped_of(layer, pattern, density)].abs().sum())
+            float(
+                (gradients[path] * layer.weight.detach())[dropped_of(layer, pattern, density)]
+                .abs()
+                .sum()
+            )
             for path, layer in parts.items()
         )
         assert found[operator].distortion(pattern, density) == pytest.approx(worth, abs=1e-6)
@@ -66,7 +70,7 @@ def test_second_order_takes_the_gradients_of_single_images(name: str) -> None:
         for path, layer in parts.items():
             fisher = torch.stack([one[path].square() for one in singles]).mean(dim=0)
             dropped = dropped_of(layer, pattern, density)
-            worth += float((fisher * layer.weight.square() / 2)[dropped].sum())
+            worth += float((fisher * layer.weight.detach().square() / 2)[dropped].sum())
         assert found[operator].distortion(pattern, density) == pytest.approx(worth, rel=1e-4)
 
 
@@ -89,7 +93,7 @@ def test_one_shot_is_the_rise_of_the_loss_with_that_layer_pruned(
     for judged in (network, pruned):
         # In training mode batch norms normalise a batch by itself.
         logits = copy.deepcopy(judged).train()(examples(12).images)
-        losses.append(float(cross_entropy(logits, examples(12).labels)))
+        losses.append(cross_entropy(logits, examples(12).labels).item())
     rise = max(0.0, losses[1] - losses[0])
     assert found[operator].distortion(pattern, density) == pytest.approx(rise, abs=1e-5)
 

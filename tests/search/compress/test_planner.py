@@ -9,14 +9,28 @@ from hypothesis import strategies as st
 from latency.operator import SparsityPattern
 from search.compress.pattern_rule import pattern_rule
 from search.compress.request import Distortion, Mapping
-from search.finalize.densities import SPARSE_OPTIONS, prunable_layers
+from search.finalize.densities import SPARSE_OPTIONS, AllocatedLayer, prunable_layers
 from search.finalize.repair import BudgetInfeasibleError
+from search.layers.operator_layers import operator_layers
+from search.layers.patterns import group_sizes
 from search.layers.sparse import sparse_layers
 from search.space.sparsity import Sparsity
 from tests.search.compress.small_parent import GRAPH, calibration, planner, stages
 
 SPECS = prunable_layers(GRAPH)
 SHARES = st.floats(0.45, 1.05)
+
+
+def groups_of(layer: AllocatedLayer) -> int:
+    parts = operator_layers(stages())[layer.layer].values()
+    return sum(group_sizes(part.weight.shape, layer.pattern).numel() for part in parts)
+
+
+def ends_of(layer: AllocatedLayer, groups: int) -> tuple[float, float]:
+    """Return between which densities a layer keeps just as many groups as it does."""
+    kept = round(layer.density * groups)
+    low = 0.0 if kept == 1 else (kept - 0.5) / groups
+    return low - 1e-3, (kept + 0.5) / groups + 1e-3
 
 
 @pytest.mark.parametrize("mapping", Mapping)
@@ -42,12 +56,12 @@ def test_a_uniform_plan_has_one_density_that_fills_the_budget(share: float) -> N
     found = one.allocate(calibration(stages()))
     assert found.prediction.high_ms <= one.budget_ms
     assert len({layer.pattern for layer in found.layers}) == 1
-    densities = [layer.density for layer in found.layers]
     if found.layers[0].pattern is SparsityPattern.DENSE:
         assert share >= 1.0
     else:
-        # Layers of few groups can only be near the density of all.
-        assert max(densities) - min(densities) < 0.15
+        # Each layer has the one density as nearly as its number of groups allows.
+        ends = [ends_of(layer, groups_of(layer)) for layer in found.layers]
+        assert max(low for low, _ in ends) <= min(high for _, high in ends)
         assert found.prediction.high_ms >= 0.9 * min(1.0, share) * one.budget_ms / share
 
 
