@@ -1,7 +1,7 @@
 """Which estimate of what layers lose ranks whole plans best? `make bench-distortions`.
 
-A network is trained dense. Plans are drawn that fill a budget, at several shares of its dense
-latency, and pruned at one shot; a part of them is fine-tuned for a few epochs too. For each estimate the
+A network is trained dense. Plans are drawn that fill a budget, at several shares of the way from the
+fastest plan to the dense network, and pruned at one shot; a part of them is fine-tuned briefly too. For each estimate the
 sum over the layers of a plan is held against the loss of the whole plan on the test images: by the
 correlation of ranks among the plans of one budget, in the mean over the budgets. Then the plans that
 each estimate and each mapping chooses, by the same losses and accuracies. The table is measured on
@@ -36,10 +36,11 @@ from search.compress.stage import Compression
 from search.data.batches import Examples
 from search.data.dataset import Dataset
 from search.data.datasets import load_dataset
-from search.engine.checkpoint import write_json
+from search.engine.checkpoint import read_result, write_json
 from search.finalize.choose_layers import plan_of
 from search.finalize.densities import AllocatedDensities
 from search.finalize.layer_distortion import LayerDistortion
+from search.finalize.repair import BudgetInfeasibleError
 from search.finalize.train import AnyNetwork, evaluate
 from search.requests import RECIPE_NAMES, DatasetRef
 from search.space.networks import network_graph
@@ -55,7 +56,7 @@ TRUTHS = ("loss", "error", "tuned_loss", "tuned_error")
 class Judged:
     """One plan, what estimates say of it, and what became of the network."""
 
-    share: float  # of the dense latency, that the budget leaves
+    share: float  # of the way from the fastest plan to the dense network, that the budget leaves
     label: str  # "drawn", or by what it was chosen
     predicted_ms: float
     sums: dict[str, float]  # over the layers, by estimate
@@ -83,10 +84,12 @@ class Contest:
             name: estimate(self.calibration) for name, estimate in ESTIMATES.items()
         }
         self.dense_ms = compression.estimator.predict(compression.graph).high_ms
+        self.fastest_ms = self._fastest_ms()
 
     def planner(self, share: float) -> Planner:
-        """Return what plans under a share of the dense latency."""
-        return replace(self.compression.planner, budget_ms=share * self.dense_ms)
+        """Return what plans under a share of the way from the fastest plan to the dense network."""
+        budget_ms = self.fastest_ms + share * (self.dense_ms - self.fastest_ms)
+        return replace(self.compression.planner, budget_ms=budget_ms)
 
     def drawn(self, share: float, count: int) -> Iterator[AllocatedDensities]:
         """Yield plans that nobody has chosen."""
@@ -120,9 +123,16 @@ class Contest:
         loss, error = self._tuned(plan, share)
         return replace(found, tuned_loss=loss, tuned_error=error)
 
+    def _fastest_ms(self) -> float:
+        try:
+            replace(self.compression.planner, budget_ms=0.01 * self.dense_ms).check(self.parent)
+        except BudgetInfeasibleError as error:
+            return error.smallest_feasible_ms
+        raise SystemExit("a plan takes a hundredth of the dense network: what is the table of?")
+
     def _tuned(self, plan: AllocatedDensities, share: float) -> tuple[float, float]:
         """Return loss and error on the test images of the network pruned and fine-tuned."""
-        layers = plan_of(self.parent, plan, share * self.dense_ms)
+        layers = plan_of(self.parent, plan, self.planner(share).budget_ms)
         goal = replace(self.compression.dense, plan=lambda _network: layers)
         with tempfile.TemporaryDirectory() as folder:
             here = self.compression.elsewhere(Path(folder), Quiet())
@@ -192,10 +202,15 @@ def main() -> None:
     table = network_table(request, dataset, options.output / "table.json")
     work = options.output / f"{request.network}-{request.width:g}"
     work.mkdir(parents=True, exist_ok=True)
-    contest = Contest(Compression(request, work, dataset, table, Quiet()))
+    Compression(request, work, dataset, table, Quiet()).parent()
+    briefly = replace(request, recipe=options.tuning)  # the same parent
+    contest = Contest(Compression(briefly, work, dataset, table, Quiet()))
+    parent = read_result(work / "parent.json")
     print(
         f"{request.network} x{request.width:g}, {table.target.label()}: dense at most "
-        f"{contest.dense_ms:.4f} ms, loss {contest.calibration.loss({}):.3f} on the calibration"
+        f"{contest.dense_ms:.4f} ms, fastest plan {contest.fastest_ms:.4f} ms; parent "
+        f"{parent['accuracy']:.2%}, loss {contest.calibration.loss({}):.4f} on the calibration",
+        flush=True,
     )
     drawn = list(_drawn(contest, options))
     for truth in TRUTHS:
@@ -256,12 +271,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--dataset", type=Path, help="CIFAR-10 (default: digits of 8x8)")
     parser.add_argument("--images", type=int, help="training images (default: all)")
     parser.add_argument("--network", choices=tuple(PARENTS), default="resnet-20")
-    parser.add_argument("--width", type=float, default=0.5)
+    parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--recipe", choices=RECIPE_NAMES, default="quick")
+    parser.add_argument("--tuning", choices=RECIPE_NAMES, default="tiny", help="of the fine-tuning")
     parser.add_argument("--distortion", type=Distortion, default=Distortion.ENERGY)
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.6, 0.4])
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.5, 0.2])
     parser.add_argument("--plans", type=int, default=30, help="drawn for each share")
-    parser.add_argument("--tuned", type=int, default=10, help="of them, that are fine-tuned")
+    parser.add_argument("--tuned", type=int, default=30, help="of them, that are fine-tuned")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     return parser.parse_args()
 

@@ -23,7 +23,7 @@ from search.finalize.densities import (
 from search.finalize.layer_distortion import LayerDistortion
 from search.space.sparsity import Sparsity
 
-_TRIALS = 150  # whole plans that are judged
+TRIALS = 150  # whole plans that are judged
 _TRIES = 50  # draws of a change that keeps the budget, for each of them
 _CHANGED = 2  # layers that a change moves: one can pay for the other
 
@@ -58,7 +58,7 @@ class Evolution:
         rng = np.random.default_rng(seed)
         choices = self._choices(start)
         best, least = start, self._calibration.loss(start.chosen)
-        for _ in range(_TRIALS):
+        for _ in range(TRIALS):
             candidate = self._changed(best, choices, budget_ms, rng)
             if candidate is None:
                 break

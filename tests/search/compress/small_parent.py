@@ -29,13 +29,15 @@ def examples(count: int) -> Examples:
     return Examples(images=images, labels=torch.arange(count) % SMALL.classes)
 
 
+@lru_cache(maxsize=1)
 def stages() -> nn.Module:
-    """Return a network of stages as if it had been trained."""
+    """Return a network of stages as if it had been trained; nobody may change it."""
     return as_if_trained(lambda: StageNetwork(STAGES, SMALL), 1.0, "unstructured")
 
 
+@lru_cache(maxsize=1)
 def cells() -> nn.Module:
-    """Return a network of cells, whose factorized reduces are one operator and two layers."""
+    """Return one of cells, whose factorized reduces are one operator and two layers; likewise."""
     return as_if_trained(lambda: FinalNetwork(some_genotype(8), SMALL), 1.0, "unstructured")
 
 

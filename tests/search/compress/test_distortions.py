@@ -1,7 +1,8 @@
 """Estimates of what layers lose, against the network itself with its weights set to zero."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from latency.operator import SparsityPattern
 from search.compress.distortions import ESTIMATES
 from search.compress.request import Distortion
 from search.finalize.energies import GROUPED_PATTERNS
+from search.finalize.layer_distortion import LayerDistortion
 from search.finalize.prune import prune_by_plan
 from search.layers.operator_layers import operator_layers
 from search.layers.patterns import top_k_mask
@@ -39,7 +41,7 @@ def dropped_of(layer: SparseLayer, pattern: SparsityPattern, density: float) -> 
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(pattern=PATTERNS, density=DENSITIES)
 def test_first_order_is_gradient_times_weight_of_what_is_dropped(
     name: str, pattern: SparsityPattern, density: float
@@ -74,7 +76,7 @@ def test_second_order_takes_the_gradients_of_single_images(name: str) -> None:
         assert found[operator].distortion(pattern, density) == pytest.approx(worth, rel=1e-4)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(pattern=PATTERNS, density=DENSITIES, data=st.data())
 def test_one_shot_is_the_rise_of_the_loss_with_that_layer_pruned(
     pattern: SparsityPattern, density: float, data: st.DataObject
@@ -100,7 +102,7 @@ def test_one_shot_is_the_rise_of_the_loss_with_that_layer_pruned(
 
 @pytest.mark.parametrize("distortion", Distortion)
 def test_estimates_leave_the_network_as_it_was(distortion: Distortion) -> None:
-    network = cells().train()
+    network = copy.deepcopy(cells()).train()
     before = copy.deepcopy(network.state_dict())
     found = ESTIMATES[distortion](calibration(network))
     assert found.keys() == operator_layers(network).keys()
@@ -117,11 +119,16 @@ def test_estimates_leave_the_network_as_it_was(distortion: Distortion) -> None:
         assert same, name
 
 
+@lru_cache(maxsize=1)
+def of_cells() -> list[Mapping[str, LayerDistortion]]:
+    judged = calibration(cells())
+    return [estimate(judged) for estimate in ESTIMATES.values()]
+
+
 @settings(max_examples=20, deadline=None)
 @given(pattern=PATTERNS, density=DENSITIES)
 def test_estimates_agree_on_what_a_density_keeps(pattern: SparsityPattern, density: float) -> None:
-    judged = calibration(cells())
-    energies, *others = (estimate(judged) for estimate in ESTIMATES.values())
+    energies, *others = of_cells()
     for other in others:
         for operator, layer in other.items():
             assert layer.reached(pattern, density) == energies[operator].reached(pattern, density)
@@ -130,8 +137,8 @@ def test_estimates_agree_on_what_a_density_keeps(pattern: SparsityPattern, densi
 @settings(max_examples=20, deadline=None)
 @given(pattern=PATTERNS, densities=st.lists(DENSITIES, min_size=2, max_size=4))
 def test_dropping_more_is_worth_more(pattern: SparsityPattern, densities: list[float]) -> None:
-    judged = calibration(stages())
-    for name in (Distortion.FIRST_ORDER, Distortion.SECOND_ORDER):
-        for layer in ESTIMATES[name](judged).values():
+    _, *derivatives, _ = of_cells()
+    for layers in derivatives:
+        for layer in layers.values():
             worth = [layer.distortion(pattern, density) for density in sorted(densities)]
             assert worth == sorted(worth, reverse=True)
