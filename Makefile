@@ -113,6 +113,17 @@ bench-accuracy: $(READY) ## benchmark: the searched network against its rivals a
 bench-densities: $(READY) ## benchmark: densities by layer against one for all; TABLE=file of a latency table
 	@$(BIN)/python -m benchmarks.layer_densities --table $(TABLE)
 
+.PHONY: bench-distortions
+bench-distortions: $(READY) ## benchmark: which estimate of what layers lose ranks plans best, on digits; bars of the knapsack
+	@$(BIN)/python -m benchmarks.knapsack
+	@$(BIN)/python -m benchmarks.distortions $(if $(DATASET),--dataset $(DATASET))
+
+SIZE ?= $(if $(DATASET),full,quick)
+.PHONY: bench-compress
+bench-compress: $(READY) ## benchmark: MobileNet-v2 fitted to half and a quarter of its latency; DATASET=folder of CIFAR-10, SIZE=quick
+	@$(BIN)/python -m benchmarks.knapsack
+	@$(BIN)/python -m benchmarks.compress --size $(SIZE) $(if $(DATASET),--dataset $(DATASET))
+
 .PHONY: bench-search
 bench-search: $(READY) ## benchmark: an epoch of the search against a straightforward implementation
 	@$(BIN)/python -m benchmarks.search_speed

@@ -1,7 +1,8 @@
 """`python -m search STAGE --request FILE --work DIR [--table FILE]... [--fence-seconds S]`.
 
 Runs one stage of a search as a process of its own: search, front (which may be left out), derive,
-train, export or controls; or compress, which is no part of a search and takes a CompressRequest.
+train, export or controls; or compress, which is no part of a search and takes a CompressRequest, and
+so do the controls of a folder that compress has left.
 Progress goes to standard output as JSON lines. The result is DIR/STAGE.json. Exit status: 0 done
 (also when it was done before), 1 failed, with DIR/STAGE.error.json saying why, 75 stopped on
 purpose: run it again and it goes on from its last checkpoint.
@@ -14,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -62,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.work.mkdir(parents=True, exist_ok=True)
         error_file.unlink(missing_ok=True)
         if not (options.work / f"{options.stage}.json").exists():
-            run = _run_compress if options.stage == COMPRESS else _run
+            run = _run_compress if _is_compress(options) else _run
             run(options, progress)
         progress.report({"finished": True})
     except BrokenPipeError:  # nobody listens any more, so nobody wants the result
@@ -102,7 +104,17 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--device", default="auto", help="cpu or cuda (default: a GPU where there is one)"
     )
+    parser.add_argument(
+        "--distortion", help="of compress: what plans hold down, in place of the request's"
+    )
+    parser.add_argument("--mapping", help="of compress: who chooses patterns, likewise")
     return parser.parse_args(arguments)
+
+
+def _is_compress(options: argparse.Namespace) -> bool:
+    compressed: Path = options.work / f"{COMPRESS}.json"
+    stage: str = options.stage
+    return stage == COMPRESS or (stage == "controls" and compressed.exists())
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> None:
@@ -139,6 +151,7 @@ def _run_compress(options: argparse.Namespace, progress: Progress) -> None:
     _start_torch(options.threads)
     from latency.codec import decode
     from latency.exchange.table_file import read_table
+    from search.compress.controls import run_compress_controls
     from search.compress.request import CompressRequest
     from search.compress.stage import run_compress
     from search.data.datasets import load_dataset
@@ -146,6 +159,10 @@ def _run_compress(options: argparse.Namespace, progress: Progress) -> None:
 
     with _naming("invalid-request", options.request):
         request = decode(options.request.read_bytes(), CompressRequest)
+        if options.distortion is not None:
+            request = replace(request, distortion=options.distortion)
+        if options.mapping is not None:
+            request = replace(request, mapping=options.mapping)
     with _naming("invalid-table"):
         tables = [read_table(path).table for path in options.table]
         if len(tables) != 1:
@@ -155,7 +172,8 @@ def _run_compress(options: argparse.Namespace, progress: Progress) -> None:
         _check_task(request.task, dataset)
     with _naming("invalid-device"):
         dataset = dataset.to(training_device(options.device))
-    run_compress(request, options.work, dataset, tables[0], progress)
+    run = run_compress if options.stage == COMPRESS else run_compress_controls
+    run(request, options.work, dataset, tables[0], progress)
 
 
 def _start_torch(threads: int) -> None:

@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
-from search.requests import MAX_SEED, RECIPE_NAMES, DatasetRef, DeviceBudget
+from search.requests import MAX_SEED, MAX_SEEDS, RECIPE_NAMES, DatasetRef, DeviceBudget
 from search.space.rivals import PARENTS
 from search.space.sparsity import MaskRule
 from search.space.task import TaskShape
@@ -11,6 +12,24 @@ from search.space.task import TaskShape
 ONNX_SUFFIX = ".onnx"
 # Of the recipe's learning rate, for weights that are trained already.
 TUNING_RATE = 0.1
+
+
+class Distortion(StrEnum):
+    """By what a plan judges how much a layer loses when it is pruned."""
+
+    ENERGY = "energy"  # share of its squared weights that is dropped: `finalize.energies`
+    FIRST_ORDER = "first-order"  # gradient times weight, of what is dropped: `sensitivities`
+    SECOND_ORDER = "second-order"  # squared gradient times squared weight, likewise
+    ONE_SHOT = "one-shot"  # rise of the loss with this layer alone pruned: `one_shot`
+
+
+class Mapping(StrEnum):
+    """How layers get their patterns and densities; see `search.compress.planner`."""
+
+    SEARCH = "search"  # knapsack over every measured pattern and density of each layer
+    RULE = "rule"  # the pattern follows from the kernel; knapsack over its densities
+    UNIFORM = "uniform"  # one pattern and one density for all layers: the rival
+    EVOLUTION = "evolution"  # of `search`, changed while the whole plan loses less at one shot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +63,10 @@ class CompressRequest:
     budget_ms: float  # latency of one image on the target
     width: float = 1.0  # of a network of PARENTS: every channel count times this
     seed: int = 0
+    seeds: int = 1  # trainings of the network, and of each of its controls, that are compared
     recipe: str = "quick"  # one of RECIPE_NAMES, whose schedule of the final training is used
+    distortion: Distortion = Distortion.ENERGY  # what a plan holds down
+    mapping: Mapping = Mapping.SEARCH  # who chooses patterns and densities
     mask_rule: MaskRule = MaskRule.HARD  # how weights leave
     # Peak of the fine-tuning; None: TUNING_RATE of the recipe's.
     learning_rate: float | None = None
@@ -54,6 +76,8 @@ class CompressRequest:
     task: TaskShape | None = None  # what the data set must turn out to be; None: not known yet
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "distortion", Distortion(self.distortion))
+        object.__setattr__(self, "mapping", Mapping(self.mapping))
         object.__setattr__(self, "mask_rule", MaskRule(self.mask_rule))
         if self.network not in PARENTS and not self.network.endswith(ONNX_SUFFIX):
             raise ValueError(
@@ -70,6 +94,8 @@ class CompressRequest:
             )
         if not 0 <= self.seed <= MAX_SEED:
             raise ValueError(f"compress: seed must be from 0 to {MAX_SEED}, got {self.seed}")
+        if not 1 <= self.seeds <= MAX_SEEDS:
+            raise ValueError(f"compress: seeds must be from 1 to {MAX_SEEDS}, got {self.seeds}")
         rate = self.learning_rate
         if rate is not None and not (rate > 0.0 and math.isfinite(rate)):
             raise ValueError(f"compress: learning_rate must be above 0, got {rate}")
@@ -79,6 +105,11 @@ class CompressRequest:
     def is_given(self) -> bool:
         """Whether the network is the user's own."""
         return self.network not in PARENTS
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """Seeds of the trainings that are compared; the first is that of the request."""
+        return tuple((self.seed + step) % (MAX_SEED + 1) for step in range(self.seeds))
 
     @property
     def budget(self) -> DeviceBudget:

@@ -1,7 +1,7 @@
 """The stage `compress`: a dense parent, a plan by the table, pruning, fine-tuning, export.
 
-    parent.json, parent.pt -> derive.json -> train.json, network.pt -> export.json, model.onnx,
-    genotype.json -> compress.json
+    derive.json -> parent.json, parent.pt -> plan.json -> train.json, network.pt -> export.json,
+    model.onnx, genotype.json -> compress.json
 
 Files of the same name are as those of a search. The stage may be run again: finished trainings are
 not repeated, the result file is written last.
@@ -9,7 +9,6 @@ not repeated, the result file is written last.
 
 import copy
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from latency.files import write_atomic
 from latency.graph import NetworkGraph
 from latency.operator import SparsityPattern
 from latency.table import LatencyTable
+from search.compress.planner import Planner
 from search.compress.request import TUNING_RATE, CompressRequest
 from search.compress.source import Source, load_source
 from search.data.batches import Examples
@@ -26,9 +26,9 @@ from search.data.dataset import Dataset
 from search.engine.checkpoint import load_checkpoint, read_result, save_checkpoint, write_json
 from search.engine.progress import Progress
 from search.export.export import export_network
-from search.finalize.choose_layers import choose_layers
 from search.finalize.densities import measured_options
 from search.finalize.graph_network import GraphNetwork
+from search.finalize.layer_plan import LayerPlan
 from search.finalize.run import Goal, TrainOutcome
 from search.finalize.schedule import TrainSchedule, schedule_for
 from search.finalize.teacher import Teacher
@@ -36,6 +36,8 @@ from search.finalize.train import AnyNetwork, evaluate, make_network, split_trai
 from search.layers.sparse import LayerMode, set_mode
 from search.space.networks import network_graph
 from search.stages import PARITY_IMAGES, export_result, file_metadata, train_result
+
+_CALIBRATION_IMAGES = 256  # of those that are trained on: what layers lose is judged by them
 
 
 class Compression:
@@ -47,6 +49,7 @@ class Compression:
         dataset: trained and tested on.
         table: prices of the target.
         progress: hears of every epoch.
+        source: the dense network, if it is another than the request names: of a control.
 
     Raises:
         ValueError: as `load_source`.
@@ -59,6 +62,7 @@ class Compression:
         dataset: Dataset,
         table: LatencyTable,
         progress: Progress,
+        source: Source | None = None,
     ) -> None:
         self.request, self.work, self.dataset = request, work, dataset
         self.table, self.progress = table, progress
@@ -68,14 +72,17 @@ class Compression:
         self.recipe = schedule_for(request.recipe)
         self.split = split_training(examples, request.seed, self.recipe.valid_fraction)
         self.dense = Goal(density=1.0, pattern=SparsityPattern.UNSTRUCTURED, seed=request.seed)
-        self.source: Source = load_source(request, dataset.task, self.parity_images, self.dense)
+        self.source = source or load_source(request, dataset.task, self.parity_images, self.dense)
         self.graph: NetworkGraph = network_graph(self.source.genotype, dataset.task)
-        self.plan = partial(
-            choose_layers,
+        self.planner = Planner(
             graph=self.graph,
             estimator=self.estimator,
             budget_ms=request.budget.tightened_ms,
             options=measured_options(table),
+            examples=self.split.train.sample(_CALIBRATION_IMAGES),
+            distortion=request.distortion,
+            mapping=request.mapping,
+            seed=request.seed,
         )
 
     def derive(self) -> Prediction:
@@ -85,7 +92,7 @@ class Compression:
             BudgetInfeasibleError: no plan of its layers is within the budget. That is a matter of
                 prices, not of weights, so it is known before any training.
         """
-        self.plan(self._untrained())
+        self.planner.check(self.untrained())
         prediction = self.estimator.predict(self.graph)
         values = {
             "budget_ms": self.request.budget_ms,
@@ -102,7 +109,7 @@ class Compression:
 
     def parent(self) -> AnyNetwork:
         """Return the dense network with its weights, and write parent.json about it."""
-        network, path = self._untrained(), self.work / "parent.pt"
+        network, path = self.untrained(), self.work / "parent.pt"
         if path.exists() and (self.work / "parent.json").exists():
             network.load_state_dict(load_checkpoint(path)["network"])
             return network.eval()
@@ -114,17 +121,40 @@ class Compression:
         write_json(self.work / "parent.json", result)
         return network.eval()
 
-    def prune(self, parent: AnyNetwork) -> AnyNetwork:
-        """Write network.pt and train.json: the parent pruned by its plan and fine-tuned."""
+    def goal(self, parent: AnyNetwork, planner: Planner) -> Goal:
+        """Return what the parent becomes: pruned by its plan, which is written to plan.json.
+
+        It is made before the training, as it may take longer than a measurement on this machine
+        should wait for a step.
+        """
+        path = self.work / "plan.json"
+        if path.exists() and planner.has_made(known := read_result(path)):
+            plan = LayerPlan.from_dict(known)
+        else:
+            plan = planner(parent)
+            write_json(path, plan.to_dict())
+        return replace(self.dense, plan=lambda _network: plan)
+
+    def prune(
+        self, parent: AnyNetwork, goal: Goal, teacher: AnyNetwork | None = None
+    ) -> AnyNetwork:
+        """Write network.pt and train.json: the parent pruned to a goal and fine-tuned.
+
+        Args:
+            parent: dense, trained; left as it is.
+            goal: its own, or that of a control, which is trained as long.
+            teacher: of whom logits are learnt if the request says so; the parent if not given.
+        """
         network = copy.deepcopy(parent)
         set_mode(network, LayerMode.DENSE)
         schedule, wanted = self._tuning(), self.request.distillation
-        teacher = None if wanted is None else Teacher(network=parent, **asdict(wanted))
+        if wanted is not None:
+            goal = replace(goal, teacher=Teacher(network=teacher or parent, **asdict(wanted)))
         outcome = train_final(
             network,
             self.split,
             schedule,
-            replace(self.dense, plan=self.plan, teacher=teacher),
+            goal,
             checkpoint=self.work / "checkpoints" / "train.pt",
             report=self.progress.report,
         )
@@ -136,6 +166,22 @@ class Compression:
         }
         write_json(self.work / "train.json", result)
         return network
+
+    def pruned(self) -> AnyNetwork:
+        """Return the network that `prune` left.
+
+        Raises:
+            ValueError: network.pt is missing or damaged.
+        """
+        network = self.untrained()
+        network.load_state_dict(load_checkpoint(self.work / "network.pt")["network"])
+        return network.eval()
+
+    def elsewhere(self, work: Path, progress: Progress) -> "Compression":
+        """Return the same for another folder, where the parent may become something else."""
+        other = copy.copy(self)
+        other.work, other.progress = work, progress
+        return other
 
     def export(self, network: AnyNetwork) -> dict[str, Any]:
         """Write model.onnx, genotype.json and export.json.
@@ -160,7 +206,7 @@ class Compression:
         write_json(self.work / "export.json", result)
         return result
 
-    def _untrained(self) -> AnyNetwork:
+    def untrained(self) -> AnyNetwork:
         """Return the network with the weights that it comes with, or with drawn ones."""
         device = self.dataset.train_images.device
         network: AnyNetwork = make_network(
@@ -208,19 +254,21 @@ def run_compress(
     """
     compression = Compression(request, work, dataset, table, progress)
     dense = compression.derive()
-    network = compression.prune(compression.parent())
+    parent = compression.parent()
+    network = compression.prune(parent, compression.goal(parent, compression.planner))
     exported = compression.export(network)
-    parent, trained = read_result(work / "parent.json"), read_result(work / "train.json")
+    before, trained = read_result(work / "parent.json"), read_result(work / "train.json")
     result = {
         "network": request.network,
         "width": request.width,
         "budget_ms": request.budget_ms,
         "tighten": request.tighten,
+        "mapping": request.mapping.value,
         "mask_rule": request.mask_rule.value,
         "distillation": None if request.distillation is None else asdict(request.distillation),
-        "parent": {**parent, "prediction": asdict(dense)},
+        "parent": {**before, "prediction": asdict(dense)},
         "accuracy": trained["accuracy"],
-        "accuracy_lost": parent["accuracy"] - trained["accuracy"],
+        "accuracy_lost": before["accuracy"] - trained["accuracy"],
         "density": trained["density"],
         "prediction": exported["prediction"],
         "within_budget": exported["prediction"]["high_ms"] <= request.budget.tightened_ms,

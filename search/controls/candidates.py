@@ -12,7 +12,7 @@ from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
 from latency.graph import GraphNode, NetworkGraph
 from latency.operator import OperatorKind
-from search.controls.space import ControlSpace, PricedNetwork
+from search.controls.space import ControlSpace, PricedNetwork, WidthSpace
 from search.engine.problem import PricedDevice
 from search.finalize.fit_devices import all_within, largest_share
 from search.space.networks import AnyGenotype
@@ -44,7 +44,7 @@ def random_network(space: ControlSpace, seed: int, searched_share: float) -> Pri
     return max(drawn, key=lambda network: _share(network, space.devices))
 
 
-def dense_network(space: ControlSpace, searched: AnyGenotype) -> PricedNetwork | None:
+def dense_network(space: WidthSpace, searched: AnyGenotype) -> PricedNetwork | None:
     """Return the widest form of the searched network that is within every budget when it is dense.
 
     It is priced in the regime in which it is fastest, on each device by itself. None: the narrowest
@@ -59,7 +59,7 @@ def dense_network(space: ControlSpace, searched: AnyGenotype) -> PricedNetwork |
 
 
 def int8_network(
-    space: ControlSpace, searched: AnyGenotype, dense: PricedNetwork | None
+    space: WidthSpace, searched: AnyGenotype, dense: PricedNetwork | None
 ) -> PricedNetwork | None:
     """Return the widest form of the searched network that is within every budget in int8.
 
