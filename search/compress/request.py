@@ -1,7 +1,9 @@
 """What a compression is asked to do, as plain values that the trainer reads from JSON. No torch."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from search.requests import MAX_SEED, RECIPE_NAMES, DatasetRef, DeviceBudget
 from search.space.rivals import PARENTS
@@ -10,6 +12,13 @@ from search.space.sparsity import MaskRule
 ONNX_SUFFIX = ".onnx"
 # Of the recipe's learning rate, for weights that are trained already.
 TUNING_RATE = 0.1
+
+
+class Axis(StrEnum):
+    """What a plan may choose for each layer."""
+
+    PATTERN = "pattern"  # sparsity: a pattern and a density
+    INT8 = "int8"  # stock kernels of int8 instead of float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +53,8 @@ class CompressRequest:
     width: float = 1.0  # of a network of PARENTS: every channel count times this
     seed: int = 0
     recipe: str = "quick"  # one of RECIPE_NAMES, whose schedule of the final training is used
+    # What is chosen by layer. A network is sparse or in part int8, whichever loses less.
+    axes: tuple[Axis, ...] = (Axis.PATTERN,)
     mask_rule: MaskRule = MaskRule.HARD  # how weights leave
     # Peak of the fine-tuning; None: TUNING_RATE of the recipe's.
     learning_rate: float | None = None
@@ -53,6 +64,7 @@ class CompressRequest:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mask_rule", MaskRule(self.mask_rule))
+        object.__setattr__(self, "axes", _checked_axes(self.axes))
         if self.network not in PARENTS and not self.network.endswith(ONNX_SUFFIX):
             raise ValueError(
                 f"compress: network must be one of {list(PARENTS)} or the path of an ONNX file "
@@ -82,3 +94,10 @@ class CompressRequest:
     def budget(self) -> DeviceBudget:
         """What one image may take."""
         return DeviceBudget(device=self.device, budget_ms=self.budget_ms, tighten=self.tighten)
+
+
+def _checked_axes(axes: Sequence[str]) -> tuple[Axis, ...]:
+    allowed = [axis.value for axis in Axis]
+    if not axes or not set(axes) <= set(allowed):
+        raise ValueError(f"compress: axes must be some of {allowed}, got {list(axes)}")
+    return tuple(dict.fromkeys(map(Axis, axes)))

@@ -14,11 +14,11 @@ from latency import codec
 from latency.files import write_atomic
 from latency.graph import NetworkGraph
 from latency.table import LatencyTable
-from search.controls.int8 import quantize_network, runtime_accuracy
 from search.data.batches import Examples
 from search.data.dataset import Dataset
 from search.engine.checkpoint import read_result, write_json
 from search.engine.progress import Progress
+from search.export.int8 import quantize_network, runtime_accuracy
 from search.layers.sparse import sparse_layers
 from search.requests import SearchRequest
 from search.space.networks import AnyGenotype
