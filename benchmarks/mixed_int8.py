@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.recorded import measured_rows
-from latency.estimate.execution import executed_nodes
+from latency.estimate.execution import executed_nodes, may_be_int8, with_possible_int8
 from latency.estimate.lookup_table import TableEstimator
 from latency.exchange.table_file import TableFile, read_table, write_table
 from latency.files import write_atomic
@@ -41,7 +41,7 @@ from search.space.task import CIFAR10
 
 OUTPUT = Path("local") / "mixed-int8"
 BUDGETS = (0.9, 0.8, 0.7, 0.6)  # of the way from the fastest choice to float32
-SHARES = (0.25, 0.5, 0.75)  # of the layers, drawn
+SHARES = (0.25, 0.5, 0.75)  # of the operators that can be int8, drawn
 ROUNDS = 9
 
 
@@ -102,13 +102,13 @@ def _graphs(graph: NetworkGraph, estimator: TableEstimator) -> Iterator[tuple[st
     for share in BUDGETS:
         budget_ms = fastest_ms + share * (float_ms - fastest_ms)
         yield f"plan {share:.0%}", allocate_int8(graph, estimator, lost, budget_ms).graph
-    layers = list(lost)
+    names = [node.name for node in graph.nodes if may_be_int8(node.spec)]
     for share in SHARES:
-        length = round(share * len(layers))
-        start = int(rng.integers(0, len(layers) - length + 1))
-        yield f"run of {share:.0%}", graph.with_int8(layers[start : start + length])
-        drawn = rng.permutation(layers)[:length].tolist()
-        yield f"drawn {share:.0%}", graph.with_int8(drawn)
+        length = round(share * len(names))
+        start = int(rng.integers(0, len(names) - length + 1))
+        yield f"run of {share:.0%}", with_possible_int8(graph, names[start : start + length])
+        drawn = rng.permutation(names)[:length].tolist()
+        yield f"drawn {share:.0%}", with_possible_int8(graph, drawn)
 
 
 def _fastest_ms(graph: NetworkGraph, estimator: TableEstimator, lost: dict[str, float]) -> float:
