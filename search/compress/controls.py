@@ -248,7 +248,7 @@ class CompressBench:
         return Control(name=name, accuracies=accuracies, facts=facts)
 
     def _accuracies(self, folders: Sequence[Path]) -> Accuracies:
-        values = tuple(read_result(folder / "train.json")["accuracy"] for folder in folders)
+        values = tuple(read_result(folder / "export.json")["accuracy"] for folder in folders)
         return Accuracies(values=values, test_images=len(self.dataset.test_labels))
 
     def _file(self, folder: Path, written: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a compression is asked to do, as plain values that the trainer reads from JSON. No torch."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,6 +31,13 @@ class Mapping(StrEnum):
     RULE = "rule"  # the pattern follows from the kernel; knapsack over its densities
     UNIFORM = "uniform"  # one pattern and one density for all layers: the rival
     EVOLUTION = "evolution"  # of `search`, changed while the whole plan loses less at one shot
+
+
+class Axis(StrEnum):
+    """What a plan may choose for each layer."""
+
+    PATTERN = "pattern"  # sparsity: a pattern and a density
+    INT8 = "int8"  # stock kernels of int8 instead of float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +75,8 @@ class CompressRequest:
     recipe: str = "quick"  # one of RECIPE_NAMES, whose schedule of the final training is used
     distortion: Distortion = Distortion.ENERGY  # what a plan holds down
     mapping: Mapping = Mapping.SEARCH  # who chooses patterns and densities
+    # What is chosen by layer. A network is sparse or in part int8, whichever loses less.
+    axes: tuple[Axis, ...] = (Axis.PATTERN,)
     mask_rule: MaskRule = MaskRule.HARD  # how weights leave
     # Peak of the fine-tuning; None: TUNING_RATE of the recipe's.
     learning_rate: float | None = None
@@ -79,6 +89,7 @@ class CompressRequest:
         object.__setattr__(self, "distortion", Distortion(self.distortion))
         object.__setattr__(self, "mapping", Mapping(self.mapping))
         object.__setattr__(self, "mask_rule", MaskRule(self.mask_rule))
+        object.__setattr__(self, "axes", _checked_axes(self.axes, self.distortion))
         if self.network not in PARENTS and not self.network.endswith(ONNX_SUFFIX):
             raise ValueError(
                 f"compress: network must be one of {list(PARENTS)} or the path of an ONNX file "
@@ -115,3 +126,16 @@ class CompressRequest:
     def budget(self) -> DeviceBudget:
         """What one image may take."""
         return DeviceBudget(device=self.device, budget_ms=self.budget_ms, tighten=self.tighten)
+
+
+def _checked_axes(axes: Sequence[str], distortion: Distortion) -> tuple[Axis, ...]:
+    allowed = [axis.value for axis in Axis]
+    if not axes or not set(axes) <= set(allowed):
+        raise ValueError(f"compress: axes must be some of {allowed}, got {list(axes)}")
+    found = tuple(dict.fromkeys(map(Axis, axes)))
+    if len(found) > 1 and distortion is not Distortion.ENERGY:
+        raise ValueError(
+            f"compress: axes {[axis.value for axis in found]} are compared by distortion 'energy' "
+            f"only, got {distortion.value!r}"
+        )
+    return found

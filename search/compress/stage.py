@@ -14,20 +14,25 @@ from typing import Any
 
 from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
+from latency.exchange.profile_file import write_plan
 from latency.files import write_atomic
 from latency.graph import NetworkGraph
+from latency.messages import ProfileWork
 from latency.operator import SparsityPattern
 from latency.table import LatencyTable
+from search.compress.axes import Int8Planner, LayerPlanner, LeastDistorting
 from search.compress.planner import Planner
-from search.compress.request import TUNING_RATE, CompressRequest
+from search.compress.request import TUNING_RATE, Axis, CompressRequest
 from search.compress.source import Source, load_source
 from search.data.batches import Examples
 from search.data.dataset import Dataset
 from search.engine.checkpoint import load_checkpoint, read_result, save_checkpoint, write_json
 from search.engine.progress import Progress
 from search.export.export import export_network
+from search.export.int8 import runtime_accuracy
 from search.finalize.densities import measured_options
 from search.finalize.graph_network import GraphNetwork
+from search.finalize.int8_layers import UnmeasuredError
 from search.finalize.layer_plan import LayerPlan
 from search.finalize.run import Goal, TrainOutcome
 from search.finalize.schedule import TrainSchedule, schedule_for
@@ -38,6 +43,7 @@ from search.space.networks import network_graph
 from search.stages import PARITY_IMAGES, export_result, file_metadata, train_result
 
 _CALIBRATION_IMAGES = 256  # of those that are trained on: what layers lose is judged by them
+INT8_PLAN = "int8-plan.json"  # for a device: what a table lacks that has no prices in int8
 
 
 class Compression:
@@ -68,7 +74,8 @@ class Compression:
         self.table, self.progress = table, progress
         self.estimator = TableEstimator(table)
         examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
-        self.parity_images = examples.sample(PARITY_IMAGES).images.cpu()
+        self.calibration_images = examples.sample(PARITY_IMAGES).images
+        self.parity_images = self.calibration_images.cpu()
         self.recipe = schedule_for(request.recipe)
         self.split = split_training(examples, request.seed, self.recipe.valid_fraction)
         self.dense = Goal(density=1.0, pattern=SparsityPattern.UNSTRUCTURED, seed=request.seed)
@@ -84,6 +91,7 @@ class Compression:
             mapping=request.mapping,
             seed=request.seed,
         )
+        self.plans = self._plans()
 
     def derive(self) -> Prediction:
         """Write derive.json: the dense network; return its prediction.
@@ -91,8 +99,10 @@ class Compression:
         Raises:
             BudgetInfeasibleError: no plan of its layers is within the budget. That is a matter of
                 prices, not of weights, so it is known before any training.
+            UnmeasuredError: layers may be int8 and the table prices none of them so; INT8_PLAN
+                then says what to measure.
         """
-        self.planner.check(self.untrained())
+        self._check_plan()
         prediction = self.estimator.predict(self.graph)
         values = {
             "budget_ms": self.request.budget_ms,
@@ -121,7 +131,7 @@ class Compression:
         write_json(self.work / "parent.json", result)
         return network.eval()
 
-    def goal(self, parent: AnyNetwork, planner: Planner) -> Goal:
+    def goal(self, parent: AnyNetwork, planner: LayerPlanner) -> Goal:
         """Return what the parent becomes: pruned by its plan, which is written to plan.json.
 
         It is made before the training, as it may take longer than a measurement on this machine
@@ -186,10 +196,15 @@ class Compression:
     def export(self, network: AnyNetwork) -> dict[str, Any]:
         """Write model.onnx, genotype.json and export.json.
 
+        The accuracy of a file with operators in int8 is what ONNX Runtime classifies rightly.
+
         Raises:
             ParityError: ONNX Runtime does not compute what PyTorch does.
+            QuantizationError: ONNX Runtime cannot quantize the network.
         """
         request = self.request
+        trained = read_result(self.work / "train.json")
+        int8 = tuple(trained["plan"].get("int8", ()))
         metadata = file_metadata(
             request.dataset, request.seed, self.dataset, self.table, request.budget
         )
@@ -198,13 +213,41 @@ class Compression:
             self.parity_images,
             metadata=metadata | {"edgewright.densities": "budget"},
             estimator=self.estimator,
+            int8=int8,
         )
         write_atomic(self.work / "model.onnx", exported.model)
         write_atomic(self.work / "genotype.json", (exported.genotype.to_json() + "\n").encode())
         result = export_result(exported, "model.onnx", self.estimator)
         result["parity_images"] = len(self.parity_images)
+        result["accuracy"] = trained["accuracy"]
+        if int8:
+            test = Examples(images=self.dataset.test_images, labels=self.dataset.test_labels)
+            result["accuracy"] = runtime_accuracy(exported.model, test)
+        result["int8"] = list(exported.graph.int8_names)
         write_json(self.work / "export.json", result)
         return result
+
+    def _check_plan(self) -> None:
+        try:
+            self.plans.check(self.untrained())
+        except UnmeasuredError as error:
+            path = self.work / INT8_PLAN
+            write_plan(path, ProfileWork(operators=error.operators))
+            raise UnmeasuredError(error.operators, str(path)) from error
+
+    def _plans(self) -> LayerPlanner:
+        """Return what plans the layers, over the axes of the request."""
+        planners: dict[Axis, LayerPlanner] = {
+            Axis.PATTERN: self.planner,
+            Axis.INT8: Int8Planner(
+                graph=self.graph,
+                estimator=self.estimator,
+                budget_ms=self.request.budget.tightened_ms,
+                images=self.calibration_images,
+            ),
+        }
+        wanted = [planners[axis] for axis in self.request.axes]
+        return wanted[0] if len(wanted) == 1 else LeastDistorting(planners=wanted)
 
     def untrained(self) -> AnyNetwork:
         """Return the network with the weights that it comes with, or with drawn ones."""
@@ -249,13 +292,14 @@ def run_compress(
 
     Raises:
         BudgetInfeasibleError: no plan is within the budget; it says what one would be.
+        UnmeasuredError: layers may be int8, and the table prices none of them so.
         ParityError: a network changes what it computes on its way in or out.
         ValueError: as `load_source`.
     """
     compression = Compression(request, work, dataset, table, progress)
     dense = compression.derive()
     parent = compression.parent()
-    network = compression.prune(parent, compression.goal(parent, compression.planner))
+    network = compression.prune(parent, compression.goal(parent, compression.plans))
     exported = compression.export(network)
     before, trained = read_result(work / "parent.json"), read_result(work / "train.json")
     result = {
@@ -267,8 +311,10 @@ def run_compress(
         "mask_rule": request.mask_rule.value,
         "distillation": None if request.distillation is None else asdict(request.distillation),
         "parent": {**before, "prediction": asdict(dense)},
-        "accuracy": trained["accuracy"],
-        "accuracy_lost": before["accuracy"] - trained["accuracy"],
+        "axes": [axis.value for axis in request.axes],
+        "int8": exported["int8"],
+        "accuracy": exported["accuracy"],
+        "accuracy_lost": before["accuracy"] - exported["accuracy"],
         "density": trained["density"],
         "prediction": exported["prediction"],
         "within_budget": exported["prediction"]["high_ms"] <= request.budget.tightened_ms,
@@ -276,5 +322,5 @@ def run_compress(
         "plan": trained["plan"],
     }
     write_json(work / "compress.json", result)
-    progress.report({"accuracy": trained["accuracy"], "prediction": exported["prediction"]})
+    progress.report({"accuracy": exported["accuracy"], "prediction": exported["prediction"]})
     return result

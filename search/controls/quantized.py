@@ -7,10 +7,10 @@ from torch import nn
 
 from latency.files import write_atomic
 from latency.graph import NetworkGraph
-from search.controls.int8 import quantize_network, runtime_accuracy
 from search.data.batches import Examples
 from search.data.dataset import Dataset
 from search.engine.checkpoint import write_json
+from search.export.int8 import quantize_network, runtime_accuracy
 
 _CALIBRATION_IMAGES = 128  # of the training set, for the ranges of activations
 

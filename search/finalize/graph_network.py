@@ -98,9 +98,9 @@ class GraphNetwork(nn.Module):
     def _run(self, node: GraphNode, inputs: list[Tensor]) -> Tensor:
         spec, x = node.spec, inputs[0]
         if spec.kind is OperatorKind.LINEAR:
-            return _activated(spec, self.layers[_key(node)](x.flatten(1)))
+            return activated(spec, self.layers[_key(node)](x.flatten(1)))
         if spec.kind is OperatorKind.CONV:
-            return _activated(spec, self.layers[_key(node)](x))
+            return activated(spec, self.layers[_key(node)](x))
         if spec.kind is OperatorKind.ADD:
             return sum(inputs[1:], x)
         if spec.kind is OperatorKind.CONCAT:
@@ -118,9 +118,10 @@ def _key(node: GraphNode) -> str:
     return node.parameters.removeprefix(f"{_LAYERS}.")
 
 
-def _activated(spec: OperatorSpec, x: Tensor) -> Tensor:
-    activated: Tensor = _ACTIVATE[spec.activation](x)
-    return activated
+def activated(spec: OperatorSpec, x: Tensor) -> Tensor:
+    """Return the activation of an operator on what it has computed."""
+    found: Tensor = _ACTIVATE[spec.activation](x)
+    return found
 
 
 def _make_layer(spec: OperatorSpec) -> nn.Module:

@@ -15,9 +15,9 @@ from search.__main__ import main
 from search.compress.controls import run_compress_controls
 from search.compress.request import CompressRequest, Distillation
 from search.compress.stage import run_compress
-from search.controls.int8 import runtime_accuracy
 from search.data.batches import Examples
 from search.engine.checkpoint import load_checkpoint
+from search.export.int8 import runtime_accuracy
 from search.space.stage_genotype import StageGenotype
 from tests.search.compress.given import brought_file
 from tests.search.compress.test_stage import BROUGHT, DIGITS_8, SMALL_PARENT, asked, table_of
