@@ -18,7 +18,6 @@ from search.finalize.repair import BudgetInfeasibleError
 from search.space.sparsity import Sparsity
 
 _BISECTIONS = 12  # the density is found to a four-thousandth
-_LEAST_DENSITY = 0.01
 
 
 def allocate_uniformly(
@@ -30,14 +29,15 @@ def allocate_uniformly(
 ) -> AllocatedDensities:
     """Return the one density, and of the patterns the one, that distort least within the budget.
 
-    Arguments and errors are those of `allocate_densities`. Of the options the patterns alone count.
-    The lower bound is zero: nothing is known of other choices.
+    Arguments and errors are those of `allocate_densities`. Of the options the patterns count, and the
+    least density of each: below it prices are guesses. The lower bound is zero: nothing is known of
+    other choices.
     """
     dense = _alike(graph, estimator, losses, DENSE)
     if dense.prediction.high_ms <= budget_ms:
         return dense
-    patterns = dict.fromkeys(option.pattern for option in options)
-    least = [Sparsity(pattern=pattern, density=_LEAST_DENSITY) for pattern in patterns]
+    sparsest_last = sorted(options, key=lambda option: -option.density)
+    least = list({option.pattern: option for option in sparsest_last}.values())
     smallest = [_alike(graph, estimator, losses, sparsity) for sparsity in least]
     found = [
         _densest(graph, estimator, losses, budget_ms, sparsity)
