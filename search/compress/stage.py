@@ -204,7 +204,7 @@ class Compression:
         """
         request = self.request
         trained = read_result(self.work / "train.json")
-        int8 = tuple(trained["plan"].get("int8", ()))
+        int8 = tuple((trained["plan"] or {}).get("int8", ()))  # a control may have no plan
         metadata = file_metadata(
             request.dataset, request.seed, self.dataset, self.table, request.budget
         )
