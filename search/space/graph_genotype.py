@@ -8,6 +8,7 @@ from latency.graph import GraphNode, NetworkGraph
 from latency.operator import OperatorKind, OperatorSpec, Regime, SparsityPattern
 from search.space.dass_cells import MERGED_KERNEL
 from search.space.genotype import LayerChoice
+from search.space.genotype_form import check_choices, check_form
 from search.space.sparsity import LAYER_PATTERNS
 from search.space.task import TaskShape
 
@@ -76,12 +77,12 @@ class GraphGenotype:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "GraphGenotype":
-        """Build from plain JSON values; ValueError says what is wrong."""
-        try:
-            layers = tuple(LayerChoice(**choice) for choice in values.get("layers", []))
-            return cls(graph=NetworkGraph.from_dict(values["graph"]), layers=layers)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"genotype: malformed: {error}") from error
+        """Build from plain JSON values; ValueError says what is wrong and what is allowed."""
+        check_form(values, "a genotype of a network that is given", ("graph",), ("layers",))
+        check_form(values["graph"], "its graph", ("input_shape", "nodes"))
+        check_choices(values.get("layers", []))
+        layers = tuple(LayerChoice(**choice) for choice in values.get("layers", []))
+        return cls(graph=NetworkGraph.from_dict(values["graph"]), layers=layers)
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, no spaces."""

@@ -61,6 +61,7 @@ def regret_result(
     found = _regrets(problem, alphas, devices, common)
     return {
         "method": _METHOD,
+        "table_versions": {one.device: one.estimator.table.version for one in devices},
         "rows": [asdict(one) for one in found],
         "text": regret_text(found),
     }

@@ -23,6 +23,7 @@ from service.cli.shared import (
     client,
     fail,
     follow,
+    is_said,
 )
 
 app = typer.Typer()
@@ -82,7 +83,7 @@ def search(
         "rows": rows,
     }
     if from_front is not None:  # what is not said is that of the search that found it
-        order = {name: value for name, value in order.items() if _is_said(context, name)}
+        order = {name: value for name, value in order.items() if is_said(context, name)}
         order["from_front"] = from_front
     with client() as api_client:
         job = api_client.search(device, budget_ms, **order)
@@ -144,12 +145,6 @@ def _device_budget(text: str, option: str) -> dict[str, Any]:
         return {"device": device, "budget_ms": float(budget_ms.removesuffix("ms"))}
     except ValueError:
         fail(f"{option}: must be DEVICE=MS, such as pi=1.5, got {text!r}")
-
-
-def _is_said(context: typer.Context, name: str) -> bool:
-    """Return whether an option is on the command line."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 @app.command()

@@ -72,7 +72,7 @@ def _latency_text(candidate: dict[str, Any]) -> str:
 def _latency_on(part: dict[str, Any]) -> str:
     on = f" on {part['device']}" if "device" in part else ""
     if part["measured"] is None:
-        return f"{part['predicted']['latency_ms']:.4f} ms predicted{on}, not measured"
+        return f"{_predicted_text(part['predicted'])}{on}, not measured"
     return f"{part['measured']['latency_ms']:.4f} ms measured{on}"
 
 
@@ -115,8 +115,12 @@ def _epoch_line(stage: str, payload: dict[str, Any]) -> str:
 
 
 def _prediction_line(stage: str, prediction: dict[str, Any]) -> str:
+    return f"  {stage}: {_predicted_text(prediction)}"
+
+
+def _predicted_text(prediction: dict[str, Any]) -> str:
     low, high = prediction["low_ms"], prediction["high_ms"]
     return (
-        f"  {stage}: predicted {prediction['latency_ms']:.4f} ms (90 %: {low:.4f} to {high:.4f}), "
+        f"predicted {prediction['latency_ms']:.4f} ms (90 %: {low:.4f} to {high:.4f}), "
         f"table version {prediction['table_version']}"
     )

@@ -183,13 +183,25 @@ class CompressionCreate(RequestShape):
     priority: Priority = DEFAULT_PRIORITY
 
 
+class QuarantinedRead(ReadShape):
+    """A measurement of a file that is kept and not used."""
+
+    what: str  # label of the operator, or name of the network
+    device: str
+    reason: str
+
+
 class ImportRead(ReadShape):
     """What became of an imported file."""
 
     job_id: str
     devices: list[str]  # names, here
-    operators: int
-    networks: int  # whole networks that could be measured
+    operators: int  # in the file
+    operators_taken: int  # the others failed on the board, or are in quarantine
+    networks: int  # whole networks in the file
+    networks_taken: int
+    quarantined: int  # measurements
+    reasons: list[QuarantinedRead]  # of the first ones; GET /v1/operators?quarantined=true has all
     table_id: str | None  # None: without whole networks it counts in the next version
     table_version: int | None
     rows_differing: int | None  # of an imported table: rows whose cost comes out differently here

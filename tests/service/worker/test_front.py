@@ -225,5 +225,6 @@ def test_the_command_line_lists_the_front(searching: Flow, board: Board) -> None
         job.model_copy(update={"result": {"certificate": certificate, "front": front}})
     )
     assert "front 0: 0.0500 ms measured, 40.0% with shared weights" in lines
-    assert "front 1: 0.0500 ms predicted, not measured, 30.0% with shared weights" in lines
-    assert "front 2: 0.0500 ms predicted, not measured, 90.0% with shared weights, derived" in lines
+    predicted = "predicted 0.0500 ms (90 %: 0.0400 to 0.0600), table version 4"
+    assert f"front 1: {predicted}, not measured, 30.0% with shared weights" in lines
+    assert f"front 2: {predicted}, not measured, 90.0% with shared weights, derived" in lines
