@@ -49,6 +49,10 @@ serve: $(READY) ## start the server embedded (SQLite, local files) with one work
 test: $(READY) ## run the tests (unit, property, PostgreSQL, end to end)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+.PHONY: test-compress
+test-compress: $(READY) ## run the test of a whole compression with real processes, some minutes
+	@$(BIN)/python -m pytest -m compress_job tests/end_to_end
+
 .PHONY: test-two-boards
 test-two-boards: $(READY) ## run the test of a whole search for two devices, most of half an hour
 	@$(BIN)/python -m pytest -m two_boards tests/end_to_end
@@ -108,6 +112,17 @@ bench-accuracy: $(READY) ## benchmark: the searched network against its rivals a
 .PHONY: bench-densities
 bench-densities: $(READY) ## benchmark: densities by layer against one for all; TABLE=file of a latency table
 	@$(BIN)/python -m benchmarks.layer_densities --table $(TABLE)
+
+.PHONY: bench-distortions
+bench-distortions: $(READY) ## benchmark: which estimate of what layers lose ranks plans best, on digits; bars of the knapsack
+	@$(BIN)/python -m benchmarks.knapsack
+	@$(BIN)/python -m benchmarks.distortions $(if $(DATASET),--dataset $(DATASET))
+
+SIZE ?= $(if $(DATASET),full,quick)
+.PHONY: bench-compress
+bench-compress: $(READY) ## benchmark: MobileNet-v2 fitted to half and a quarter of its latency; DATASET=folder of CIFAR-10, SIZE=quick
+	@$(BIN)/python -m benchmarks.knapsack
+	@$(BIN)/python -m benchmarks.compress --size $(SIZE) $(if $(DATASET),--dataset $(DATASET))
 
 .PHONY: bench-search
 bench-search: $(READY) ## benchmark: an epoch of the search against a straightforward implementation

@@ -1,6 +1,6 @@
 """The files of a comparison, measured together, beside their accuracies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Line:
     accuracy: float
     nonzeros: int
     time: FileTime
-    slower: Ratio  # than the searched network: how many times as long it takes
+    slower: Ratio  # than the network in question: how many times as long it takes
 
 
 def searched_entries(work: Path) -> list[Entry]:
@@ -47,13 +47,15 @@ def searched_entries(work: Path) -> list[Entry]:
     if not (work / "controls.json").exists():
         return found
     controls = read_result(work / "controls.json")["controls"]
-    return found + [_control(work, control) for control in controls if "path" in control]
+    return found + [control_entry(work, control) for control in controls if "path" in control]
 
 
 def print_report(
     entries: Sequence[Entry], budget_ms: float, processes: int, references_ns: Sequence[float]
 ) -> list[Line]:
     """Measure all files, print a line for each and return them.
+
+    The first entry is the network in question, that all others are compared with.
 
     `references_ns`: the reference model when the budget was measured; the same state is waited for.
     """
@@ -65,7 +67,7 @@ def print_report(
             accuracy=entry.accuracy,
             nonzeros=entry.nonzeros,
             time=times[entry.label],
-            slower=time_ratio(times[entry.label], times[SEARCHED]),
+            slower=time_ratio(times[entry.label], times[entries[0].label]),
         )
         for entry in entries
     ]
@@ -83,7 +85,8 @@ def print_report(
     return lines
 
 
-def _control(work: Path, control: dict[str, object]) -> Entry:
+def control_entry(work: Path, control: Mapping[str, object]) -> Entry:
+    """Return a control, from its line in controls.json."""
     return Entry(
         label=f"control {control['name']}",
         model=work / str(control["path"]),

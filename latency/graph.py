@@ -6,7 +6,8 @@ with trained weights by the exporter; so what is priced is what is exported.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 from latency.operator import OperatorSpec, Regime
@@ -59,6 +60,22 @@ class NetworkGraph:
         return self.nodes[0].spec.regime
 
     @property
+    def int8_names(self) -> tuple[str, ...]:
+        """Names of the operators that are int8; a network with any is of the stock regime."""
+        return tuple(node.name for node in self.nodes if node.spec.dtype == "int8")
+
+    def with_int8(self, names: Collection[str]) -> "NetworkGraph":
+        """Return the network with just the operators of these names in int8.
+
+        Raises:
+            ValueError: an operator cannot be int8.
+        """
+        nodes = (
+            replace(node, spec=replace(node.spec, dtype=_dtype(node, names))) for node in self.nodes
+        )
+        return replace(self, nodes=tuple(nodes))
+
+    @property
     def key(self) -> str:
         """SHA-256 of the canonical JSON, in hex."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
@@ -96,6 +113,10 @@ class NetworkGraph:
         except (KeyError, TypeError) as error:
             raise ValueError(f"graph: malformed: {error}") from error
         return cls(input_shape=(channels, height, width), nodes=nodes)
+
+
+def _dtype(node: GraphNode, int8: Collection[str]) -> str:
+    return "int8" if node.name in int8 else "float32"
 
 
 def _check_inputs(node: GraphNode, shapes: dict[str, tuple[int, ...]]) -> None:

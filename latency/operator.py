@@ -22,6 +22,9 @@ class OperatorKind(StrEnum):
     GLOBAL_AVG_POOL = "global-avg-pool"  # output is (batch, channels)
     ADD = "add"  # `inputs` tensors of one shape
     CONCAT = "concat"  # `inputs` tensors of one shape, along the channels
+    # Between operators of float32 and of int8: no nodes of a graph, but what follows from its dtypes.
+    QUANTIZE = "quantize"  # a float32 tensor becomes int8
+    DEQUANTIZE = "dequantize"  # and back
 
 
 class Regime(StrEnum):
@@ -69,6 +72,7 @@ MAX_DIMENSION = 65_536
 _WEIGHTED = (OperatorKind.CONV, OperatorKind.LINEAR)
 _WINDOWED = (OperatorKind.CONV, OperatorKind.MAX_POOL, OperatorKind.AVG_POOL)
 _MERGING = (OperatorKind.ADD, OperatorKind.CONCAT)
+CONVERSIONS = (OperatorKind.QUANTIZE, OperatorKind.DEQUANTIZE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +101,7 @@ class OperatorSpec:
     activation: Activation = Activation.NONE
     pattern: SparsityPattern = SparsityPattern.DENSE
     density: float = 1.0  # fraction of weights that are kept, rounded to 4 decimals
-    dtype: str = "float32"  # one of DTYPES; int8 is the rival that stock kernels can run instead
+    dtype: str = "float32"  # one of DTYPES; int8 is what stock kernels can run instead
     regime: Regime = Regime.STOCK
     relu_input: bool = False  # ReLU on the input
     residual: bool = False  # one more input is added before the activation
@@ -345,8 +349,8 @@ def _check_fusions(spec: OperatorSpec) -> None:
 
 def _check_int8(spec: OperatorSpec) -> None:
     is_plain = spec.pattern is SparsityPattern.DENSE and spec.regime is Regime.STOCK
-    if spec.dtype == "int8" and not (is_plain and spec.kind in _WEIGHTED):
-        raise ValueError("operator: int8 is for dense stock convolutions and linear layers only")
+    if spec.dtype == "int8" and not (is_plain and spec.kind not in CONVERSIONS):
+        raise ValueError("operator: int8 is for dense stock operators that convert no dtype")
 
 
 def _check_cut(spec: OperatorSpec) -> None:

@@ -87,6 +87,7 @@ class SpaceUsage:
     operators: tuple[OperatorSpec, ...]  # distinct
     counts: Array  # (networks, operators)
     points: tuple[OperatorSpec, ...]  # that a table can have rows of: known densities only
+    one_network: bool = False  # it has the channels that it has
 
     @cached_property
     def by_use(self) -> tuple[OperatorSpec, ...]:
@@ -97,7 +98,7 @@ class SpaceUsage:
     @cached_property
     def probes(self) -> tuple[OperatorSpec, ...]:
         """Operators that show where the target has steps in channels; no network need have them."""
-        return channel_probes(self.by_use)
+        return () if self.one_network else channel_probes(self.by_use)
 
     @cached_property
     def rivals(self) -> tuple[OperatorSpec, ...]:

@@ -14,9 +14,9 @@ target's instruction sets, and the time that passed on the receiver's clock.
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from latency.bounds import REFERENCE_MACS, TimeBounds, time_bounds
 from latency.measurement import (
@@ -32,6 +32,8 @@ from latency.target import Target
 from latency.units import NS_PER_S
 
 WITHDRAWN = "withdrawn"  # the reason of what was good until its device was found to be unfit
+
+Identity = tuple[str, tuple[tuple[int, ...], ...]]  # of an operator, or "" of a network; its times
 
 _SAMPLE_FACTOR = 10.0  # a sample lasted 0.25 to 1.6 times what it should on a noisy host
 _REFERENCE_FACTOR = 4.0  # a noisy host showed 2.2 between its best and its worst
@@ -50,6 +52,7 @@ class Evidence:
     asked: AbstractSet[OperatorSpec] | None = None
     wall_s: float | None = None  # within which all of it was measured
     reference_ns: float | None = None  # usual time of the reference model on this target
+    withdrawn: Mapping[Identity, str] = field(default_factory=dict)  # of which device each was
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +85,32 @@ def judge(
             )
     if 2 * sum(map(bool, reasons)) > len(reasons) >= _FEW:
         reasons = [reason or "most of this upload cannot be true" for reason in reasons]
+    if evidence.withdrawn:
+        measured: list[OperatorMeasurement | NetworkMeasurement] = [*operators, *networks]
+        reasons = [
+            _withdrawn_reason(found, evidence.withdrawn) or reason
+            for found, reason in zip(measured, reasons, strict=True)
+        ]
     return Verdict(
         operators=tuple(reasons[: len(operators)]), networks=tuple(reasons[len(operators) :])
     )
+
+
+def identity_of(measured: OperatorMeasurement | NetworkMeasurement) -> Identity:
+    """Return what is the same wherever a measurement comes from, whatever is written beside it."""
+    if isinstance(measured, NetworkMeasurement):
+        return "", measured.processes_ns
+    samples = measured.samples
+    return measured.spec.key, () if samples is None else (samples.short_ns, samples.long_ns)
+
+
+def _withdrawn_reason(
+    measured: OperatorMeasurement | NetworkMeasurement, withdrawn: Mapping[Identity, str]
+) -> str:
+    if measured.error or identity_of(measured) not in withdrawn:
+        return ""
+    device = withdrawn[identity_of(measured)]
+    return f"{WITHDRAWN}: these are samples of {device}, whose measurements were withdrawn"
 
 
 def _operator_reason(found: OperatorMeasurement, evidence: Evidence, bounds: TimeBounds) -> str:

@@ -1,7 +1,8 @@
 """`python -m search STAGE --request FILE --work DIR [--table FILE]... [--fence-seconds S]`.
 
 Runs one stage of a search as a process of its own: search, front (which may be left out), derive,
-train, export or controls; or compress, which is no part of a search and takes a CompressRequest.
+train, export or controls; or compress, which is no part of a search and takes a CompressRequest, and
+so do the controls of a folder that compress has left.
 Progress goes to standard output as JSON lines. The result is DIR/STAGE.json. Exit status: 0 done
 (also when it was done before), 1 failed, with DIR/STAGE.error.json saying why, 75 stopped on
 purpose: run it again and it goes on from its last checkpoint.
@@ -14,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from latency.table import LatencyTable
     from search.data.dataset import Dataset
     from search.requests import SearchRequest
+    from search.space.task import TaskShape
 
     StageFunction = Callable[
         [SearchRequest, Path, Dataset, LatencyTable | None, Progress], dict[str, Any]
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 
 COMPRESS = "compress"
 STAGES = ("search", "front", "derive", "train", "export", "controls", COMPRESS)
-ONE_DEVICE_STAGES = ("front",)
 FAILED_EXIT = 1
 # Where cores are shared, threads that wait for each other cost more than they bring: a step of the
 # search, and of the final training of small images, took longer with two than with one.
@@ -62,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.work.mkdir(parents=True, exist_ok=True)
         error_file.unlink(missing_ok=True)
         if not (options.work / f"{options.stage}.json").exists():
-            run = _run_compress if options.stage == COMPRESS else _run
+            run = _run_compress if _is_compress(options) else _run
             run(options, progress)
         progress.report({"finished": True})
     except BrokenPipeError:  # nobody listens any more, so nobody wants the result
@@ -102,7 +104,17 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--device", default="auto", help="cpu or cuda (default: a GPU where there is one)"
     )
+    parser.add_argument(
+        "--distortion", help="of compress: what plans hold down, in place of the request's"
+    )
+    parser.add_argument("--mapping", help="of compress: who chooses patterns, likewise")
     return parser.parse_args(arguments)
+
+
+def _is_compress(options: argparse.Namespace) -> bool:
+    compressed: Path = options.work / f"{COMPRESS}.json"
+    stage: str = options.stage
+    return stage == COMPRESS or (stage == "controls" and compressed.exists())
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> None:
@@ -118,7 +130,6 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
 
     with _naming("invalid-request", options.request):
         request = decode(options.request.read_bytes(), SearchRequest)
-        _check_stage(request, options.stage)
     with _naming("invalid-table"):
         tables = [read_table(path).table for path in options.table]
         _check_tables(request, len(tables))
@@ -127,7 +138,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> None:
         request.planning_table(table)  # refused here, before a search that would be for nothing
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
-        _check_task(request, dataset)
+        _check_task(request.task, dataset)
     with _naming("invalid-device"):
         dataset = dataset.to(training_device(options.device))
     if tables and options.stage == "search" and recipe_named(request.recipe).repaired:
@@ -140,6 +151,7 @@ def _run_compress(options: argparse.Namespace, progress: Progress) -> None:
     _start_torch(options.threads)
     from latency.codec import decode
     from latency.exchange.table_file import read_table
+    from search.compress.controls import run_compress_controls
     from search.compress.request import CompressRequest
     from search.compress.stage import run_compress
     from search.data.datasets import load_dataset
@@ -147,15 +159,21 @@ def _run_compress(options: argparse.Namespace, progress: Progress) -> None:
 
     with _naming("invalid-request", options.request):
         request = decode(options.request.read_bytes(), CompressRequest)
+        if options.distortion is not None:
+            request = replace(request, distortion=options.distortion)
+        if options.mapping is not None:
+            request = replace(request, mapping=options.mapping)
     with _naming("invalid-table"):
         tables = [read_table(path).table for path in options.table]
         if len(tables) != 1:
             raise ValueError(f"--table: compress needs one, got {len(tables)}")
     with _naming("invalid-dataset"):
         dataset = load_dataset(request.dataset)
+        _check_task(request.task, dataset)
     with _naming("invalid-device"):
         dataset = dataset.to(training_device(options.device))
-    run_compress(request, options.work, dataset, tables[0], progress)
+    run = run_compress if options.stage == COMPRESS else run_compress_controls
+    run(request, options.work, dataset, tables[0], progress)
 
 
 def _start_torch(threads: int) -> None:
@@ -167,20 +185,13 @@ def _start_torch(threads: int) -> None:
     torch.set_num_threads(max(1, threads))
 
 
-def _check_task(request: "SearchRequest", dataset: "Dataset") -> None:
+def _check_task(planned: "TaskShape | None", dataset: "Dataset") -> None:
     """Refuse a data set that is not what was measured and priced for."""
-    if request.task is not None and dataset.task != request.task:
+    if planned is not None and dataset.task != planned:
         raise ValueError(
-            f"the data set is {dataset.task}, but {request.task} was planned for; did its files "
+            f"the data set is {dataset.task}, but {planned} was planned for; did its files "
             "change? register it again"
         )
-
-
-def _check_stage(request: "SearchRequest", stage: str) -> None:
-    """Refuse a stage that cannot do what is requested."""
-    devices = len(request.budgets)
-    if devices > 1 and stage in ONE_DEVICE_STAGES:
-        raise ValueError(f"{stage}: for one device only, the request names {devices}")
 
 
 def _check_tables(request: "SearchRequest", tables: int) -> None:
@@ -198,7 +209,7 @@ def _stage_function(stage: str, others: "Sequence[LatencyTable]") -> "StageFunct
 
     stages: dict[str, StageFunction] = {
         "search": partial(run_search, others=others),
-        "front": run_front,
+        "front": partial(run_front, others=others),
         "derive": partial(run_derive, others=others),
         "train": run_train,
         "export": partial(run_export, others=others),

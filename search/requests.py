@@ -129,9 +129,9 @@ class SearchRequest:
         if not 0.0 < self.density <= 1.0:
             raise ValueError(f"search: density must be above 0 and at most 1, got {self.density}")
         _check_devices(self.budgets)
-        if self.also and (self.densities == "budget" or self.genotype is not None):
+        if self.also and self.densities == "budget":
             raise ValueError(
-                "search: densities 'budget' and a genotype that is given are for one device only, "
+                "search: densities 'budget' are for one device only, "
                 f"the request names {len(self.budgets)}"
             )
         if self.specialise and self.space != "dass-cells":

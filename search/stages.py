@@ -44,7 +44,7 @@ from search.problems.choice import problem_of
 from search.requests import DatasetRef, DeviceBudget, SearchRequest
 from search.space.networks import AnyGenotype, network_graph, read_genotype
 from search.space.sparsity import Sparsity
-from search.strategies.common_network import common_result
+from search.strategies.common_network import on_other_devices, regret_result
 from search.strategies.specialise import what_to_leave_out
 
 PARITY_IMAGES = 64
@@ -84,7 +84,8 @@ def run_derive(
     """Write derive.json: the discrete network whose predicted interval is within the budget.
 
     A recipe that repairs nothing keeps the network that the alphas say, whatever its prediction. A
-    genotype in the request is taken as it is: then nothing was searched.
+    genotype in the request is taken as it is: then nothing was searched. Of several devices `also`
+    has the others, and of a network that was fitted to them `regret` says what each alone could have.
 
     Args:
         request: what is searched; `tighten` is applied to the budget.
@@ -109,22 +110,22 @@ def run_derive(
         "repaired": False,
         "prediction": None,
     }
-    estimator = None
-    if table is not None:
-        devices = priced_devices(problem, [table, *others])
-        estimator = devices[0].estimator
-        if given is None and recipe_named(request.recipe).repaired:
-            fitted = problem.fit(alphas, estimator, request.tightened_ms, devices[1:])
-            genotype = fitted.genotype
-            result["repaired"] = fitted.repaired
-            result |= fitted.facts
-            if others:
-                result |= common_result(problem, alphas, devices, fitted)
+    devices = () if table is None else priced_devices(problem, [table, *others])
+    if devices and given is None and recipe_named(request.recipe).repaired:
+        first, *rest = devices
+        fitted = problem.fit(alphas, first.estimator, first.budget_ms, rest)
+        genotype = fitted.genotype
+        result["repaired"] = fitted.repaired
+        result |= fitted.facts
+        if others:
+            result["regret"] = regret_result(problem, alphas, devices, genotype)
     result["genotype"] = genotype.to_dict()
     graph = network_graph(genotype, dataset.task)
-    if estimator is not None:
-        result["prediction"] = asdict(estimator.predict(graph))
-        graph = estimator.fastest_form(graph)
+    if devices:
+        result["prediction"] = asdict(devices[0].estimator.predict(graph))
+        if others:
+            result["also"] = on_other_devices(request, devices, graph)
+        graph = devices[0].estimator.fastest_form(graph)
     result["graph"] = graph.to_dict()
     result["widths"] = _widths(genotype)
     write_json(work / "derive.json", result)

@@ -9,6 +9,7 @@ from fastapi.routing import iter_route_contexts
 
 from service.access.endpoints import router as enrolments
 from service.access.policy import Policy
+from service.artifacts.endpoints import UPLOADS
 from service.artifacts.endpoints import router as artifacts
 from service.artifacts.store import ArtifactStore
 from service.body_limit import BodyLimit
@@ -82,7 +83,10 @@ def create_app(
     install_error_handlers(app)
     check_policies(app)
     app.add_middleware(
-        BodyLimit, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_seconds
+        BodyLimit,
+        max_bytes=settings.max_body_bytes,
+        timeout_s=settings.body_timeout_seconds,
+        files={UPLOADS: settings.max_file_bytes},
     )
     return app
 

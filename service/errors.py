@@ -109,12 +109,18 @@ class BudgetInfeasibleError(InvalidValueError):
     title = "The budget cannot be met"
 
     def __init__(
-        self, *, budget_ms: float, smallest_feasible_ms: float, device: str, table_version: int
+        self,
+        *,
+        budget_ms: float,
+        smallest_feasible_ms: float,
+        device: str,
+        table_version: int,
+        what: str = "network of this space",
     ) -> None:
         super().__init__(
-            f"No network of this space runs within {budget_ms:g} ms on {device}; the smallest "
-            f"budget that can be met is {smallest_feasible_ms:.3f} ms: there the cheapest network's "
-            f"90 % interval ends, by table version {table_version}.",
+            f"No {what} runs within {budget_ms:g} ms on {device}; the smallest "
+            f"budget that can be met is {smallest_feasible_ms:.4g} ms: there the 90 % interval of the "
+            f"cheapest one ends, by table version {table_version}.",
             extra={"smallest_feasible_ms": smallest_feasible_ms, "table_version": table_version},
         )
 

@@ -11,6 +11,7 @@ class JobKind(StrEnum):
     SEARCH = "search"
     PROFILE = "profile"
     VERIFY = "verify"
+    COMPRESS = "compress"
 
 
 class JobState(StrEnum):

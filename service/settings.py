@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[
         int, Field(ge=1024, description="largest request body; more is refused with 413")
     ] = 8 * 1024 * 1024
+    max_file_bytes: Annotated[
+        int, Field(ge=1024, description="largest file, such as an ONNX model, that may be stored")
+    ] = 256 * 1024 * 1024
     body_timeout_seconds: Annotated[
         float, Field(gt=0, description="a request body must have arrived after this time")
     ] = 60.0

@@ -192,7 +192,8 @@ def spearman(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) 
     norms = np.sqrt((centred**2).sum(axis=1))
     if not norms.all():
         return 0.0
-    return float(centred[0] @ centred[1] / (norms[0] * norms[1]))
+    found = float(centred[0] @ centred[1] / (norms[0] * norms[1]))
+    return max(-1.0, min(1.0, found))  # rounding, where ranks are tied
 
 
 def _reference_ns(network: NetworkMeasurement) -> float:

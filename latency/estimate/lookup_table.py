@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 from latency.estimate.calibrated import calibrated_ns
 from latency.estimate.estimator import Prediction, Price, PriceSource
@@ -38,7 +39,7 @@ class TableEstimator:
         """Return the latency of a whole network with its 90 % interval.
 
         Of a stock network that is the fastest of the forms that the target can execute; one that
-        is in the regime of the library stays in it.
+        is in the regime of the library stays in it, as one with operators in int8 stays stock.
 
         Raises:
             ValueError: the table has no rows of the regime that the network is in.
@@ -55,11 +56,19 @@ class TableEstimator:
         Raises:
             ValueError: the table has no rows of the regime, or no network of it was timed.
         """
-        counts = Counter(node.spec for node in executed_nodes(graph))
+        return self.predict_operators([n.spec for n in executed_nodes(graph)], graph.regime)
+
+    def predict_operators(self, operators: Sequence[OperatorSpec], regime: Regime) -> Prediction:
+        """Return the latency of a network that executes just these operators, in one regime.
+
+        Raises:
+            ValueError: as `predict_form`.
+        """
+        counts = Counter(operators)
         self._prices.check(list(counts))
         prices = {spec: self.price(spec) for spec in counts}
         total = math.fsum(prices[spec].ns * count for spec, count in counts.items())
-        calibration = self._table.calibration_of(graph.regime)
+        calibration = self._table.calibration_of(regime)
         # A row's error repeats with every use of the row; errors of different rows do not.
         of_rows = math.hypot(*(prices[spec].spread_ns * n for spec, n in counts.items()))
         latency, low, high = (float(ns) for ns in calibrated_ns(calibration, total, of_rows))
@@ -71,13 +80,13 @@ class TableEstimator:
             low_ms=ns_to_ms(low),
             high_ms=ns_to_ms(high),
             **{source.value: sources[source] for source in PriceSource},
-            regime=graph.regime,
+            regime=regime,
             table_version=self._table.version,
             target_fingerprint=self._table.target.fingerprint,
         )
 
     def _forms(self, graph: NetworkGraph) -> list[NetworkGraph]:
-        if self._table.library is None or graph.regime is Regime.LIBRARY:
+        if self._table.library is None or graph.regime is Regime.LIBRARY or graph.int8_names:
             return [graph]
         return [graph, library_form(graph)]
 

@@ -9,6 +9,7 @@ default value, which halves a document. Plain JSON only: reading one never runs 
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 VERSION = 1
 _FAULT_AT = re.compile(r"\(byte (?P<at>\d+)\)")
+_PATH = re.compile(r" - at `\$(?P<path>.*)`$")
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _AROUND = 24  # characters shown on either side of a fault
 
 
@@ -72,7 +75,10 @@ def from_document(data: bytes, form: str, kind: type[T]) -> T:
             f"its content was changed or damaged: it has SHA-256 {found[:12]}..., "
             f"the document states {envelope.sha256[:12]}..."
         )
-    return codec.from_plain(envelope.content, kind)
+    try:
+        return codec.from_plain(envelope.content, kind)
+    except ValueError as error:
+        raise ValueError(f"{error}{_found_at(envelope.content, str(error))}") from error
 
 
 def write_document(path: Path, value: object, form: str) -> None:
@@ -86,14 +92,14 @@ def write_document(path: Path, value: object, form: str) -> None:
     write_atomic(path, to_document(value, form))
 
 
-def read_document(path: Path, form: str, kind: type[T]) -> T:
-    """Return the content of the document in `path`.
+def read_file(path: Path, read: Callable[[bytes], T]) -> T:
+    """Return what `read` makes of the bytes of a file.
 
     Raises:
-        ValueError: there is no such file, or `from_document` refuses it; the file is named.
+        ValueError: there is no such file, or `read` refuses it; the file is named.
     """
     try:
-        return from_document(path.read_bytes(), form, kind)
+        return read(path.read_bytes())
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from error
     except ValueError as error:
@@ -122,6 +128,32 @@ def _where(data: bytes, message: str) -> str:
     line = data.count(b"\n", 0, at) + 1
     around = data[max(0, at - _AROUND) : at + _AROUND].decode(errors="replace")
     return f", line {line}, near {' '.join(around.split())!r}"
+
+
+def _found_at(content: Any, message: str) -> str:
+    """Return the value at the path that a message names, and the operator that it belongs to."""
+    found = _PATH.search(message)
+    label = ""
+    for name, index in _STEP.findall(found["path"]) if found is not None else ():
+        try:
+            content = content[name] if name else content[int(index)]
+            label = _label_of(content) or label
+        except (LookupError, TypeError, ValueError):
+            return ""
+    if found is None or isinstance(content, dict | list):
+        return ""
+    of = f" of {label}" if label else ""
+    return f"{of}; got {content!r:.60}"
+
+
+def _label_of(content: Any) -> str:
+    """Return the label of the operator that was measured, where this is a measurement or a row."""
+    if not isinstance(content, dict) or "spec" not in content:
+        return ""
+    try:
+        return codec.from_plain(content["spec"], OperatorSpec).label()
+    except ValueError:
+        return ""
 
 
 def _checksum(content: Any) -> str:

@@ -3,18 +3,17 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
-from latency.exchange.document import from_document, read_document, to_document, write_document
-from latency.exchange.profile_file import ProfileFile, plausible
+from latency.exchange.document import from_document, read_file, to_document, write_document
+from latency.exchange.profile_file import ProfileFile, check_profile_file, plausible
+from latency.exchange.row_checks import NOISE_NS, row_problems
+from latency.exchange.times import MAX_NS, date_problems, refuse
 from latency.operator import OperatorSpec
 from latency.rows import RawMeasurement, table_rows
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
 
 TABLE = "edgewright-latency-table"
-MAX_NS = 1e13  # nearly three hours
-_NOISE_NS = 1_000.0  # how far below zero a marginal cost within the noise may come out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +22,9 @@ class TableFile:
 
     table: LatencyTable
     evidence: tuple[ProfileFile, ...] = ()
+    withdrawn_at: str | None = (
+        None  # ISO 8601: since then the service that made it trusts it no more
+    )
 
 
 def table_document(file: TableFile) -> bytes:
@@ -31,13 +33,17 @@ def table_document(file: TableFile) -> bytes:
 
 
 def table_of_document(data: bytes) -> TableFile:
-    """Return the content of a table file.
+    """Return the content of a table file, one of a withdrawn table too.
 
     Raises:
-        ValueError: it is damaged, of another kind, or a value is impossible; says what and where.
+        ValueError: it is damaged, of another kind, a value is impossible, or rows are not what
+            their samples say; says what and where.
     """
     file = from_document(data, TABLE, TableFile)
     check_table(file.table)
+    for index, profile in enumerate(file.evidence):
+        check_profile_file(profile, f"$.evidence[{index}]")
+    refuse("latency table", row_problems(file.table, file.evidence))
     return file
 
 
@@ -46,13 +52,22 @@ def write_table(path: Path, file: TableFile) -> None:
     write_document(path, file, TABLE)
 
 
-def read_table(path: Path) -> TableFile:
-    """Return what a table file holds; ValueError names the file and what is wrong with it."""
-    file = read_document(path, TABLE, TableFile)
-    try:
-        check_table(file.table)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+def read_table(path: Path, *, withdrawn: bool = False) -> TableFile:
+    """Return what a table file holds.
+
+    Args:
+        path: of the file.
+        withdrawn: whether the table may be one that was withdrawn, for looking at it.
+
+    Raises:
+        ValueError: there is no such file, or it is refused; names the file and what is wrong.
+    """
+    file = read_file(path, table_of_document)
+    if file.withdrawn_at is not None and not withdrawn:
+        raise ValueError(
+            f"{path}: this table was withdrawn at {file.withdrawn_at}, because what it rests on "
+            "cannot be trusted; take another version"
+        )
     return file
 
 
@@ -80,10 +95,8 @@ def rows_of_profiles(profiles: Iterable[ProfileFile]) -> tuple[TableRow, ...]:
 
 
 def check_table(table: LatencyTable) -> None:
-    """Raise ValueError for the first value that no measurement can have, with its path."""
-    problem = next(_problems(table), None)
-    if problem is not None:
-        raise ValueError(f"latency table: {problem}")
+    """Raise ValueError where values are none that a measurement can have, with their paths."""
+    refuse("latency table", _problems(table))
 
 
 def _problems(table: LatencyTable) -> Iterator[str]:
@@ -106,18 +119,14 @@ def _problems(table: LatencyTable) -> Iterator[str]:
 
 
 def _row_problems(row: TableRow) -> Iterator[str]:
+    label = row.spec.label()
     if not 0 <= row.spread_ns <= MAX_NS:
-        yield f"spread_ns must be from 0 to {MAX_NS:g}, got {row.spread_ns}"
-    if not -row.spread_ns - _NOISE_NS <= row.median_ns <= MAX_NS:
-        yield f"median_ns must be a cost, at most {MAX_NS:g}, got {row.median_ns}"
+        yield f"spread_ns of {label} must be from 0 to {MAX_NS:g}, got {row.spread_ns}"
+    if not -abs(row.spread_ns) - NOISE_NS <= row.median_ns <= MAX_NS:
+        yield f"median_ns of {label} must be a cost, at most {MAX_NS:g}, got {row.median_ns}"
     if row.samples < 1:
-        yield f"samples must be at least 1, got {row.samples}"
-    try:
-        is_complete = datetime.fromisoformat(row.measured_at).tzinfo is not None
-    except ValueError:
-        is_complete = False
-    if not is_complete:
-        yield f"measured_at must be an ISO 8601 time with an offset, got {row.measured_at[:40]!r}"
+        yield f"samples of {label} must be at least 1, got {row.samples}"
+    yield from date_problems(f"measured_at of {label}", row.measured_at)
 
 
 def _calibration_problems(calibration: Calibration) -> Iterator[str]:

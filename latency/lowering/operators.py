@@ -12,7 +12,13 @@ from onnx import helper
 
 from latency.lowering.balanced_block import gathered
 from latency.lowering.weights import Weights
-from latency.operator import Activation, OperatorKind, OperatorSpec, SparsityPattern
+from latency.operator import (
+    CONVERSIONS,
+    Activation,
+    OperatorKind,
+    OperatorSpec,
+    SparsityPattern,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,11 @@ def lower_operator(spec: OperatorSpec, wiring: Wiring, weights: Weights) -> list
     check_weights(spec, wiring.name, weights)
     if spec.dtype != "float32":
         raise ValueError(f"lowering: {wiring.name!r} is {spec.dtype}; quantize the built model")
+    if spec.kind in CONVERSIONS:
+        raise ValueError(
+            f"lowering: {wiring.name!r} ({spec.kind.value}) is no node of its own: it follows from "
+            "the dtypes of the operators around it"
+        )
     if wiring.flat_input and spec.kind in _SPATIAL:
         raise ValueError(f"lowering: {wiring.name!r} ({spec.kind.value}) cannot read a flat tensor")
     if spec.pattern is SparsityPattern.BALANCED_BLOCK:

@@ -8,7 +8,7 @@ quantized network. For accuracy, both are the real ones.
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from onnxruntime.quantization import (
 
 _SEED = 0
 _IMAGES = 8
+_CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 
 
 class QuantizationError(ValueError):
@@ -32,17 +33,22 @@ class QuantizationError(ValueError):
 
 
 def quantized(
-    model: onnx.ModelProto, images: npt.NDArray[np.float32] | None = None
+    model: onnx.ModelProto,
+    images: npt.NDArray[np.float32] | None = None,
+    only: Collection[str] | None = None,
 ) -> onnx.ModelProto:
     """Return the model in static int8; its input and output stay float32.
 
     Args:
         model: with one float32 input of fixed shape (1, C, H, W), its weights stored densely.
         images: (N, C, H, W) that the ranges of activations are taken from; noise where not given.
+        only: names of the nodes that become int8, at least one; None: all that can.
 
     Raises:
         QuantizationError: ONNX Runtime cannot quantize it.
     """
+    if only is not None and not only:
+        raise QuantizationError("quantize: no node was named")
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, source)  # the quantizer would move the weights out of a model in memory
@@ -51,6 +57,7 @@ def quantized(
                 source,
                 path,
                 _Images(model, images),
+                nodes_to_quantize=None if only is None else sorted(only),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
@@ -59,7 +66,31 @@ def quantized(
         except Exception as error:
             # The runtime raises some twenty classes of its own, with no common base but Exception.
             raise QuantizationError(f"ONNX Runtime cannot quantize the model: {error}") from error
-        return onnx.load(path)
+        made = onnx.load(path)
+    if only is not None:
+        _spare_float_readers(made, only)
+    return made
+
+
+def _spare_float_readers(model: onnx.ModelProto, quantized_nodes: Collection[str]) -> None:
+    """Let nodes of float32 read what others of float32 made, and not its copy in int8.
+
+    The quantizer gives every reader of a tensor the copy as soon as one of them is int8.
+    """
+    made_by = {output: node for node in model.graph.node for output in node.output}
+    for node in model.graph.node:
+        if node.name in quantized_nodes or node.op_type in _CONVERSIONS:
+            continue
+        for index, name in enumerate(node.input):
+            back = made_by.get(name)
+            if back is None or back.op_type != "DequantizeLinear":
+                continue
+            there = made_by.get(back.input[0])
+            if there is None:  # a constant
+                continue
+            maker = made_by.get(there.input[0])
+            if maker is None or maker.name not in quantized_nodes:
+                node.input[index] = there.input[0]
 
 
 class _Images(CalibrationDataReader):  # type: ignore[misc] # the base has no types

@@ -16,7 +16,7 @@ Anything else is refused, and the message names the node; of unknown types, ever
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,35 @@ def load_model(path: Path) -> onnx.ModelProto:
         raise
     except Exception as error:  # that of protobuf, which has no types of its own here
         raise ValueError(f"{path} is not an ONNX model: {error}") from error
+
+
+def parse_model(data: bytes) -> onnx.ModelProto:
+    """Return the ONNX model that bytes are, which must be the whole of it.
+
+    Raises:
+        ValueError: they are no ONNX model, or tensors are in other files, which would be any files
+            of this machine.
+    """
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # that of protobuf, which has no types of its own here
+        raise ValueError(f"this is not an ONNX model: {error}") from error
+    outside = [
+        tensor.name
+        for tensor in _tensors(model.graph)
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+    ]
+    if outside:
+        raise ValueError(f"model: its tensors must be in the file itself, {outside} are not")
+    return model
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    yield from (attribute.t for attribute in attributes)
+    for sparse in (*graph.sparse_initializer, *(found.sparse_tensor for found in attributes)):
+        yield from (sparse.values, sparse.indices)
 
 
 def read_model(model: onnx.ModelProto) -> ReadNetwork:

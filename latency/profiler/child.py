@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from latency.codec import decode, encode
-from latency.graph import NetworkGraph
 from latency.host_lock import measuring
-from latency.lowering.build import build_model
-from latency.lowering.weights import random_weights
 from latency.profiler.affinity import pin
 from latency.profiler.child_messages import ChildAnswer, ChildRequest
 from latency.profiler.conditions import read_conditions
 from latency.profiler.limits import limit_this_process
-from latency.profiler.operators import WEIGHT_SEED, OperatorProfiler
+from latency.profiler.operators import OperatorProfiler
+from latency.profiler.random_model import random_model
 from latency.profiler.reference import reference_model
 from latency.profiler.session import open_session, runner
 from latency.profiler.timing import TimingSettings, time_in_turns
@@ -72,7 +70,7 @@ def _network(request: ChildRequest) -> ChildAnswer:
     model = _model_of(request)
     networks = {"network": runner(open_session(model, request.target))}
     if request.rivals.dense_parent is not None:
-        dense = _random_model(request.rivals.dense_parent)
+        dense = random_model(request.rivals.dense_parent)
         networks["dense parent"] = runner(open_session(dense, request.target))
     if request.rivals.without_library:
         stock = replace(request.target, operator_library=STOCK_LIBRARY)
@@ -104,12 +102,7 @@ def _fastest(request: ChildRequest) -> float:
 def _model_of(request: ChildRequest) -> bytes:
     if request.graph is None:
         return Path(request.model_path).read_bytes()
-    return _random_model(request.graph)
-
-
-def _random_model(graph: NetworkGraph) -> bytes:
-    model: bytes = build_model(graph, random_weights(WEIGHT_SEED)).SerializeToString()
-    return model
+    return random_model(request.graph)
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:

@@ -13,12 +13,24 @@ same frame, whose output all the sums read. Weights are distinct everywhere.
 
 x[i] is computed right before operator i, as in a network: an operator that lives on memory and finds
 its input in a slower cache is too dear (64 to 16 channels, 1x1: by 15 %).
+
+A conversion between dtypes is no operator that could be added. There the x[i] are made in the one
+dtype from a tensor that they share, and the reader of a pixel is of the other dtype in copy i: of
+all of them in the long model, of one in the short one. So a change of layout that comes with the
+dtype, as between kernels of the two, is a part of it.
 """
 
 from dataclasses import dataclass, replace
 
 from latency.graph import INPUT, GraphNode, NetworkGraph
-from latency.operator import Activation, OperatorKind, OperatorSpec, Regime, SparsityPattern
+from latency.operator import (
+    CONVERSIONS,
+    Activation,
+    OperatorKind,
+    OperatorSpec,
+    Regime,
+    SparsityPattern,
+)
 
 METHOD = "frame"
 COPIES = 8
@@ -37,10 +49,11 @@ class MicroModels:
 
 
 def micro_models(spec: OperatorSpec, copies: int = COPIES) -> MicroModels:
-    """Return the short and the long network of an operator."""
+    """Return the short and the long network of an operator; those of a conversion mix dtypes."""
+    make = _converting if spec.kind in CONVERSIONS else _network
     return MicroModels(
-        short=_network(spec, copies, operators=1),
-        long=_network(spec, copies, operators=copies + 1),
+        short=make(spec, copies, operators=1),
+        long=make(spec, copies, operators=copies + 1),
         copies=copies,
     )
 
@@ -59,12 +72,29 @@ def _network(spec: OperatorSpec, copies: int, *, operators: int) -> NetworkGraph
     return NetworkGraph(input_shape=spec.in_shape, nodes=tuple(frame.nodes))
 
 
+def _converting(spec: OperatorSpec, copies: int, *, operators: int) -> NetworkGraph:
+    """Return the network in which so many copies, the last ones, convert what they read."""
+    frame = _Frame(spec)
+    sources = frame.siblings(copies + 1)
+    frame.sum(sources)
+    made_int8 = spec.kind is OperatorKind.DEQUANTIZE
+    converting = set(frame.readers[copies + 1 - operators :])
+    int8 = {*sources, "base"} if made_int8 else set()
+    int8 |= {name for name in frame.readers if (name in converting) != made_int8}
+    nodes = (
+        replace(node, spec=replace(node.spec, dtype="int8")) if node.name in int8 else node
+        for node in frame.nodes
+    )
+    return NetworkGraph(input_shape=spec.in_shape, nodes=tuple(nodes))
+
+
 class _Frame:
     """Collects the nodes of one micro-model."""
 
     def __init__(self, spec: OperatorSpec) -> None:
         self.spec = spec
         self.nodes: list[GraphNode] = []
+        self.readers: list[str] = []  # of a pixel of each output, where outputs have pixels
 
     def add(self, name: str, spec: OperatorSpec, inputs: tuple[str, ...]) -> str:
         self.nodes.append(GraphNode(name=name, spec=spec, inputs=inputs))
@@ -79,6 +109,12 @@ class _Frame:
         if spec.in_channels <= IMAGE_CHANNELS:
             return [INPUT] * count
         return self._chain("source", INPUT, spec.in_shape, count)
+
+    def siblings(self, count: int) -> list[str]:
+        """Return `count` tensors of the operator's shape, all made from one."""
+        producer = self._pixelwise(self.spec.in_shape, stride=1, activation=Activation.RELU)
+        base = self.add("base", producer, (INPUT,))
+        return [self.add(f"source{index}", producer, (base,)) for index in range(count)]
 
     def residuals(self, source: str, count: int) -> list[str]:
         """Return the tensors that the copies add: of the output's shape, one for each."""
@@ -111,6 +147,7 @@ class _Frame:
             if not flat:
                 value = f"pixel{index}"
                 readers.append(GraphNode(name=value, spec=reader, inputs=(output,)))
+                self.readers.append(value)
             if total:
                 inputs = (total, value)
                 adders.append(GraphNode(name=f"sum{index}", spec=adder, inputs=inputs))

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 from latency.graph import NetworkGraph
 from latency.host_lock import measuring
-from latency.lowering.build import build_model
-from latency.lowering.weights import random_weights
 from latency.measurement import (
     DISTURBED,
     ChainSamples,
@@ -15,13 +13,12 @@ from latency.measurement import (
 )
 from latency.operator import OperatorSpec
 from latency.profiler.micro_models import METHOD, MicroModels, micro_models
+from latency.profiler.random_model import random_model
 from latency.profiler.reference import reference_model
 from latency.profiler.session import open_session, runner
 from latency.profiler.stability import is_settled, unsettled
 from latency.profiler.timing import Rounds, Run, TimingSettings, time_in_turns
 from latency.target import Target
-
-WEIGHT_SEED = 0
 
 
 class OperatorProfiler:
@@ -72,13 +69,8 @@ class OperatorProfiler:
         return reference.samples_ns
 
     def _open(self, graph: NetworkGraph, dtype: str) -> Run:
-        model = build_model(graph, random_weights(WEIGHT_SEED))
-        if dtype == "int8":
-            # Loading the quantizer is a sixth of the start of a process, and most never need it.
-            from latency.lowering.quantize import quantized  # noqa: PLC0415
-
-            model = quantized(model)
-        return runner(open_session(model.SerializeToString(), self._target, micro_model=True))
+        model = random_model(graph, int8=dtype == "int8")
+        return runner(open_session(model, self._target, micro_model=True))
 
 
 def _samples(

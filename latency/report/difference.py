@@ -12,7 +12,13 @@ from latency.estimate.lookup_table import TableEstimator
 from latency.graph import NetworkGraph
 from latency.operator import OperatorSpec, Regime
 from latency.report.intervals import Z_90, Z_99, Cost, geometric_mean, mean_ratio, ratio_around
-from latency.report.values import Change, FamilyChange, NetworkChange, TableDifference
+from latency.report.values import (
+    Change,
+    FamilyChange,
+    NetworkChange,
+    Remark,
+    TableDifference,
+)
 from latency.table import LatencyTable, TableRow
 from latency.target import Target
 
@@ -25,12 +31,14 @@ def difference(
     """Return what is different in `after`; the two may be of one target or of two.
 
     Intervals are of 99 %, since a table has hundreds of rows: of 300 that did not change about
-    three are outside of theirs. Operators within the noise in either table are not compared.
+    three are outside of theirs. Operators within the noise in either table are not compared, and
+    are named.
 
     Args:
         before: the older table, or that of another device.
         after: the newer one.
-        networks: graphs whose predictions are compared; those that a table cannot price are not.
+        networks: graphs whose predictions are compared; those of a regime that only one of the
+            tables is calibrated for are not.
     """
     old = {row.spec: row for row in before.rows}
     new = {row.spec: row for row in after.rows}
@@ -46,8 +54,16 @@ def difference(
         changes=tuple(sorted(changes, key=lambda change: -abs(math.log(change.ratio)))),
         only_before=tuple(spec.label() for spec in old if spec not in new),
         only_after=tuple(spec.label() for spec in new if spec not in old),
+        not_compared=tuple(_not_compared(old, new)),
         networks=tuple(_networks(before, after, networks)),
+        networks_not_compared=tuple(_networks_not_compared(before, after, networks)),
     )
+
+
+def withdrawn_tables(before_at: str | None, after_at: str | None) -> tuple[str, ...]:
+    """Return in words which of two tables was withdrawn, and when."""
+    times = (("before", before_at), ("after", after_at))
+    return tuple(f"the table {name} was withdrawn at {at}" for name, at in times if at is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +99,21 @@ def _pairs(old: Rows, new: Rows) -> list[_Pair]:
         if spec in new and _cost(row).is_measurable and _cost(new[spec]).is_measurable
     ]
     return sorted(found, key=lambda pair: pair.family)
+
+
+def _not_compared(old: Rows, new: Rows) -> Iterator[Remark]:
+    """Yield the operators in both that `_pairs` leaves out, and in which table they are noise."""
+    for spec, row in old.items():
+        if spec not in new:
+            continue
+        costs = (("before", _cost(row)), ("after", _cost(new[spec])))
+        noise = [f"{when} {_noise(cost)}" for when, cost in costs if not cost.is_measurable]
+        if noise:
+            yield Remark(operator=spec.label(), reason=f"within the noise: {', '.join(noise)}")
+
+
+def _noise(cost: Cost) -> str:
+    return f"{cost.ns:.0f} +- {cost.spread_ns:.0f} ns, and more than {cost.floor_ns:.0f} are needed"
 
 
 def _cost(row: TableRow) -> Cost:
@@ -148,7 +179,7 @@ def _networks(
 ) -> Iterator[NetworkChange]:
     old, new = TableEstimator(before), TableEstimator(after)
     for regime in Regime:
-        if regime is Regime.LIBRARY and (before.library is None or after.library is None):
+        if _uncalibrated(before, after, regime):
             continue
         ratios = [
             new.predict_form(graph).latency_ms / old.predict_form(graph).latency_ms
@@ -163,6 +194,27 @@ def _networks(
                 smallest=min(ratios),
                 largest=max(ratios),
             )
+
+
+def _networks_not_compared(
+    before: LatencyTable, after: LatencyTable, graphs: Sequence[NetworkGraph]
+) -> Iterator[str]:
+    for regime in Regime:
+        missing = _uncalibrated(before, after, regime)
+        count = sum(graph.regime is regime for graph in graphs)
+        if missing and count:
+            yield (
+                f"{count} {regime.value} networks: the table {' and the one '.join(missing)} "
+                "was not calibrated for that regime"
+            )
+
+
+def _uncalibrated(before: LatencyTable, after: LatencyTable, regime: Regime) -> list[str]:
+    """Return which of the tables has no calibration of a regime."""
+    if regime is Regime.STOCK:
+        return []
+    tables = (("before", before), ("after", after))
+    return [name for name, table in tables if table.library is None]
 
 
 def _settings(before: Target, after: Target) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Tables and reports without a server: from what boards have measured into files."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from latency.estimate.made_table import make_table
@@ -9,8 +10,9 @@ from latency.exchange.table_file import TableFile, rows_of_profiles
 from latency.graph import NetworkGraph
 from latency.measurement import NetworkMeasurement
 from latency.messages import CALIBRATION, HELD_OUT
+from latency.report.difference import difference, withdrawn_tables
 from latency.report.table_report import Evidence, table_report
-from latency.report.values import TableReport
+from latency.report.values import TableDifference, TableReport
 
 VERSION = 0  # of a table that no server has numbered
 
@@ -52,8 +54,16 @@ def report_of_file(file: TableFile, *, now: datetime) -> TableReport:
             for failed in profile.operators
             if failed.error and failed.spec not in known
         },
+        withdrawn_at=file.withdrawn_at,
     )
     return table_report(file.table, evidence, now=now)
+
+
+def difference_of_files(before: TableFile, after: TableFile) -> TableDifference:
+    """Return what is different in the second table; networks are those that judge either."""
+    graphs = dict.fromkeys([*graphs_of_file(before), *graphs_of_file(after)])
+    found = difference(before.table, after.table, list(graphs))
+    return replace(found, withdrawn=withdrawn_tables(before.withdrawn_at, after.withdrawn_at))
 
 
 def graphs_of_file(file: TableFile) -> list[NetworkGraph]:

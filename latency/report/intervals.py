@@ -29,9 +29,14 @@ class Cost:
     spread_ns: float
 
     @property
+    def floor_ns(self) -> float:
+        """What is within the noise, nanoseconds."""
+        return max(LEAST_NS, self.spread_ns)
+
+    @property
     def is_measurable(self) -> bool:
         """Whether it stands out of the noise, so that a ratio with it means something."""
-        return self.ns > max(LEAST_NS, self.spread_ns)
+        return self.ns > self.floor_ns
 
     @property
     def deviation(self) -> float:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 
 from latency.estimate.made_table import make_table
 from latency.estimate.transfer import FamilyScale, choose_probes, family_scales, transfer
-from latency.exchange.profile_file import ProfileFile
+from latency.exchange.profile_file import ProfileFile, unused
 from latency.exchange.table_file import TableFile, rows_of_profiles
 from latency.messages import CALIBRATION, HELD_OUT, NamedGraph, ProfileWork
 from latency.report.from_files import VERSION, networks_for
 from latency.table import TableRow
+
+_NAMED = 3  # measurements that could not be used, in a message
 
 
 def probe_plan(known: TableFile, count: int) -> ProfileWork:
@@ -39,8 +41,13 @@ def table_of_probes(known: TableFile, profiles: Sequence[ProfileFile]) -> TableF
     how well that is known. Without whole networks the calibration is the known one, moved.
 
     Raises:
-        ValueError: profiles of different targets, no probe, or no line fits the networks.
+        ValueError: the known table was withdrawn, profiles of different targets, no probe, or no
+            line fits the networks.
     """
+    if known.withdrawn_at is not None:
+        raise ValueError(
+            f"the known table was withdrawn at {known.withdrawn_at}: take another to transfer from"
+        )
     rows = _probes(known, profiles)
     table = transfer(known.table, rows, profiles[0].target, version=VERSION)
     calibration = networks_for(profiles, CALIBRATION)
@@ -63,5 +70,9 @@ def _probes(known: TableFile, profiles: Sequence[ProfileFile]) -> tuple[TableRow
     specs = {row.spec for row in known.table.rows}
     rows = tuple(row for row in rows_of_profiles(profiles) if row.spec in specs)
     if not rows:
-        raise ValueError("probes: these profiles measured no operator that the table has a row of")
+        doubts = unused(profiles)
+        why = f"; not used, {'; '.join(doubts[:_NAMED])}" if doubts else ""
+        raise ValueError(
+            f"probes: these profiles measured no operator that the table has a row of{why}"
+        )
     return rows

@@ -25,6 +25,7 @@ class Evidence:
     needed: Sequence[OperatorSpec] = ()  # by a space; empty: what the held-out networks execute
     quarantined: Mapping[OperatorSpec, str] = field(default_factory=dict)  # why, by operator
     imported: int = 0  # rows that rest on imported files
+    withdrawn_at: str | None = None  # since when the table is not to be trusted
 
 
 def table_report(table: LatencyTable, evidence: Evidence, *, now: datetime) -> TableReport:
@@ -54,6 +55,7 @@ def table_report(table: LatencyTable, evidence: Evidence, *, now: datetime) -> T
         quarantined=_remarks(evidence.quarantined),
         imported=evidence.imported,
         sparsity=sparsity_report(estimator),
+        withdrawn_at=evidence.withdrawn_at,
     )
 
 

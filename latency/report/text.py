@@ -21,6 +21,8 @@ _HOST_MARGIN = 0.03  # the bar gives way where the host itself agrees less than 
 def report_lines(report: TableReport) -> Iterator[str]:
     """Yield the report of a table, line by line."""
     yield f"{report.target}, table version {report.version}, {report.rows} rows"
+    if report.withdrawn_at is not None:
+        yield f"WITHDRAWN at {report.withdrawn_at}: what it rests on cannot be trusted"
     if report.age is not None:
         yield (
             f"rows measured {report.age.oldest_at[:10]} to {report.age.newest_at[:10]}; "
@@ -43,12 +45,14 @@ def difference_lines(difference: TableDifference) -> Iterator[str]:
     """Yield what changed between two tables, line by line."""
     yield f"before: {difference.before}"
     yield f"after:  {difference.after}"
+    yield from (f"WITHDRAWN: {what}" for what in difference.withdrawn)
     yield from (f"  {setting}" for setting in difference.settings)
     for change in difference.networks:
         yield (
             f"predicted latency of {change.networks} {change.regime.value} networks: "
             f"{change.ratio:.3f} times ({change.smallest:.3f} to {change.largest:.3f})"
         )
+    yield from (f"not compared: {what}" for what in difference.networks_not_compared)
     yield ""
     yield f"{'family':24}{'operators':>10}{'after/before':>14}{'99 %':>18}{'slower':>8}{'faster':>8}"
     for family in difference.families:
@@ -71,6 +75,7 @@ def difference_lines(difference: TableDifference) -> Iterator[str]:
             f"{single.before_ns / 1000:.2f} -> {single.after_ns / 1000:.2f} us  {single.operator}"
         )
     yield from _more(len(changed))
+    yield from _remark_lines("not compared", difference.not_compared)
     for title, labels in (("before", difference.only_before), ("after", difference.only_after)):
         if labels:
             yield f"only {title}: {len(labels)} operators"

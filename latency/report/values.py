@@ -173,6 +173,7 @@ class TableReport:
     quarantined: tuple[Remark, ...]  # measured, but in no row
     imported: int  # rows that rest on an imported file, not on an agent of this service
     sparsity: SparsityReport
+    withdrawn_at: str | None = None  # ISO 8601: since then nothing of the table is to be trusted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,4 +231,7 @@ class TableDifference:
     changes: tuple[Change, ...]  # operators in both, the largest change first
     only_before: tuple[str, ...]  # labels
     only_after: tuple[str, ...]
+    not_compared: tuple[Remark, ...]  # operators in both whose ratio would say nothing, and why
     networks: tuple[NetworkChange, ...]
+    networks_not_compared: tuple[str, ...] = ()  # how many of which regime, and why
+    withdrawn: tuple[str, ...] = ()  # which of the two tables was withdrawn, and when

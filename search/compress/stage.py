@@ -1,7 +1,7 @@
 """The stage `compress`: a dense parent, a plan by the table, pruning, fine-tuning, export.
 
-    parent.json, parent.pt -> derive.json -> train.json, network.pt -> export.json, model.onnx,
-    genotype.json -> compress.json
+    derive.json -> parent.json, parent.pt -> plan.json -> train.json, network.pt -> export.json,
+    model.onnx, genotype.json -> compress.json
 
 Files of the same name are as those of a search. The stage may be run again: finished trainings are
 not repeated, the result file is written last.
@@ -9,26 +9,31 @@ not repeated, the result file is written last.
 
 import copy
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from latency.estimate.estimator import Prediction
 from latency.estimate.lookup_table import TableEstimator
+from latency.exchange.profile_file import write_plan
 from latency.files import write_atomic
 from latency.graph import NetworkGraph
+from latency.messages import ProfileWork
 from latency.operator import SparsityPattern
 from latency.table import LatencyTable
-from search.compress.request import TUNING_RATE, CompressRequest
+from search.compress.axes import Int8Planner, LayerPlanner, LeastDistorting
+from search.compress.planner import Planner
+from search.compress.request import TUNING_RATE, Axis, CompressRequest
 from search.compress.source import Source, load_source
 from search.data.batches import Examples
 from search.data.dataset import Dataset
 from search.engine.checkpoint import load_checkpoint, read_result, save_checkpoint, write_json
 from search.engine.progress import Progress
 from search.export.export import export_network
-from search.finalize.choose_layers import choose_layers
+from search.export.int8 import runtime_accuracy
 from search.finalize.densities import measured_options
 from search.finalize.graph_network import GraphNetwork
+from search.finalize.int8_layers import UnmeasuredError
+from search.finalize.layer_plan import LayerPlan
 from search.finalize.run import Goal, TrainOutcome
 from search.finalize.schedule import TrainSchedule, schedule_for
 from search.finalize.teacher import Teacher
@@ -36,6 +41,9 @@ from search.finalize.train import AnyNetwork, evaluate, make_network, split_trai
 from search.layers.sparse import LayerMode, set_mode
 from search.space.networks import network_graph
 from search.stages import PARITY_IMAGES, export_result, file_metadata, train_result
+
+_CALIBRATION_IMAGES = 256  # of those that are trained on: what layers lose is judged by them
+INT8_PLAN = "int8-plan.json"  # for a device: what a table lacks that has no prices in int8
 
 
 class Compression:
@@ -47,6 +55,7 @@ class Compression:
         dataset: trained and tested on.
         table: prices of the target.
         progress: hears of every epoch.
+        source: the dense network, if it is another than the request names: of a control.
 
     Raises:
         ValueError: as `load_source`.
@@ -59,24 +68,30 @@ class Compression:
         dataset: Dataset,
         table: LatencyTable,
         progress: Progress,
+        source: Source | None = None,
     ) -> None:
         self.request, self.work, self.dataset = request, work, dataset
         self.table, self.progress = table, progress
         self.estimator = TableEstimator(table)
         examples = Examples(images=dataset.train_images, labels=dataset.train_labels)
-        self.parity_images = examples.sample(PARITY_IMAGES).images.cpu()
+        self.calibration_images = examples.sample(PARITY_IMAGES).images
+        self.parity_images = self.calibration_images.cpu()
         self.recipe = schedule_for(request.recipe)
         self.split = split_training(examples, request.seed, self.recipe.valid_fraction)
         self.dense = Goal(density=1.0, pattern=SparsityPattern.UNSTRUCTURED, seed=request.seed)
-        self.source: Source = load_source(request, dataset.task, self.parity_images, self.dense)
+        self.source = source or load_source(request, dataset.task, self.parity_images, self.dense)
         self.graph: NetworkGraph = network_graph(self.source.genotype, dataset.task)
-        self.plan = partial(
-            choose_layers,
+        self.planner = Planner(
             graph=self.graph,
             estimator=self.estimator,
             budget_ms=request.budget.tightened_ms,
             options=measured_options(table),
+            examples=self.split.train.sample(_CALIBRATION_IMAGES),
+            distortion=request.distortion,
+            mapping=request.mapping,
+            seed=request.seed,
         )
+        self.plans = self._plans()
 
     def derive(self) -> Prediction:
         """Write derive.json: the dense network; return its prediction.
@@ -84,8 +99,10 @@ class Compression:
         Raises:
             BudgetInfeasibleError: no plan of its layers is within the budget. That is a matter of
                 prices, not of weights, so it is known before any training.
+            UnmeasuredError: layers may be int8 and the table prices none of them so; INT8_PLAN
+                then says what to measure.
         """
-        self.plan(self._untrained())
+        self._check_plan()
         prediction = self.estimator.predict(self.graph)
         values = {
             "budget_ms": self.request.budget_ms,
@@ -102,7 +119,7 @@ class Compression:
 
     def parent(self) -> AnyNetwork:
         """Return the dense network with its weights, and write parent.json about it."""
-        network, path = self._untrained(), self.work / "parent.pt"
+        network, path = self.untrained(), self.work / "parent.pt"
         if path.exists() and (self.work / "parent.json").exists():
             network.load_state_dict(load_checkpoint(path)["network"])
             return network.eval()
@@ -114,17 +131,40 @@ class Compression:
         write_json(self.work / "parent.json", result)
         return network.eval()
 
-    def prune(self, parent: AnyNetwork) -> AnyNetwork:
-        """Write network.pt and train.json: the parent pruned by its plan and fine-tuned."""
+    def goal(self, parent: AnyNetwork, planner: LayerPlanner) -> Goal:
+        """Return what the parent becomes: pruned by its plan, which is written to plan.json.
+
+        It is made before the training, as it may take longer than a measurement on this machine
+        should wait for a step.
+        """
+        path = self.work / "plan.json"
+        if path.exists() and planner.has_made(known := read_result(path)):
+            plan = LayerPlan.from_dict(known)
+        else:
+            plan = planner(parent)
+            write_json(path, plan.to_dict())
+        return replace(self.dense, plan=lambda _network: plan)
+
+    def prune(
+        self, parent: AnyNetwork, goal: Goal, teacher: AnyNetwork | None = None
+    ) -> AnyNetwork:
+        """Write network.pt and train.json: the parent pruned to a goal and fine-tuned.
+
+        Args:
+            parent: dense, trained; left as it is.
+            goal: its own, or that of a control, which is trained as long.
+            teacher: of whom logits are learnt if the request says so; the parent if not given.
+        """
         network = copy.deepcopy(parent)
         set_mode(network, LayerMode.DENSE)
         schedule, wanted = self._tuning(), self.request.distillation
-        teacher = None if wanted is None else Teacher(network=parent, **asdict(wanted))
+        if wanted is not None:
+            goal = replace(goal, teacher=Teacher(network=teacher or parent, **asdict(wanted)))
         outcome = train_final(
             network,
             self.split,
             schedule,
-            replace(self.dense, plan=self.plan, teacher=teacher),
+            goal,
             checkpoint=self.work / "checkpoints" / "train.pt",
             report=self.progress.report,
         )
@@ -137,13 +177,34 @@ class Compression:
         write_json(self.work / "train.json", result)
         return network
 
+    def pruned(self) -> AnyNetwork:
+        """Return the network that `prune` left.
+
+        Raises:
+            ValueError: network.pt is missing or damaged.
+        """
+        network = self.untrained()
+        network.load_state_dict(load_checkpoint(self.work / "network.pt")["network"])
+        return network.eval()
+
+    def elsewhere(self, work: Path, progress: Progress) -> "Compression":
+        """Return the same for another folder, where the parent may become something else."""
+        other = copy.copy(self)
+        other.work, other.progress = work, progress
+        return other
+
     def export(self, network: AnyNetwork) -> dict[str, Any]:
         """Write model.onnx, genotype.json and export.json.
 
+        The accuracy of a file with operators in int8 is what ONNX Runtime classifies rightly.
+
         Raises:
             ParityError: ONNX Runtime does not compute what PyTorch does.
+            QuantizationError: ONNX Runtime cannot quantize the network.
         """
         request = self.request
+        trained = read_result(self.work / "train.json")
+        int8 = tuple((trained["plan"] or {}).get("int8", ()))  # a control may have no plan
         metadata = file_metadata(
             request.dataset, request.seed, self.dataset, self.table, request.budget
         )
@@ -152,15 +213,43 @@ class Compression:
             self.parity_images,
             metadata=metadata | {"edgewright.densities": "budget"},
             estimator=self.estimator,
+            int8=int8,
         )
         write_atomic(self.work / "model.onnx", exported.model)
         write_atomic(self.work / "genotype.json", (exported.genotype.to_json() + "\n").encode())
         result = export_result(exported, "model.onnx", self.estimator)
         result["parity_images"] = len(self.parity_images)
+        result["accuracy"] = trained["accuracy"]
+        if int8:
+            test = Examples(images=self.dataset.test_images, labels=self.dataset.test_labels)
+            result["accuracy"] = runtime_accuracy(exported.model, test)
+        result["int8"] = list(exported.graph.int8_names)
         write_json(self.work / "export.json", result)
         return result
 
-    def _untrained(self) -> AnyNetwork:
+    def _check_plan(self) -> None:
+        try:
+            self.plans.check(self.untrained())
+        except UnmeasuredError as error:
+            path = self.work / INT8_PLAN
+            write_plan(path, ProfileWork(operators=error.operators))
+            raise UnmeasuredError(error.operators, str(path)) from error
+
+    def _plans(self) -> LayerPlanner:
+        """Return what plans the layers, over the axes of the request."""
+        planners: dict[Axis, LayerPlanner] = {
+            Axis.PATTERN: self.planner,
+            Axis.INT8: Int8Planner(
+                graph=self.graph,
+                estimator=self.estimator,
+                budget_ms=self.request.budget.tightened_ms,
+                images=self.calibration_images,
+            ),
+        }
+        wanted = [planners[axis] for axis in self.request.axes]
+        return wanted[0] if len(wanted) == 1 else LeastDistorting(planners=wanted)
+
+    def untrained(self) -> AnyNetwork:
         """Return the network with the weights that it comes with, or with drawn ones."""
         device = self.dataset.train_images.device
         network: AnyNetwork = make_network(
@@ -203,24 +292,29 @@ def run_compress(
 
     Raises:
         BudgetInfeasibleError: no plan is within the budget; it says what one would be.
+        UnmeasuredError: layers may be int8, and the table prices none of them so.
         ParityError: a network changes what it computes on its way in or out.
         ValueError: as `load_source`.
     """
     compression = Compression(request, work, dataset, table, progress)
     dense = compression.derive()
-    network = compression.prune(compression.parent())
+    parent = compression.parent()
+    network = compression.prune(parent, compression.goal(parent, compression.plans))
     exported = compression.export(network)
-    parent, trained = read_result(work / "parent.json"), read_result(work / "train.json")
+    before, trained = read_result(work / "parent.json"), read_result(work / "train.json")
     result = {
         "network": request.network,
         "width": request.width,
         "budget_ms": request.budget_ms,
         "tighten": request.tighten,
+        "mapping": request.mapping.value,
         "mask_rule": request.mask_rule.value,
         "distillation": None if request.distillation is None else asdict(request.distillation),
-        "parent": {**parent, "prediction": asdict(dense)},
-        "accuracy": trained["accuracy"],
-        "accuracy_lost": parent["accuracy"] - trained["accuracy"],
+        "parent": {**before, "prediction": asdict(dense)},
+        "axes": [axis.value for axis in request.axes],
+        "int8": exported["int8"],
+        "accuracy": exported["accuracy"],
+        "accuracy_lost": before["accuracy"] - exported["accuracy"],
         "density": trained["density"],
         "prediction": exported["prediction"],
         "within_budget": exported["prediction"]["high_ms"] <= request.budget.tightened_ms,
@@ -228,5 +322,5 @@ def run_compress(
         "plan": trained["plan"],
     }
     write_json(work / "compress.json", result)
-    progress.report({"accuracy": trained["accuracy"], "prediction": exported["prediction"]})
+    progress.report({"accuracy": exported["accuracy"], "prediction": exported["prediction"]})
     return result

@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from latency.estimate.estimator import Prediction
+from latency.estimate.execution import executed_nodes
 from latency.estimate.lookup_table import TableEstimator
-from latency.graph import GraphNode, NetworkGraph
-from latency.operator import OperatorKind
-from search.controls.space import ControlSpace, PricedNetwork
+from latency.graph import NetworkGraph
+from latency.operator import OperatorKind, OperatorSpec, Regime
+from search.controls.space import ControlSpace, PricedNetwork, WidthSpace
 from search.engine.problem import PricedDevice
 from search.finalize.fit_devices import all_within, largest_share
 from search.space.networks import AnyGenotype
@@ -44,7 +45,7 @@ def random_network(space: ControlSpace, seed: int, searched_share: float) -> Pri
     return max(drawn, key=lambda network: _share(network, space.devices))
 
 
-def dense_network(space: ControlSpace, searched: AnyGenotype) -> PricedNetwork | None:
+def dense_network(space: WidthSpace, searched: AnyGenotype) -> PricedNetwork | None:
     """Return the widest form of the searched network that is within every budget when it is dense.
 
     It is priced in the regime in which it is fastest, on each device by itself. None: the narrowest
@@ -59,7 +60,7 @@ def dense_network(space: ControlSpace, searched: AnyGenotype) -> PricedNetwork |
 
 
 def int8_network(
-    space: ControlSpace, searched: AnyGenotype, dense: PricedNetwork | None
+    space: WidthSpace, searched: AnyGenotype, dense: PricedNetwork | None
 ) -> PricedNetwork | None:
     """Return the widest form of the searched network that is within every budget in int8.
 
@@ -83,17 +84,17 @@ def int8_network(
 def int8_prediction(estimator: TableEstimator, graph: NetworkGraph) -> Prediction | None:
     """Return the latency of a dense stock network in int8, or None without any row in int8.
 
-    The calibration is that of float networks: the table has no other.
+    All of it is int8, so nothing is converted inside; what has no weights is priced as in float32. The
+    calibration is that of float networks: the table has no other.
     """
     if not any(row.spec.dtype == "int8" for row in estimator.table.rows):
         return None
-    return estimator.predict_form(replace(graph, nodes=tuple(map(_in_int8, graph.nodes))))
+    operators = [_in_int8(node.spec) for node in executed_nodes(graph)]
+    return estimator.predict_operators(operators, Regime.STOCK)
 
 
-def _in_int8(node: GraphNode) -> GraphNode:
-    if node.spec.kind not in _INTEGER_KINDS:
-        return node
-    return replace(node, spec=replace(node.spec, dtype="int8"))
+def _in_int8(spec: OperatorSpec) -> OperatorSpec:
+    return replace(spec, dtype="int8") if spec.kind in _INTEGER_KINDS else spec
 
 
 def _share(network: PricedNetwork, devices: Sequence[PricedDevice]) -> float:

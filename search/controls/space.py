@@ -1,4 +1,4 @@
-"""What controls need of a search space: `ControlSpace`, and any searched space as one."""
+"""What controls need to choose networks from: `ControlSpace`, and any searched space as one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class PricedNetwork:
     predictions: tuple[Prediction | None, ...]  # by device; None: its table says nothing of such
 
 
-class ControlSpace(Protocol):
-    """A search space for one task, with the prices and the budget of each device."""
+class WidthSpace(Protocol):
+    """Networks of several widths for one task, with the prices and the budget of each device."""
 
     @property
     def devices(self) -> Sequence[PricedDevice]:
@@ -36,6 +36,10 @@ class ControlSpace(Protocol):
     def widths(self, genotype: AnyGenotype) -> Iterator[AnyGenotype]:
         """Yield the network itself, then the same with fewer and fewer channels."""
         ...
+
+
+class ControlSpace(WidthSpace, Protocol):
+    """A search space: networks of it can be drawn."""
 
     def random(self, rng: np.random.Generator) -> PricedNetwork:
         """Return a network drawn at random, within every budget at the density of the request."""

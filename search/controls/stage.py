@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from latency.table import LatencyTable
-from search.controls.bench import Bench, Control
+from search.controls.bench import Bench
+from search.controls.lines import control_line, statistics_of
 from search.controls.space import SearchedSpace
 from search.controls.trainings import Trainings
-from search.controls.verdict import Accuracies, judge
 from search.data.dataset import Dataset
 from search.engine.checkpoint import read_result, write_json
 from search.engine.problem import priced_devices
@@ -79,39 +79,15 @@ def run_controls(
     )
     networks = bench.train_searched()
     searched = bench.accuracies(networks)
-    lines = [_line(control, searched) for control in bench.controls(networks)]
+    lines = [control_line(control, searched) for control in bench.controls(networks)]
     for line in lines:
         progress.report({"control": line["name"], "verdict": line["verdict"]})
     result = {
         "seeds": list(request.training_seeds),
         "test_images": searched.test_images,
-        "searched": _statistics(searched),
+        "searched": statistics_of(searched),
         "controls": lines,
         "verdict": "; ".join(line["verdict"] for line in lines),
     }
     write_json(work / "controls.json", result)
     return result
-
-
-def _line(control: Control, searched: Accuracies) -> dict[str, Any]:
-    """Return what controls.json says of a control."""
-    if control.accuracies is None:
-        why = f"no control {control.name}: {control.facts['absent']}"
-        return {"name": control.name, **control.facts, "verdict": why}
-    verdict = judge(control.name, searched, control.accuracies)
-    return {
-        "name": control.name,
-        **_statistics(control.accuracies),
-        "gained": verdict.gained,
-        "uncertainty": verdict.uncertainty,
-        "verdict": verdict.text(),
-        **control.facts,
-    }
-
-
-def _statistics(found: Accuracies) -> dict[str, Any]:
-    return {
-        "accuracies": list(found.values),
-        "accuracy": found.mean,
-        "spread": found.spread,
-    }

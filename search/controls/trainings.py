@@ -3,7 +3,6 @@
 But for what was made to another order, such as before the network was derived anew.
 """
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from latency import codec
-from latency.files import write_atomic
 from latency.graph import NetworkGraph
 from latency.table import LatencyTable
-from search.controls.int8 import quantize_network, runtime_accuracy
-from search.data.batches import Examples
+from search.controls.quantized import write_int8
 from search.data.dataset import Dataset
 from search.engine.checkpoint import read_result, write_json
 from search.engine.progress import Progress
@@ -25,8 +22,7 @@ from search.space.networks import AnyGenotype
 from search.space.sparsity import Sparsity
 from search.stages import run_export, run_train, trained_network
 
-_FOLDER = "controls"
-_INT8_IMAGES = 128  # of the training set, for the ranges of activations
+CONTROLS_FOLDER = "controls"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +71,10 @@ class Trainings:
             "recipe": request.recipe,
             "dataset": self.dataset.sha256(),
         }
-        _start(folder, order)
+        start_folder(folder, order)
         if not (folder / "train.json").exists():
             write_json(folder / "derive.json", derived)
-            progress = _Named(inner=self.progress, name=f"{name}, seed {request.seed}")
+            progress = NamedProgress(inner=self.progress, name=f"{name}, seed {request.seed}")
             run_train(
                 request, folder, self.dataset, self.table, progress, random_masks=random_masks
             )
@@ -102,26 +98,15 @@ class Trainings:
             QuantizationError: ONNX Runtime cannot quantize it.
         """
         folder = self.folder(name, trained.request.seed)
-        _start(folder, {"graph": graph.to_dict(), "trained": trained.result})
+        start_folder(folder, {"graph": graph.to_dict(), "trained": trained.result})
         if not (folder / "int8.json").exists():
             network = trained_network(trained.request, trained.folder, self.dataset)
-            seen = Examples(images=self.dataset.train_images, labels=self.dataset.train_labels)
-            images = seen.sample(_INT8_IMAGES).images
-            model = quantize_network(network, graph, images)
-            write_atomic(folder / "model.onnx", model)
-            test = Examples(images=self.dataset.test_images, labels=self.dataset.test_labels)
-            result = {
-                "accuracy": runtime_accuracy(model, test),
-                "calibration_images": len(images),
-                "sha256": hashlib.sha256(model).hexdigest(),
-                "bytes": len(model),
-            }
-            write_json(folder / "int8.json", result)
+            write_int8(folder, network, graph, self.dataset)
         return read_result(folder / "int8.json")
 
     def folder(self, name: str, seed: int) -> Path:
         """Return where a network trained with a seed is kept."""
-        return self.work / _FOLDER / f"{name}-{seed}"
+        return self.work / CONTROLS_FOLDER / f"{name}-{seed}"
 
     def layers_of(self, trained: Trained) -> dict[str, Sparsity]:
         """Return the pattern and the fraction of groups kept of each trained layer, by path."""
@@ -138,7 +123,7 @@ class Trainings:
         return {"budget_ms": request.tightened_ms, "table": self.table.version}
 
 
-def _start(folder: Path, order: dict[str, Any]) -> None:
+def start_folder(folder: Path, order: dict[str, Any]) -> None:
     """Write down what a folder is for; what was made there to another order is removed."""
     path, plain = folder / "order.json", codec.to_plain(order)
     if path.exists() and read_result(path) != plain:
@@ -147,7 +132,7 @@ def _start(folder: Path, order: dict[str, Any]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Named:
+class NamedProgress:
     """Progress that says which of the trainings it is about."""
 
     inner: Progress

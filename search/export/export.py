@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from latency.graph import GraphNode, NetworkGraph
 from latency.lowering.build import build_model
 from latency.lowering.compact import compact
 from latency.lowering.find_patterns import find_patterns
+from latency.lowering.mixed import build_mixed
 from latency.lowering.read_model import ReadNetwork
 from latency.operator import Regime, SparsityPattern
 from search.export.fold import NetworkWeights, fold_weights, weight_source
@@ -38,7 +39,7 @@ class ExportResult:
     graph: NetworkGraph  # as exported: after compaction, in the regime in which it is fastest
     dense_parent: NetworkGraph  # the same network with every weight kept, for stock runtimes
     sha256: str  # of `model`, hex
-    max_abs_difference: float  # of the logits, ONNX Runtime against PyTorch
+    max_abs_difference: float  # of the logits in float32, ONNX Runtime against PyTorch
     density_per_layer: dict[str, float]  # by module path, fraction of weights kept in training
     weights: int  # of the exported graph that may be other than zero, biases apart
     nonzeros: int  # of those
@@ -51,6 +52,7 @@ def export_network(
     *,
     metadata: dict[str, str] | None = None,
     estimator: LatencyEstimator | None = None,
+    int8: Collection[str] = (),
 ) -> ExportResult:
     """Return the ONNX model of a trained network: folded, compacted, in its fastest form.
 
@@ -60,14 +62,19 @@ def export_network(
         metadata: more text for the model's metadata properties.
         estimator: chooses the regime, and widths in compaction; without one, the model is for
             stock runtimes and every dead channel is removed.
+        int8: operators that are int8 in the file, by name of their nodes; it is then for stock
+            runtimes, with ranges from `images`. Before it is quantized it is what is compared.
 
     Raises:
         ParityError: the model does not compute what the network does.
+        QuantizationError: ONNX Runtime cannot quantize it.
     """
     genotype = sparse_genotype(network)
     full = network_graph(genotype, network.task)
     graph, weights = _compacted(full, fold_weights(network, full), estimator)
-    if estimator is not None:
+    if int8:
+        graph = graph.with_int8(int8)
+    elif estimator is not None:
         graph = estimator.fastest_form(graph)
     densities = layer_densities(network)
     properties = {
@@ -75,11 +82,7 @@ def export_network(
         "edgewright.genotype": genotype.to_json(),
         "edgewright.density_per_layer": json.dumps(densities, sort_keys=True),
     }
-    # In the regime of the library zeros are not stored in any case.
-    stock = graph.regime is Regime.STOCK
-    proto = build_model(graph, weight_source(weights), properties, sparse_initializers=stock)
-    onnx.checker.check_model(proto)
-    model = proto.SerializeToString(deterministic=True)
+    model, difference = _checked_model(graph, weights, properties, network, images)
     total = sum(_free_weights(node) for node in graph.nodes)
     nonzeros = sum(int(np.count_nonzero(parts["weight"])) for parts in weights.values())
     return ExportResult(
@@ -88,12 +91,34 @@ def export_network(
         graph=graph,
         dense_parent=network_graph(network.genotype, network.task),
         sha256=hashlib.sha256(model).hexdigest(),
-        max_abs_difference=max_difference(model, network, images),
+        max_abs_difference=difference,
         density_per_layer=densities,
         weights=total,
         nonzeros=nonzeros,
         removed_channels=_channels(full) - _channels(graph),
     )
+
+
+def _checked_model(
+    graph: NetworkGraph,
+    weights: NetworkWeights,
+    properties: dict[str, str],
+    network: AnyNetwork,
+    images: Tensor,
+) -> tuple[bytes, float]:
+    """Return the model of a graph, and how far its logits in float32 are from those of a network."""
+    source = weight_source(weights)
+    # In the regime of the library zeros are not stored in any case; the quantizer knows no sparse ones.
+    sparse = graph.regime is Regime.STOCK and not graph.int8_names
+    plain = graph.with_int8(()) if graph.int8_names else graph
+    proto = build_model(plain, source, properties, sparse_initializers=sparse)
+    onnx.checker.check_model(proto)
+    model: bytes = proto.SerializeToString(deterministic=True)
+    difference = max_difference(model, network, images)
+    if graph.int8_names:
+        mixed = build_mixed(graph, source, images.cpu().numpy(), properties)
+        model = mixed.SerializeToString(deterministic=True)
+    return model, difference
 
 
 def sparse_genotype(network: AnyNetwork) -> AnyGenotype:

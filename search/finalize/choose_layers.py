@@ -70,10 +70,12 @@ def choose_layers(
         BudgetInfeasibleError: at its cheapest options too the network is over the budget.
     """
     found = allocate_densities(graph, estimator, network_energies(network), budget_ms, options)
-    chosen = {
-        layer.layer: Sparsity(pattern=layer.pattern, density=layer.density)
-        for layer in found.layers
-    }
+    return plan_of(network, found, budget_ms)
+
+
+def plan_of(network: nn.Module, found: AllocatedDensities, budget_ms: float) -> LayerPlan:
+    """Return what was allocated to the operators of a network as the plan of its sparse layers."""
+    chosen = found.chosen
     return LayerPlan(
         layers={
             path: chosen.get(operator, DENSE)

@@ -17,8 +17,9 @@ from latency.graph import INPUT, NetworkGraph
 from latency.library_form import library_form
 from latency.operator import OperatorSpec, Regime, SparsityPattern
 from latency.table import LatencyTable
-from search.finalize.energies import GROUPED_PATTERNS, LayerEnergies
+from search.finalize.energies import GROUPED_PATTERNS
 from search.finalize.knapsack import Option, Plan
+from search.finalize.layer_distortion import LayerDistortion
 from search.finalize.repair import BudgetInfeasibleError
 from search.finalize.roomiest import roomiest_plan
 from search.space.sparsity import Sparsity, sparse_spec
@@ -39,7 +40,12 @@ class AllocatedLayer:
     pattern: SparsityPattern
     density: float  # fraction of its groups of weights that training keeps, and that is priced
     price_ns: float  # marginal cost, before calibration
-    distortion: float  # -log of the share of its energy that is kept
+    distortion: float  # as it was estimated
+
+    @property
+    def sparsity(self) -> Sparsity:
+        """Pattern and density together."""
+        return Sparsity(pattern=self.pattern, density=self.density)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +57,11 @@ class AllocatedDensities:
     prediction: Prediction
     distortion: float  # of all layers together
     lower_bound: float  # no choice of the same cost in this regime distorts less
+
+    @property
+    def chosen(self) -> dict[str, Sparsity]:
+        """Pattern and density by layer."""
+        return {layer.layer: layer.sparsity for layer in self.layers}
 
 
 def measured_options(table: LatencyTable, *planned: Sparsity) -> tuple[Sparsity, ...]:
@@ -71,9 +82,11 @@ def measured_options(table: LatencyTable, *planned: Sparsity) -> tuple[Sparsity,
 def allocate_densities(
     graph: NetworkGraph,
     estimator: TableEstimator,
-    energies: Mapping[str, LayerEnergies],
+    losses: Mapping[str, LayerDistortion],
     budget_ms: float,
     options: Sequence[Sparsity] = SPARSE_OPTIONS,
+    *,
+    allows: Callable[[OperatorSpec, Sparsity], bool] = lambda _spec, _option: True,
 ) -> AllocatedDensities:
     """Return the least distorting densities whose predicted interval ends within the budget.
 
@@ -81,17 +94,21 @@ def allocate_densities(
         graph: the network in the stock regime. Layers that have a pattern keep it, and what reads
             the image, depthwise convolutions and what has no weights stay as they are.
         estimator: of the target, which prices networks as they are.
-        energies: of the trained weights, by `parameters` of the nodes.
+        losses: of the trained weights, by `parameters` of the nodes.
         budget_ms: what the upper end of the predicted interval may be.
         options: what a layer can be beside dense.
+        allows: whether an operator may be an option.
 
     Raises:
         BudgetInfeasibleError: at its cheapest options too the network is over the budget.
-        ValueError: a layer has no energies.
+        ValueError: nothing is known of what a layer loses.
     """
-    if unknown := [layer for layer in _prunable(graph) if layer not in energies]:
-        raise ValueError(f"densities: there are no weights of {unknown}, only of {list(energies)}")
+    if unknown := [layer for layer in prunable_layers(graph) if layer not in losses]:
+        raise ValueError(f"densities: there are no weights of {unknown}, only of {list(losses)}")
     tried: list[AllocatedDensities] = []
+
+    def allowed(spec: OperatorSpec) -> list[Sparsity]:
+        return [option for option in options if allows(spec, option)]
 
     def accept(candidate: AllocatedDensities) -> AllocatedDensities | None:
         tried.append(candidate)
@@ -101,7 +118,7 @@ def allocate_densities(
     found = [
         allocated
         for regime in regimes
-        if (allocated := _in_regime(graph, regime, estimator, energies, options, accept))
+        if (allocated := _in_regime(graph, regime, estimator, losses, allowed, accept))
     ]
     if not found:
         smallest_ms = min(candidate.prediction.high_ms for candidate in tried)
@@ -115,20 +132,20 @@ def _in_regime(
     graph: NetworkGraph,
     regime: Regime,
     estimator: TableEstimator,
-    energies: Mapping[str, LayerEnergies],
-    options: Sequence[Sparsity],
+    losses: Mapping[str, LayerDistortion],
+    allowed: Callable[[OperatorSpec], Sequence[Sparsity]],
     accept: Callable[[AllocatedDensities], AllocatedDensities | None],
 ) -> AllocatedDensities | None:
     layers = {
-        layer: _layer_options(layer, spec, estimator, energies[layer], options)
-        for layer, spec in _prunable(graph, regime).items()
+        layer: layer_options(layer, spec, estimator, losses[layer], allowed(spec))
+        for layer, spec in prunable_layers(graph, regime).items()
     }
 
     def accept_plan(plan: Plan) -> AllocatedDensities | None:
         chosen = tuple(
             group[index] for group, index in zip(layers.values(), plan.chosen, strict=True)
         )
-        candidate = _with_layers(graph, chosen)
+        candidate = with_layers(graph, {layer.layer: layer.sparsity for layer in chosen})
         return accept(
             AllocatedDensities(
                 graph=candidate,
@@ -146,22 +163,23 @@ def _in_regime(
     return roomiest_plan(groups, accept_plan)
 
 
-def _prunable(graph: NetworkGraph, regime: Regime = Regime.STOCK) -> dict[str, OperatorSpec]:
+def prunable_layers(graph: NetworkGraph, regime: Regime = Regime.STOCK) -> dict[str, OperatorSpec]:
     """Return the dense operator of each layer that can be sparse, as a regime executes it."""
     layers = {
         node.parameters
         for node in graph.nodes
-        if INPUT not in node.inputs and _sparse(node.spec, SPARSE_OPTIONS[0]) is not node.spec
+        if INPUT not in node.inputs
+        and sparse_operator(node.spec, SPARSE_OPTIONS[0]) is not node.spec
     }
     nodes = library_form(graph).nodes if regime is Regime.LIBRARY else executed_nodes(graph)
     return {node.parameters: node.spec for node in nodes if node.parameters in layers}
 
 
-def _layer_options(
+def layer_options(
     layer: str,
     spec: OperatorSpec,
     estimator: TableEstimator,
-    energies: LayerEnergies,
+    losses: LayerDistortion,
     options: Sequence[Sparsity],
 ) -> list[AllocatedLayer]:
     """Return what a layer can be, the dearest first, without what costs and distorts more.
@@ -170,15 +188,15 @@ def _layer_options(
     """
     found = []
     for option in (DENSE, *options):
-        reached = energies.reached(option.pattern, option.density)
-        priced = _sparse(spec, replace(option, density=reached))
+        reached = losses.reached(option.pattern, option.density)
+        priced = sparse_operator(spec, replace(option, density=reached))
         found.append(
             AllocatedLayer(
                 layer=layer,
                 pattern=option.pattern,
                 density=reached,
                 price_ns=float(round(estimator.price(priced).ns)),
-                distortion=energies.distortion(option.pattern, option.density),
+                distortion=losses.distortion(option.pattern, option.density),
             )
         )
     best: list[AllocatedLayer] = []
@@ -188,12 +206,10 @@ def _layer_options(
     return best
 
 
-def _with_layers(graph: NetworkGraph, layers: Sequence[AllocatedLayer]) -> NetworkGraph:
-    chosen = {
-        layer.layer: Sparsity(pattern=layer.pattern, density=layer.density) for layer in layers
-    }
+def with_layers(graph: NetworkGraph, chosen: Mapping[str, Sparsity]) -> NetworkGraph:
+    """Return the network with what was chosen for its layers."""
     nodes = (
-        replace(node, spec=_sparse(node.spec, chosen[node.parameters]))
+        replace(node, spec=sparse_operator(node.spec, chosen[node.parameters]))
         if node.parameters in chosen
         else node
         for node in graph.nodes
@@ -201,5 +217,6 @@ def _with_layers(graph: NetworkGraph, layers: Sequence[AllocatedLayer]) -> Netwo
     return replace(graph, nodes=tuple(nodes))
 
 
-def _sparse(spec: OperatorSpec, option: Sparsity) -> OperatorSpec:
+def sparse_operator(spec: OperatorSpec, option: Sparsity) -> OperatorSpec:
+    """Return a dense operator as one of its options."""
     return spec if option.pattern is SparsityPattern.DENSE else sparse_spec(spec, option)

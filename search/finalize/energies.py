@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latency.operator import BLOCK_ROWS, SparsityPattern
+from search.finalize.layer_distortion import reached_density
 from search.layers.patterns import kept_groups
 
 Floats = npt.NDArray[np.float64]
@@ -34,15 +35,10 @@ class LayerEnergies:
     best: Mapping[SparsityPattern, tuple[Floats, ...]]
 
     def reached(self, pattern: SparsityPattern, density: float) -> float:
-        """Return the fraction of groups that training towards a density keeps.
-
-        It is a whole number of groups in each part, to four places, as operators say it. Training
-        towards what is returned keeps as many.
-        """
+        """Return the fraction of groups that training towards a density keeps."""
         if pattern is SparsityPattern.DENSE:
             return 1.0
-        counts = [len(part) for part in self.best[pattern]]
-        return round(sum(kept_groups(count, density) for count in counts) / sum(counts), 4)
+        return reached_density([len(part) for part in self.best[pattern]], density)
 
     def distortion(self, pattern: SparsityPattern, density: float) -> float:
         """Return -log of the share of the energy that a density keeps; 0 for a layer of zeros.

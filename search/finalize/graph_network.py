@@ -18,8 +18,7 @@ from latency.graph import INPUT, GraphNode, NetworkGraph
 from latency.operator import Activation, OperatorKind, OperatorSpec
 from search.layers.biased_conv import BiasedConv2d
 from search.layers.sparse import SparseLinear
-from search.space.dass_cells import MERGED_KERNEL
-from search.space.graph_genotype import GraphGenotype
+from search.space.graph_genotype import GraphGenotype, refuse_untrainable
 from search.space.task import TaskShape
 
 _LAYERS = "layers"
@@ -38,10 +37,7 @@ def graph_genotype(graph: NetworkGraph) -> GraphGenotype:
     Raises:
         ValueError: an operator is none that GraphNetwork has; the message names all such nodes.
     """
-    wrong = {node.name: why for node in graph.nodes if (why := _refusal(node.spec))}
-    if wrong:
-        listed = "; ".join(f"node {name!r}: {why}" for name, why in wrong.items())
-        raise ValueError(f"network: {listed}")
+    refuse_untrainable(graph)
     taken = set(dir(nn.ModuleDict())) | {"training"}
     nodes = []
     for node in graph.nodes:
@@ -102,9 +98,9 @@ class GraphNetwork(nn.Module):
     def _run(self, node: GraphNode, inputs: list[Tensor]) -> Tensor:
         spec, x = node.spec, inputs[0]
         if spec.kind is OperatorKind.LINEAR:
-            return _activated(spec, self.layers[_key(node)](x.flatten(1)))
+            return activated(spec, self.layers[_key(node)](x.flatten(1)))
         if spec.kind is OperatorKind.CONV:
-            return _activated(spec, self.layers[_key(node)](x))
+            return activated(spec, self.layers[_key(node)](x))
         if spec.kind is OperatorKind.ADD:
             return sum(inputs[1:], x)
         if spec.kind is OperatorKind.CONCAT:
@@ -122,9 +118,10 @@ def _key(node: GraphNode) -> str:
     return node.parameters.removeprefix(f"{_LAYERS}.")
 
 
-def _activated(spec: OperatorSpec, x: Tensor) -> Tensor:
-    activated: Tensor = _ACTIVATE[spec.activation](x)
-    return activated
+def activated(spec: OperatorSpec, x: Tensor) -> Tensor:
+    """Return the activation of an operator on what it has computed."""
+    found: Tensor = _ACTIVATE[spec.activation](x)
+    return found
 
 
 def _make_layer(spec: OperatorSpec) -> nn.Module:
@@ -139,15 +136,3 @@ def _make_layer(spec: OperatorSpec) -> nn.Module:
         dilation=spec.dilation,
         groups=spec.groups,
     )
-
-
-def _refusal(spec: OperatorSpec) -> str:
-    """Return why an operator cannot be trained here; empty where it can."""
-    if spec.kind is OperatorKind.CONV and spec.kernel == MERGED_KERNEL:
-        # The table has a row of this kernel as a factorized reduce, three quarters of it zeros.
-        return f"a kernel of {spec.kernel} cannot be priced when it is sparse; allowed are others"
-    if spec.kind is OperatorKind.AVG_POOL and spec.dilation > 1:
-        return "an average pool must have a dilation of 1"
-    if spec.kind is OperatorKind.MAX_POOL and spec.padding > spec.kernel // 2:
-        return "a max pool may be padded by half its kernel at most"
-    return ""

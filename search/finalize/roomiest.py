@@ -6,7 +6,7 @@ So the capacity of the knapsack is bisected until whoever predicts the planned n
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from search.finalize.knapsack import Option, Plan, allocate
+from search.finalize.knapsack import Option, Plan, allocate, least_cost
 
 _BISECTIONS = 10  # the capacity is found to a thousandth of its range
 
@@ -28,7 +28,7 @@ def roomiest_plan(
     Returns:
         None where not even the cheapest plan is accepted.
     """
-    low = sum(min(option.cost for option in group) for group in groups)
+    low = least_cost(groups)
     high = sum(max(option.cost for option in group) for group in groups)
 
     def accepted(capacity: float) -> T | None:

@@ -10,10 +10,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from latency.operator import SparsityPattern
+from search.space.genotype_form import (
+    check_choices,
+    check_edges,
+    check_form,
+    check_integers,
+    check_list,
+)
 from search.space.primitives import OPERATIONS
 
 NODES = 4
 EDGES = 2 * NODES
+_KEYS = ("normal", "reduce", "channels", "cells")
+_MORE_KEYS = ("normal_concat", "reduce_concat", "layers")
 
 Edge = tuple[str, int]  # (operation, input)
 
@@ -95,7 +104,13 @@ class Genotype:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Genotype":
-        """Build from plain JSON values; ValueError says what is wrong."""
+        """Build from plain JSON values; ValueError says what is wrong and what is allowed."""
+        check_form(values, "a genotype of cells", _KEYS, _MORE_KEYS)
+        check_integers(values, "channels", "cells")
+        for kind in ("normal", "reduce"):
+            check_edges(values[kind], kind)
+            check_list(values.get(f"{kind}_concat", []), f"{kind}_concat", "nodes")
+        check_choices(values.get("layers", []))
         try:
             return cls(
                 normal=tuple((op, source) for op, source in values["normal"]),
@@ -106,7 +121,7 @@ class Genotype:
                 reduce_concat=tuple(values.get("reduce_concat", (2, 3, 4, 5))),
                 layers=tuple(LayerChoice(**choice) for choice in values.get("layers", [])),
             )
-        except (KeyError, TypeError) as error:
+        except TypeError as error:
             raise ValueError(f"genotype: malformed: {error}") from error
 
     def to_json(self) -> str:

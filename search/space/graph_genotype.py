@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from latency.graph import GraphNode, NetworkGraph
-from latency.operator import Regime, SparsityPattern
+from latency.operator import OperatorKind, OperatorSpec, Regime, SparsityPattern
+from search.space.dass_cells import MERGED_KERNEL
 from search.space.genotype import LayerChoice
+from search.space.genotype_form import check_choices, check_form
 from search.space.sparsity import LAYER_PATTERNS
 from search.space.task import TaskShape
 
@@ -75,16 +77,40 @@ class GraphGenotype:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "GraphGenotype":
-        """Build from plain JSON values; ValueError says what is wrong."""
-        try:
-            layers = tuple(LayerChoice(**choice) for choice in values.get("layers", []))
-            return cls(graph=NetworkGraph.from_dict(values["graph"]), layers=layers)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"genotype: malformed: {error}") from error
+        """Build from plain JSON values; ValueError says what is wrong and what is allowed."""
+        check_form(values, "a genotype of a network that is given", ("graph",), ("layers",))
+        check_form(values["graph"], "its graph", ("input_shape", "nodes"))
+        check_choices(values.get("layers", []))
+        layers = tuple(LayerChoice(**choice) for choice in values.get("layers", []))
+        return cls(graph=NetworkGraph.from_dict(values["graph"]), layers=layers)
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, no spaces."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+
+def refuse_untrainable(graph: NetworkGraph) -> None:
+    """Refuse operators that a network of a graph cannot have when it is trained.
+
+    Raises:
+        ValueError: there are some; the message names all their nodes.
+    """
+    wrong = {node.name: why for node in graph.nodes if (why := _refusal(node.spec))}
+    if wrong:
+        listed = "; ".join(f"node {name!r}: {why}" for name, why in wrong.items())
+        raise ValueError(f"network: {listed}")
+
+
+def _refusal(spec: OperatorSpec) -> str:
+    """Return why an operator cannot be trained here; empty where it can."""
+    if spec.kind is OperatorKind.CONV and spec.kernel == MERGED_KERNEL:
+        # The table has a row of this kernel as a factorized reduce, three quarters of it zeros.
+        return f"a kernel of {spec.kernel} cannot be priced when it is sparse; allowed are others"
+    if spec.kind is OperatorKind.AVG_POOL and spec.dilation > 1:
+        return "an average pool must have a dilation of 1"
+    if spec.kind is OperatorKind.MAX_POOL and spec.padding > spec.kernel // 2:
+        return "a max pool may be padded by half its kernel at most"
+    return ""
 
 
 def _chosen(node: GraphNode, choices: dict[str, LayerChoice]) -> GraphNode:

@@ -1,6 +1,6 @@
 """Genotypes of any space: read from plain values, and as the networks that they are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +14,20 @@ from search.space.task import TaskShape
 
 AnyGenotype = Genotype | StageGenotype | GraphGenotype
 
+_TOLD_BY = {"normal", "reduce", "stages", "graph"}  # keys that say which kind of genotype it is
 NARROWEST = 4  # channels of the first cell, or of the stem
 
 
-def read_genotype(values: dict[str, Any]) -> AnyGenotype:
-    """Return what `to_dict` of some genotype gave; ValueError says what is wrong."""
+def read_genotype(values: Any) -> AnyGenotype:
+    """Return what `to_dict` of some genotype gave; ValueError says what is wrong and allowed."""
+    if not isinstance(values, Mapping) or not values.keys() & _TOLD_BY:
+        known = "normal (cells), stages (stages) or graph (a network that is given)"
+        raise ValueError(f"genotype: malformed: it must be an object with the key {known}")
     if "graph" in values:
-        return GraphGenotype.from_dict(values)
-    return StageGenotype.from_dict(values) if "stages" in values else Genotype.from_dict(values)
+        return GraphGenotype.from_dict(dict(values))
+    if "stages" in values:
+        return StageGenotype.from_dict(dict(values))
+    return Genotype.from_dict(dict(values))
 
 
 def network_graph(genotype: AnyGenotype, task: TaskShape) -> NetworkGraph:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from search.space.genotype import LayerChoice
+from search.space.genotype_form import check_choices, check_form, check_list
 from search.space.sparsity import LAYER_PATTERNS
 
 MIN_STAGES, MAX_STAGES = 3, 7
@@ -33,6 +34,7 @@ KERNELS = {
     BlockKind.PLAIN: (3,),
     BlockKind.PROJECTED: (3,),
 }
+_STAGE_KEYS = (("kind", "width", "depth"), ("stride", "kernel", "expansion"))
 _EXPANDING = (BlockKind.INVERTED, BlockKind.PROJECTED)
 
 
@@ -116,7 +118,12 @@ class StageGenotype:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "StageGenotype":
-        """Build from plain JSON values; ValueError says what is wrong."""
+        """Build from plain JSON values; ValueError says what is wrong and what is allowed."""
+        check_form(values, "a genotype of stages", ("stem", "stages"), ("head", "layers"))
+        check_list(values["stages"], "stages", "stages")
+        for index, stage in enumerate(values["stages"]):
+            check_form(stage, f"stage {index}", *_STAGE_KEYS, closed=True)
+        check_choices(values.get("layers", []))
         try:
             return cls(
                 stem=values["stem"],
@@ -124,7 +131,7 @@ class StageGenotype:
                 head=values.get("head", 0),
                 layers=tuple(LayerChoice(**choice) for choice in values.get("layers", [])),
             )
-        except (KeyError, TypeError) as error:
+        except TypeError as error:
             raise ValueError(f"genotype: malformed: {error}") from error
 
     def to_json(self) -> str:

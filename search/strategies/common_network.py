@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from search.engine.problem import AlphaTables, Fitted, PricedDevice, SearchProblem
-from search.space.networks import network_graph
+from latency.graph import NetworkGraph
+from search.engine.problem import AlphaTables, PricedDevice, SearchProblem
+from search.requests import SearchRequest
+from search.space.networks import AnyGenotype, network_graph
 from search.strategies.regret import Regret, predicted_network, regret_text, regrets
 
 ALL_DEVICES = "all devices"
@@ -16,17 +18,39 @@ _METHOD = (
 )
 
 
-def common_result(
+def on_other_devices(
+    request: SearchRequest, devices: Sequence[PricedDevice], graph: NetworkGraph
+) -> list[dict[str, Any]]:
+    """Return what results say of a network in `also`: the devices beside the first, in order.
+
+    Of each its budget, the prediction, and the network in the form in which it is fastest there.
+
+    Args:
+        request: names the devices.
+        devices: the same, with prices.
+        graph: the network for stock operators, every weight kept.
+    """
+    return [
+        {
+            "device": budget.device,
+            "budget_ms": budget.budget_ms,
+            "tighten": budget.tighten,
+            "prediction": asdict(device.estimator.predict(graph)),
+            "graph": device.estimator.fastest_form(graph).to_dict(),
+        }
+        for budget, device in zip(request.budgets[1:], devices[1:], strict=True)
+    ]
+
+
+def regret_result(
     problem: SearchProblem[Any],
     alphas: AlphaTables,
     devices: Sequence[PricedDevice],
-    common: Fitted[Any],
+    common: AnyGenotype,
 ) -> dict[str, Any]:
-    """Return what derive.json says of the devices beside the first, and of the regret.
+    """Return the regret of a network that is for all devices, as derive.json states it.
 
-    `also` has the devices but the first in order: budget, prediction, and the network in the form
-    in which it is fastest there. `regret` compares the network with what each device alone could
-    have, and those with each other.
+    It is compared with what each device alone could have, and those with each other.
 
     Args:
         problem: whose network it is.
@@ -34,32 +58,20 @@ def common_result(
         devices: of the request, with prices, in order.
         common: the network that is within every budget.
     """
-    graph = network_graph(common.genotype, problem.space.task)
-    budgets = problem.request.budgets[1:]
-    also = [
-        {
-            "device": budget.device,
-            "budget_ms": budget.budget_ms,
-            "tighten": budget.tighten,
-            "prediction": asdict(prediction),
-            "graph": device.estimator.fastest_form(graph).to_dict(),
-        }
-        for budget, device, prediction in zip(budgets, devices[1:], common.others, strict=True)
-    ]
     found = _regrets(problem, alphas, devices, common)
-    regret = {
+    return {
         "method": _METHOD,
+        "table_versions": {one.device: one.estimator.table.version for one in devices},
         "rows": [asdict(one) for one in found],
         "text": regret_text(found),
     }
-    return {"also": also, "regret": regret}
 
 
 def _regrets(
     problem: SearchProblem[Any],
     alphas: AlphaTables,
     devices: Sequence[PricedDevice],
-    common: Fitted[Any],
+    common: AnyGenotype,
 ) -> list[Regret]:
     task = problem.space.task
     own = {
@@ -69,5 +81,5 @@ def _regrets(
         predicted_network(name, network_graph(genotype, task), devices)
         for name, genotype in own.items()
     ]
-    of_all = predicted_network(ALL_DEVICES, network_graph(common.genotype, task), devices)
+    of_all = predicted_network(ALL_DEVICES, network_graph(common, task), devices)
     return regrets(networks, {one.device: one.budget_ms for one in devices}, of_all)

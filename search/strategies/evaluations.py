@@ -66,6 +66,9 @@ class RandomDraws(Generic[G]):
 class Evolution(Generic[G]):
     """Starts from the smallest genotype and random ones; then children of tournaments.
 
+    Of several devices the smallest one may be over a budget where others are not: then it starts
+    from a random one.
+
     Args:
         moves: of the space.
         population: how many of the last judged can be parents.
@@ -83,9 +86,9 @@ class Evolution(Generic[G]):
         self, judged: Sequence[Judged[G]], rng: np.random.Generator, attempt: int
     ) -> list[G]:
         """Return the start, or children; attempts that found nothing new go further away."""
-        if not judged:
+        if not judged and attempt == 0:
             return [self._moves.smallest()]
-        if len(judged) < self._population and attempt == 0:
+        if not judged or (len(judged) < self._population and attempt == 0):
             return [self._moves.random(rng) for _ in range(_BATCH)]
         parents = _best_first(judged[-self._population :])
         return [self._child(parents, rng, 1 + attempt) for _ in range(_BATCH)]

@@ -23,7 +23,8 @@ class Candidate:
     """One network that a search offers."""
 
     genotype: AnyGenotype
-    prediction: Prediction
+    prediction: Prediction  # on the first device, often the only one
+    budget_used: float  # by the upper end of its interval; of several devices the largest share
     shared_weight_accuracy: float  # with the weights of the supernet: a hint for an order, no more
     width_distortion: float  # of middle widths of cells; 0 is full width everywhere
     source: str  # which strategy found it
@@ -31,11 +32,10 @@ class Candidate:
     rank: int = 0  # 0: no other candidate dominates it; 1: only those of rank 0 do; and so on
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self) | {
-            "genotype": self.genotype.to_dict(),
-            "prediction": asdict(self.prediction),
-        }
+        """Return plain JSON values, all but what it uses of its budgets."""
+        values = asdict(self) | {"genotype": self.genotype.to_dict()}
+        del values["budget_used"]
+        return values
 
 
 def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -47,16 +47,13 @@ def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
     if not once:
         return []
     points = np.array(
-        [
-            [-c.shared_weight_accuracy, c.prediction.high_ms, c.width_distortion]
-            for c in once.values()
-        ]
+        [[-c.shared_weight_accuracy, c.budget_used, c.width_distortion] for c in once.values()]
     )
     found = [
         replace(candidate, rank=int(rank))
         for candidate, rank in zip(once.values(), ranks(points), strict=True)
     ]
-    return sorted(found, key=lambda candidate: (candidate.rank, candidate.prediction.high_ms))
+    return sorted(found, key=lambda candidate: (candidate.rank, candidate.budget_used))
 
 
 def chosen_candidates(candidates: Iterable[Candidate], wanted: int) -> list[Candidate]:
@@ -75,28 +72,26 @@ def chosen_candidates(candidates: Iterable[Candidate], wanted: int) -> list[Cand
             furthest = max(left, key=lambda candidate: _distance(candidate, kept))
             kept.append(furthest)
             left.remove(furthest)
-    return sorted(kept, key=lambda candidate: candidate.prediction.high_ms)
+    return sorted(kept, key=lambda candidate: candidate.budget_used)
 
 
 def _distance(candidate: Candidate, others: Sequence[Candidate]) -> float:
     """Return how far the latency is from the nearest of others, as a logarithm of their ratio."""
-    own = math.log(candidate.prediction.high_ms)
-    return min(
-        (abs(own - math.log(other.prediction.high_ms)) for other in others), default=math.inf
-    )
+    own = math.log(candidate.budget_used)
+    return min((abs(own - math.log(other.budget_used)) for other in others), default=math.inf)
 
 
-def budget_grid(lowest_ms: float, highest_ms: float, count: int) -> list[float]:
-    """Return `count` budgets from the lowest to the highest, each in the same ratio to the next.
+def share_grid(lowest: float, count: int) -> list[float]:
+    """Return `count` shares of budgets from the lowest to 1, each in the same ratio to the next.
 
-    There is one only where the lowest is the highest.
+    There is one only where the lowest is 1.
     """
-    if lowest_ms == highest_ms:
-        return [lowest_ms]
-    between = np.geomspace(lowest_ms, highest_ms, count)[1:-1].tolist()
-    return [lowest_ms, *between, highest_ms]
+    if lowest == 1.0:
+        return [lowest]
+    between = np.geomspace(lowest, 1.0, count)[1:-1].tolist()
+    return [lowest, *between, 1.0]
 
 
-def finer_grid(budgets: Sequence[float]) -> list[float]:
-    """Return the budgets halfway between those of a grid, as ratios."""
-    return [math.sqrt(low * high) for low, high in pairwise(budgets)]
+def finer_grid(shares: Sequence[float]) -> list[float]:
+    """Return the shares halfway between those of a grid, as ratios."""
+    return [math.sqrt(low * high) for low, high in pairwise(shares)]

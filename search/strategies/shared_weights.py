@@ -31,7 +31,7 @@ from search.engine.search_stage import CHECKPOINT, search_halves
 from search.engine.single_paths import path_tensors
 from search.layers.statistics import restate_norms
 from search.problems.choice import problem_of
-from search.requests import SearchRequest
+from search.requests import DEFAULT_FRONT, SearchRequest
 
 PATHS = "checkpoints/paths.pt"  # the supernet while and after single paths are trained
 _BATCH = 128
@@ -95,7 +95,7 @@ def train_shared_weights(
     its front: neither supernet nor paths depend on that.
 
     Args:
-        request: of the search, but for its budget and what is asked of a front.
+        request: of the search, but for its budgets and what is asked of a front.
         work: holds checkpoints/search.pt.
         dataset: of the search; its test images are not used.
         progress: hears of each epoch.
@@ -117,16 +117,17 @@ def train_shared_weights(
 def _searched(request: SearchRequest, state: dict[str, Any]) -> SearchRequest:
     """Return the request that the checkpoint is of; ValueError where that was another search."""
     searched = codec.from_plain(state["request"], SearchRequest)
-    same = replace(
-        request,
-        budget_ms=searched.budget_ms,
-        tighten=searched.tighten,
-        front=searched.front,
-        strategy=searched.strategy,
-    )
-    if same != searched:
+    if _without_budgets(request) != _without_budgets(searched):
         raise ValueError("front: the checkpoint in the work folder is of another search")
     return searched
+
+
+def _without_budgets(request: SearchRequest) -> SearchRequest:
+    """Return the request without what neither a supernet nor its paths depend on."""
+    also = tuple(replace(one, budget_ms=1.0, tighten=1.0) for one in request.also)
+    return replace(
+        request, budget_ms=1.0, tighten=1.0, also=also, front=DEFAULT_FRONT, strategy="evolution"
+    )
 
 
 def _take_over(run: SearchRun, state: dict[str, Any], epochs: int) -> None:

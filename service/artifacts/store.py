@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 _PART_BYTES = 1024 * 1024
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -107,13 +107,13 @@ class ArtifactStore:
         return self._root / "sha256" / sha256[:2] / sha256
 
 
-def iterate_and_close(file: BinaryIO) -> Iterator[bytes]:
+def iterate_and_close(file: IO[bytes]) -> Iterator[bytes]:
     """Yield the file in parts and close it, also where the reader goes away."""
     with file:
         yield from _parts(file)
 
 
-def _parts(file: BinaryIO) -> Iterator[bytes]:
+def _parts(file: IO[bytes]) -> Iterator[bytes]:
     while part := file.read(_PART_BYTES):
         yield part
 

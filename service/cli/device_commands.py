@@ -1,7 +1,7 @@
 """Commands around devices: devices, plan, profile, predict."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,9 @@ from service.cli.shared import (
     client,
     follow,
 )
+
+if TYPE_CHECKING:
+    from search.space.networks import AnyGenotype
 
 app = typer.Typer()
 devices_app = typer.Typer(help="List the devices; judge what they have measured.")
@@ -144,12 +147,8 @@ def predict(
     dataset: DatasetName = "digits",
 ) -> None:
     """Predict the latency of a network on a device."""
-    import json
-
-    from search.space.networks import read_genotype
-
     with client() as api_client:
-        network = read_genotype(json.loads(genotype.read_text(encoding="utf-8")))
+        network = _read_genotype(genotype)
         found = api_client.predict(device, network, dataset)
         typer.echo(
             f"{found.latency_ms:.4f} ms (90 %: {found.low_ms:.4f} to {found.high_ms:.4f}), "
@@ -158,3 +157,21 @@ def predict(
             f"{found.interpolated} interpolated, {found.estimated} estimated, "
             f"{found.assumed} assumed"
         )
+
+
+def _read_genotype(path: Path) -> "AnyGenotype":
+    """Return the genotype in a file; ValueError names the file and what is wrong with it."""
+    import json
+
+    from search.space.networks import read_genotype
+
+    try:
+        return read_genotype(json.loads(path.read_bytes()))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not JSON: it is no text") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: it is nested too deeply") from error

@@ -1,4 +1,4 @@
-"""Commands around jobs: search, verify, pull, jobs."""
+"""Commands around jobs: search, compress, verify, pull, jobs."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +23,7 @@ from service.cli.shared import (
     client,
     fail,
     follow,
+    is_said,
 )
 
 app = typer.Typer()
@@ -77,31 +78,73 @@ def search(
         "controls": controls,
         "seeds": seeds,
         "front": front,
-        "also": [_device_budget(text) for text in also or ()],
+        "also": [_device_budget(text, "--also") for text in also or ()],
         "specialise": specialise,
         "rows": rows,
     }
     if from_front is not None:  # what is not said is that of the search that found it
-        order = {name: value for name, value in order.items() if _is_said(context, name)}
+        order = {name: value for name, value in order.items() if is_said(context, name)}
         order["from_front"] = from_front
     with client() as api_client:
         job = api_client.search(device, budget_ms, **order)
         follow(api_client, job.id, wait=wait)
 
 
-def _device_budget(text: str) -> dict[str, Any]:
-    """Return what DEVICE=MS says; a name may have a `=` in it."""
+@app.command()
+def compress(
+    network: Annotated[
+        str, typer.Argument(help="mobilenet-v2, resnet-18 or resnet-20; or an ONNX file, *.onnx.")
+    ],
+    budget: Annotated[
+        list[str],
+        typer.Option(metavar="DEVICE=MS", help="Latency of one image there, such as pi=1.5."),
+    ],
+    data: Annotated[str, typer.Option(help="Name of the data set.")] = "digits",
+    width: Annotated[float, typer.Option(help="Of a built-in network: all channels times.")] = 1.0,
+    recipe: Annotated[str, typer.Option(help="tiny, quick, cpu, standard or gpu.")] = "quick",
+    mask_rule: Annotated[
+        str, typer.Option(help="How weights leave: hard, soft, envelope or admm.")
+    ] = "hard",
+    distill: Annotated[
+        bool, typer.Option("--distill", help="Learn from the dense network as well.")
+    ] = False,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of the fine-tuning [default: a tenth of the recipe's].")
+    ] = None,
+    seed: int = 0,
+    rows: Rows = DEFAULT_ROWS,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The certificate as JSON on standard output.")
+    ] = False,
+    wait: Wait = True,
+) -> None:
+    """Fit a network that you have to a latency budget on a device: its layers become sparse."""
+    if len(budget) > 1:
+        fail(f"--budget: a network is fitted to one device, got {len(budget)}")
+    order = _device_budget(budget[0], "--budget") | {
+        "dataset": data,
+        "width": width,
+        "recipe": recipe,
+        "mask_rule": mask_rule,
+        "distillation": {} if distill else None,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "rows": rows,
+    }
+    with client() as api_client:
+        is_file = network.endswith(".onnx")
+        order["network"] = api_client.upload(network).sha256 if is_file else network
+        job = api_client.compress(**order)
+        follow(api_client, job.id, wait=wait, as_json=as_json)
+
+
+def _device_budget(text: str, option: str) -> dict[str, Any]:
+    """Return what DEVICE=MS says; a name may have a `=` in it, and `ms` may stand behind."""
     device, _, budget_ms = text.rpartition("=")
     try:
-        return {"device": device, "budget_ms": float(budget_ms)}
+        return {"device": device, "budget_ms": float(budget_ms.removesuffix("ms"))}
     except ValueError:
-        fail(f"--also: must be DEVICE=MS, such as pi=1.5, got {text!r}")
-
-
-def _is_said(context: typer.Context, name: str) -> bool:
-    """Return whether an option is on the command line."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+        fail(f"{option}: must be DEVICE=MS, such as pi=1.5, got {text!r}")
 
 
 @app.command()

@@ -1,10 +1,11 @@
 """What the commands share: options, the client, following a job, failing without a traceback."""
 
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -16,17 +17,42 @@ EXIT_INTERRUPTED = 130
 
 Device = Annotated[str, typer.Option("--device", help="Id or name of the device.")]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name of the data set.")]
+
+
+def within(limits: tuple[int, int]) -> Callable[[int], int]:
+    """Return a check of an option that says its whole range."""
+
+    def check(value: int) -> int:
+        lowest, highest = limits
+        if not lowest <= value <= highest:
+            raise typer.BadParameter(f"must be from {lowest} to {highest}, got {value}")
+        return value
+
+    return check
+
+
+# Those of the service, which would be slow to import here; a test holds them together.
+CHANNELS, CELLS, ROWS, HELD_OUT = (4, 1024), (3, 64), (50, 300), (1, 200)
 Channels = Annotated[
-    int, typer.Option(help="Channels of the first cell, or of the stem before the stages.")
+    int,
+    typer.Option(
+        callback=within(CHANNELS),
+        help="Channels of the first cell, or of the stem before the stages, 4 to 1024.",
+    ),
 ]
-Cells = Annotated[int, typer.Option(help="Cells of the network; stages have none.")]
-DEFAULT_SPACE = "dass-cells"
-Space = Annotated[str, typer.Option(help="Which networks: dass-cells or stages.")]
+Cells = Annotated[
+    int,
+    typer.Option(callback=within(CELLS), help="Cells of the network, 3 to 64; stages have none."),
+]
+SpaceName = Literal["dass-cells", "stages"]
+DEFAULT_SPACE: SpaceName = "dass-cells"
+Space = Annotated[SpaceName, typer.Option(help="Which networks.")]
 Controls = Annotated[
     bool, typer.Option("--controls", help="Train and measure what it has to beat: 4 x the time.")
 ]
-DEFAULT_PATTERN = "block"
-Pattern = Annotated[str, typer.Option(help="What becomes zero together: block or unstructured.")]
+PatternName = Literal["unstructured", "block"]
+DEFAULT_PATTERN: PatternName = "block"
+Pattern = Annotated[PatternName, typer.Option(help="What becomes zero together.")]
 DEFAULT_DENSITIES = "auto"
 Densities = Annotated[
     str,
@@ -37,12 +63,18 @@ Densities = Annotated[
 ]
 DEFAULT_HELD_OUT = 4
 HeldOut = Annotated[
-    int, typer.Option(help="Networks of each regime that judge the table, 1 to 200.")
+    int,
+    typer.Option(
+        callback=within(HELD_OUT), help="Networks of each regime that judge the table, 1 to 200."
+    ),
 ]
 DEFAULT_ROWS = 300
 Rows = Annotated[
     int,
-    typer.Option(help="Operators to measure for a space at most, 50 to 300: fewer predict worse."),
+    typer.Option(
+        callback=within(ROWS),
+        help="Operators to measure for a space at most, 50 to 300: fewer predict worse.",
+    ),
 ]
 Wait = Annotated[bool, typer.Option(help="Wait for the end.")]
 
@@ -51,6 +83,12 @@ def fail(message: str) -> NoReturn:
     """Say what went wrong, without a traceback, and end."""
     typer.echo(f"edgewright: {message}", err=True)
     raise typer.Exit(EXIT_ERROR)
+
+
+def is_said(context: typer.Context, name: str) -> bool:
+    """Return whether an option is on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @contextmanager
@@ -72,19 +110,28 @@ def errors_as_text() -> Iterator[None]:
     except BrokenPipeError:  # as in `edgewright ... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None
-    except (ApiError, ValueError, TimeoutError, OSError) as error:
+    except (ApiError, ValueError) as error:
         fail(str(error))
+    except OSError as error:  # its own text has a number that says nothing to people
+        named = error.filename is not None and error.strerror is not None
+        fail(f"{error.filename}: {error.strerror}" if named else str(error))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def follow(api_client: "Client", job_id: str, *, wait: bool) -> None:
-    """Print the job's id, and with `wait` everything until its end; fails where the job failed."""
+def follow(api_client: "Client", job_id: str, *, wait: bool, as_json: bool = False) -> None:
+    """Print the job's id, and with `wait` everything until its end; fails where the job failed.
+
+    With `as_json` standard output has what is known in the end, and nothing else: the certificate if
+    there is one, or the job.
+    """
     from service.client.event_text import event_line, result_lines
     from service.lifecycle import JobState
 
-    typer.echo(job_id)
+    typer.echo(job_id, err=as_json)
     if not wait:
+        if as_json:
+            typer.echo(api_client.job(job_id).model_dump_json(indent=2))
         return
     for event in api_client.events(job_id):
         if line := event_line(event):
@@ -92,6 +139,10 @@ def follow(api_client: "Client", job_id: str, *, wait: bool) -> None:
     job = api_client.job(job_id)
     for line in result_lines(job):
         typer.echo(line, err=True)
+    if as_json:
+        certificate = (job.result or {}).get("certificate")
+        text = json.dumps(certificate, indent=2) if certificate else job.model_dump_json(indent=2)
+        typer.echo(text)
     if job.state != JobState.SUCCEEDED:
         fail(f"the job is {job.state}: {(job.error or {}).get('message', 'no reason given')}")
     sys.stdout.flush()

@@ -17,9 +17,11 @@ from service.cli.shared import (
     client,
     errors_as_text,
     fail,
+    is_said,
 )
 
 if TYPE_CHECKING:
+    from latency.exchange.profile_file import ProfileFile
     from latency.exchange.table_file import TableFile
     from latency.report.values import TableDifference, TableReport
     from service.client import Client
@@ -34,6 +36,7 @@ app.add_typer(tables_app, name="tables")
 profiles_app = typer.Typer(help="What boards measured without a server.", no_args_is_help=True)
 app.add_typer(profiles_app, name="profiles")
 
+_LISTED = 10  # measurements that are not used
 _TABLE_FILE = Path("table.json")
 _PLAN_FILE = Path("plan.json")
 Table = Annotated[
@@ -67,6 +70,7 @@ def tables_list(device: OfDevice = None) -> None:
 
 @tables_app.command("report")
 def tables_report(
+    context: typer.Context,
     table: Table,
     dataset: Annotated[
         str | None, typer.Option(help="Also say what a space for this data set lacks.")
@@ -84,15 +88,14 @@ def tables_report(
     from latency import codec
     from latency.report.text import report_lines
 
-    asked: dict[str, Any] = {}
-    if dataset is not None:
-        asked = {
-            "dataset": dataset,
-            "space": space,
-            "channels": channels,
-            "cells": cells,
-            "pattern": pattern,
-        }
+    options = {"space": space, "channels": channels, "cells": cells, "pattern": pattern}
+    said = [f"--{name}" for name in options if is_said(context, name)]
+    if dataset is None and said:
+        fail(
+            f"{', '.join(said)}: of no use without --dataset, which gives image size and classes of "
+            "the space that the table is compared with"
+        )
+    asked: dict[str, Any] = {} if dataset is None else {"dataset": dataset} | options
     with errors_as_text():
         report = _report(table, asked)
         if plot is not None:
@@ -128,7 +131,7 @@ def tables_export(
 @tables_app.command("probes")
 def tables_probes(
     table: Table,
-    count: Annotated[int, typer.Option(help="How many operators.", min=1)] = 50,
+    count: Annotated[int, typer.Option(help="How many operators.")] = 50,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = _PLAN_FILE,
 ) -> None:
     """Write a plan for a board like that of the table: the rows that tell most of all others."""
@@ -144,13 +147,12 @@ def tables_probes(
 @tables_app.command("transfer")
 def tables_transfer(table: Table, profiles: Profiles, out: TableOut = _TABLE_FILE) -> None:
     """Make the table of a board that was only probed from the table of a similar one."""
-    from latency.exchange.profile_file import read_profile
     from latency.exchange.table_file import write_table
     from latency.report.new_board import table_of_probes
     from latency.table import TRANSFERRED
 
     with errors_as_text():
-        file = table_of_probes(_file(table), [read_profile(path) for path in profiles])
+        file = table_of_probes(_file(table), _profiles(profiles))
         write_table(out, file)
         measured = sum(row.method != TRANSFERRED for row in file.table.rows)
         typer.echo(
@@ -163,12 +165,11 @@ def tables_transfer(table: Table, profiles: Profiles, out: TableOut = _TABLE_FIL
 def tables_drift(table: Table, profiles: Profiles, as_json: AsJson = False) -> None:
     """Say which families of operators have another speed now than in a table, by probes."""
     from latency import codec
-    from latency.exchange.profile_file import read_profile
     from latency.report.new_board import drift
     from latency.report.text import drift_lines
 
     with errors_as_text():
-        found = drift(_file(table), [read_profile(path) for path in profiles])
+        found = drift(_file(table), _profiles(profiles))
         for line in [codec.encode(found).decode()] if as_json else drift_lines(found):
             typer.echo(line)
 
@@ -199,12 +200,11 @@ def profiles_import(
 @profiles_app.command("merge")
 def profiles_merge(profiles: Profiles, out: TableOut = _TABLE_FILE) -> None:
     """Make a table file of what boards of one target have measured, without a server."""
-    from latency.exchange.profile_file import read_profile
     from latency.exchange.table_file import write_table
     from latency.report.from_files import table_of_profiles
 
     with errors_as_text():
-        file = table_of_profiles([read_profile(path) for path in profiles])
+        file = table_of_profiles(_profiles(profiles))
         write_table(out, file)
         rows = len(file.table.rows)
         typer.echo(f"{rows} rows of {len(profiles)} profiles, {_judged(file)}: {out}")
@@ -218,21 +218,20 @@ def _report(table: str, space: dict[str, Any]) -> "TableReport":
         with client() as api_client:
             return api_client.report(_find(api_client, table).id, **space)
     if space:
-        raise ValueError("--dataset compares a table of a server with a space, not a file")
+        raise ValueError(
+            "--dataset compares a table of a server with a space, not a file: give an id or a device"
+        )
     return report_of_file(_file(table), now=utc_now())
 
 
 def _difference(before: str, after: str) -> "TableDifference":
-    from latency.report.difference import difference
-    from latency.report.from_files import graphs_of_file
+    from latency.report.from_files import difference_of_files
 
     if not (_is_file(before) or _is_file(after)):
         with client() as api_client:
             old, new = _find(api_client, before), _find(api_client, after)
             return api_client.difference(old.id, new.id)
-    first, second = _file(before), _file(after)
-    graphs = dict.fromkeys([*graphs_of_file(first), *graphs_of_file(second)])
-    return difference(first.table, second.table, list(graphs))
+    return difference_of_files(_file(before), _file(after))
 
 
 def _judged(file: "TableFile") -> str:
@@ -249,9 +248,28 @@ def _file(table: str) -> "TableFile":
     from latency.exchange.table_file import read_table
 
     if _is_file(table):
-        return read_table(Path(table))
+        file = read_table(Path(table), withdrawn=True)
+        if file.withdrawn_at is not None:
+            typer.echo(
+                f"warning: {table} was withdrawn at {file.withdrawn_at}: trust none of it", err=True
+            )
+        return file
     with client() as api_client:
         return api_client.table_file(_find(api_client, table).id)
+
+
+def _profiles(paths: list[Path]) -> "list[ProfileFile]":
+    """Return what files of profiles hold; says on standard error what of it cannot be used."""
+    from latency.exchange.profile_file import read_profile, unused
+
+    found = [read_profile(path) for path in paths]
+    if doubts := unused(found):
+        typer.echo(f"warning: {len(doubts)} measurements are not used:", err=True)
+        for doubt in doubts[:_LISTED]:
+            typer.echo(f"  {doubt}", err=True)
+        if len(doubts) > _LISTED:
+            typer.echo(f"  and {len(doubts) - _LISTED} more", err=True)
+    return found
 
 
 def _find(api_client: "Client", table: str) -> "TableRead":
@@ -279,8 +297,10 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _say(found: "ImportRead") -> None:
-    typer.echo(f"{found.operators} operators and {found.networks} networks: job {found.job_id}")
-    typer.echo(f"of {', '.join(found.devices)}")
+    from service.cli.tables import intake_lines
+
+    for line in intake_lines(found):
+        typer.echo(line)
     if found.table_id is None:
         typer.echo("no table yet: without whole networks they count in the next version")
         return

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from latency.table import PublishedError
 from service.devices.schemas import DeviceRead
-from service.jobs.schemas import JobRead
+from service.jobs.schemas import ImportRead, JobRead
 from service.profiling.schemas import OperatorRead, TableRead, WithdrawalRead
+
+_LISTED = 10  # measurements in quarantine that an import names
 
 
 def device_lines(devices: Sequence[DeviceRead]) -> Iterator[str]:
@@ -30,13 +32,32 @@ def quarantine_lines(rows: Sequence[OperatorRead]) -> Iterator[str]:
 def withdrawal_lines(found: WithdrawalRead) -> Iterator[str]:
     """Yield what rested on a withdrawn device."""
     yield f"no table uses what {found.device} has measured until now"
+    if found.copies:
+        yield f"files had brought the same samples as {', '.join(found.copies)}: not used either"
     for table in found.tables:
         instead = "too little remains for a new one"
         if table.replacement_id is not None:
             instead = f"use version {table.replacement_version}, {table.replacement_id}"
         yield f"table {table.id}  version {table.version}  withdrawn: {instead}"
     for job in found.jobs:
-        yield f"job {job.id}  {job.state:9}  {job.kind:7}  {job.name}  used table {job.table_id}"
+        yield f"job {job.id}  {job.state:9}  {job.kind:8}  {job.name}  used table {job.table_id}"
+
+
+def intake_lines(found: ImportRead) -> Iterator[str]:
+    """Yield how much of an imported file was taken, and what went into quarantine and why."""
+    yield (
+        f"{found.operators_taken} of {found.operators} operators and {found.networks_taken} of "
+        f"{found.networks} networks taken: job {found.job_id}"
+    )
+    yield f"of {', '.join(found.devices)}"
+    if not found.quarantined:
+        return
+    yield f"{found.quarantined} in quarantine, in no table:"
+    shown = found.reasons[:_LISTED]
+    yield from (f"  {one.what}, of {one.device}: {one.reason}" for one in shown)
+    if found.quarantined > len(shown):
+        others = found.quarantined - len(shown)
+        yield f'  and {others} more: `edgewright devices quarantined "{shown[0].device}"`'
 
 
 def table_lines(tables: Sequence[TableRead]) -> Iterator[str]:
@@ -62,4 +83,4 @@ def job_lines(jobs: Sequence[JobRead]) -> Iterator[str]:
     if not jobs:
         yield "no jobs"
     for job in jobs:
-        yield f"{job.id}  {job.state:9}  {job.kind:7}  {job.created_at:%Y-%m-%d %H:%M}  {job.name}"
+        yield f"{job.id}  {job.state:9}  {job.kind:8}  {job.created_at:%Y-%m-%d %H:%M}  {job.name}"

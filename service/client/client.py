@@ -200,6 +200,19 @@ class Client:
         body = {"device": device, "budget_ms": budget_ms} | order
         return JobRead.model_validate(self._transport.post("/v1/searches", body))
 
+    def compress(self, device: str, budget_ms: float, network: str, **order: Any) -> JobRead:
+        """Fit a network to a budget: a built-in one by its name, or a stored ONNX file by its digest.
+
+        The other fields are those of `CompressionCreate`.
+        """
+        body = {"device": device, "budget_ms": budget_ms, "network": network} | order
+        return JobRead.model_validate(self._transport.post("/v1/compressions", body))
+
+    def upload(self, path: str | Path) -> ArtifactRead:
+        """Store a file, such as an ONNX model, on the server; again: no change."""
+        found = self._transport.post_bytes("/v1/artifacts", Path(path).read_bytes())
+        return ArtifactRead.model_validate(found)
+
     def profile(self, device: str, **order: Any) -> JobRead:
         """Measure what the table of a device lacks; fields as in `ProfileCreate`."""
         return JobRead.model_validate(
@@ -246,7 +259,7 @@ class Client:
         return job
 
     def candidates(self, job_id: str) -> list[CandidateRead]:
-        """Return the networks that a search has found."""
+        """Return the networks that a search has found or a compression made."""
         found = self._transport.get(f"/v1/jobs/{job_id}/candidates")
         return [CandidateRead.model_validate(candidate) for candidate in found]
 

@@ -30,11 +30,13 @@ def result_lines(job: JobRead) -> list[str]:
     certificate = result.get("certificate")
     if isinstance(certificate, dict):
         accuracy, images = certificate["accuracy"], certificate["test_images"]
-        # An older certificate has neither.
+        # An older certificate has none of these.
         controls, regret = certificate.get("controls"), certificate.get("regret")
+        compression = certificate.get("compression")
         return [
             f"accuracy {accuracy:.2%} on the whole test set ({images} images)",
             f"budget {certificate['verdict']}",
+            *([_compression_line(compression, certificate)] if compression else []),
             *([f"controls: {controls['verdict']}"] if controls else []),
             *(regret["text"].splitlines() if regret else []),
             *_front_lines(result.get("front")),
@@ -43,6 +45,14 @@ def result_lines(job: JobRead) -> list[str]:
     if isinstance(result.get("measured"), dict):
         return [f"measured {result['measured']['latency_ms']:.4f} ms"]
     return []
+
+
+def _compression_line(compression: dict[str, Any], certificate: dict[str, Any]) -> str:
+    """Return what the network was before, and how much faster it is than that as measured."""
+    parent = compression["parent"]
+    line = f"dense it has {parent['accuracy']:.2%}; {compression['density']:.1%} of the weights are left"
+    faster = certificate["compared"].get("dense_parent", {}).get("speed_up")
+    return line if faster is None else f"{line}; {faster['ratio']:.2f} times as fast"
 
 
 def _front_lines(front: dict[str, Any] | None) -> list[str]:
@@ -55,9 +65,15 @@ def _front_lines(front: dict[str, Any] | None) -> list[str]:
 
 
 def _latency_text(candidate: dict[str, Any]) -> str:
-    if candidate["measured"] is None:
-        return f"{candidate['predicted']['latency_ms']:.4f} ms predicted, not measured"
-    return f"{candidate['measured']['latency_ms']:.4f} ms measured"
+    """Return what a candidate takes; of several devices all but the first are named."""
+    return ", ".join(map(_latency_on, (candidate, *candidate.get("also", ()))))
+
+
+def _latency_on(part: dict[str, Any]) -> str:
+    on = f" on {part['device']}" if "device" in part else ""
+    if part["measured"] is None:
+        return f"{_predicted_text(part['predicted'])}{on}, not measured"
+    return f"{part['measured']['latency_ms']:.4f} ms measured{on}"
 
 
 def _state_line(payload: dict[str, Any]) -> str:
@@ -93,13 +109,18 @@ def _epoch_line(stage: str, payload: dict[str, Any]) -> str:
         if isinstance(payload.get(name), int | float)
     ]
     phase = f" {payload['phase']}" if payload.get("phase") else ""
+    stage = f"{stage} parent" if payload.get("parent") else stage
     epoch = f"{payload.get('epoch', '?')}/{payload.get('epochs', '?')}"
     return f"  {stage}{phase} {epoch}  {'  '.join(numbers)}".rstrip()
 
 
 def _prediction_line(stage: str, prediction: dict[str, Any]) -> str:
+    return f"  {stage}: {_predicted_text(prediction)}"
+
+
+def _predicted_text(prediction: dict[str, Any]) -> str:
     low, high = prediction["low_ms"], prediction["high_ms"]
     return (
-        f"  {stage}: predicted {prediction['latency_ms']:.4f} ms (90 %: {low:.4f} to {high:.4f}), "
+        f"predicted {prediction['latency_ms']:.4f} ms (90 %: {low:.4f} to {high:.4f}), "
         f"table version {prediction['table_version']}"
     )

@@ -5,7 +5,7 @@ same rows as an agent's, so nothing that reads measurements has to know of files
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from latency import codec
 from latency.exchange.profile_file import ProfileFile
+from latency.measurement import NetworkMeasurement, OperatorMeasurement
 from latency.messages import MAX_CHUNK_ROWS, Chunk, Finish, NamedGraph, Outcome, ProfileWork
 from service.devices import repository
 from service.devices.evidence import evidence_of
@@ -22,6 +23,7 @@ from service.devices.leasing import Desk
 from service.devices.rules import LeaseRules, measurement_count
 from service.devices.uploads import Upload, finish_lease, store_chunk
 from service.devices.use_cases import Device, get_device, store_target
+from service.devices.withdrawn import withdrawn_samples
 from service.devices.work import request_profile
 from service.errors import ConflictError, invalid_field
 from service.lifecycle import LeaseState, WorkState, next_work_state
@@ -36,6 +38,22 @@ _ATTEMPT = 1
 _MAX_MEASUREMENTS = 50_000
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredProfile:
+    """What a file brought of one device, and what was thought of it."""
+
+    unit_id: str
+    uploads: tuple[Upload, ...]
+
+    @property
+    def judged(self) -> Iterator[tuple[OperatorMeasurement | NetworkMeasurement, str]]:
+        """Each measurement with the reason why it is in quarantine; empty where it is not."""
+        for upload in self.uploads:
+            reasons = [values["quarantine"] for values in upload.operator_values]
+            yield from zip(upload.chunk.operators, reasons, strict=True)
+            yield from zip(upload.chunk.networks, upload.network_reasons, strict=True)
 
 
 class _Nobody:
@@ -102,8 +120,8 @@ def imported_device(session: Session, name: str, profile: ProfileFile, now: date
 
 def store_profile(
     session: Session, device_id: str, job_id: str, claim: str, chunks: Sequence[Chunk], desk: Desk
-) -> str:
-    """Store checked measurements of a device; returns the id of the work unit.
+) -> StoredProfile:
+    """Store checked measurements of a device, those that cannot be used in quarantine.
 
     Args:
         session: in a transaction.
@@ -132,20 +150,21 @@ def store_profile(
     unit_id = request_profile(session, device_id, job_id, work, now=desk.now)
     lease = _lease(session, unit_id, IMPORT_CLAIM + claim, work, desk)
     target = session.get_one(TargetRow, lease.target_fingerprint)
-    evidence = evidence_of(session, target)
-    digests = []
+    withdrawn = withdrawn_samples(session, target.fingerprint)
+    evidence = replace(evidence_of(session, target), withdrawn=withdrawn)
+    uploads = []
     for index, chunk in enumerate(chunks):
         upload = Upload.of(index, digest_of_chunks([claim, str(index)]), chunk, evidence)
         store_chunk(session, device_id, lease.id, upload, desk)
-        digests.append(upload.sha256)
+        uploads.append(upload)
     finish = Finish(
         attempt=_ATTEMPT,
         outcome=Outcome.DONE,
         chunks=len(chunks),
-        digest=digest_of_chunks(digests),
+        digest=digest_of_chunks([upload.sha256 for upload in uploads]),
     )
     finish_lease(session, device_id, lease.id, finish, desk)
-    return unit_id
+    return StoredProfile(unit_id=unit_id, uploads=tuple(uploads))
 
 
 def import_desk(rules: LeaseRules, now: datetime) -> Desk:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, bindparam, exists, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 from latency.messages import WorkKind
 from service.lifecycle import LeaseState, WorkState
 from service.tables.device import DeviceRow
-from service.tables.lease import ChunkRow, LeaseRow
+from service.tables.lease import IMPORT_CLAIM, ChunkRow, LeaseRow
 from service.tables.measurement import MeasurementRow, NetworkMeasurementRow
 from service.tables.target import TargetRow
 from service.tables.work_unit import WorkUnitRow
+
+Measured = TypeVar("Measured", MeasurementRow, NetworkMeasurementRow)
 
 OPEN_WORK = (WorkState.QUEUED, WorkState.LEASED)
 OPEN_LEASES = (LeaseState.ACTIVE, LeaseState.EXPIRED)
@@ -243,6 +245,51 @@ def quarantine_counts(session: Session, device_ids: Sequence[str]) -> dict[str, 
         for device_id, found in session.execute(statement):
             counts[device_id] = counts.get(device_id, 0) + found
     return counts
+
+
+def targets_of(session: Session, device_id: str) -> set[str]:
+    """Return the targets that a device was when it measured."""
+    return {
+        fingerprint
+        for row in (MeasurementRow, NetworkMeasurementRow)
+        for fingerprint in session.scalars(
+            select(row.target_fingerprint).where(row.device_id == device_id).distinct()
+        )
+    }
+
+
+def judged_rows(
+    session: Session, fingerprint: str, reasons: Sequence[str], *, imported: bool = False
+) -> list[MeasurementRow | NetworkMeasurementRow]:
+    """Return what was measured on a target, failures apart, and judged with one of the reasons.
+
+    Args:
+        session: to read from.
+        fingerprint: of the target.
+        reasons: for quarantine; an empty one for what is good.
+        imported: only what files brought.
+    """
+    return [
+        *_judged(session, MeasurementRow, fingerprint, reasons, imported=imported),
+        *_judged(session, NetworkMeasurementRow, fingerprint, reasons, imported=imported),
+    ]
+
+
+def _judged(
+    session: Session,
+    row: type[Measured],
+    fingerprint: str,
+    reasons: Sequence[str],
+    *,
+    imported: bool,
+) -> Sequence[Measured]:
+    statement = select(row).where(
+        row.target_fingerprint == fingerprint, row.error == "", row.quarantine.in_(reasons)
+    )
+    if imported:
+        statement = statement.join(LeaseRow, LeaseRow.id == row.lease_id)
+        statement = statement.where(LeaseRow.claim_id.startswith(IMPORT_CLAIM))
+    return session.scalars(statement).all()
 
 
 def measured_spec_keys(session: Session, lease_id: str) -> set[str]:

@@ -11,6 +11,7 @@ TRAINER_QUEUE = "trainer"  # one entry per training stage; one at a time and wor
 SEARCH_FLOW = "search"
 PROFILE_FLOW = "profile"
 VERIFY_FLOW = "verify"
+COMPRESS_FLOW = "compress"
 STAGE_FLOW = "trainer-stage"
 
 DEVICE_TOPIC = "device"  # messages that a work unit of the job has ended

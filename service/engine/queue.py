@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from service.engine.names import (
     APPLICATION_VERSION,
+    COMPRESS_FLOW,
     DEVICE_TOPIC,
     FLOW_QUEUE,
     PROFILE_FLOW,
@@ -20,6 +21,7 @@ _FLOWS = {
     JobKind.SEARCH: SEARCH_FLOW,
     JobKind.PROFILE: PROFILE_FLOW,
     JobKind.VERIFY: VERIFY_FLOW,
+    JobKind.COMPRESS: COMPRESS_FLOW,
 }
 
 

@@ -1,4 +1,4 @@
-"""/v1/searches, /v1/profiles, /v1/verifications, /v1/jobs."""
+"""/v1/searches, /v1/compressions, /v1/profiles, /v1/verifications, /v1/jobs."""
 
 from typing import Annotated
 
@@ -8,11 +8,14 @@ from sqlalchemy.orm import Session
 
 from service.access.policy import Operator
 from service.artifacts.schemas import ArtifactRead
+from service.artifacts.store import ArtifactStore
 from service.context import AppContext, Context
-from service.jobs import repository, use_cases
+from service.jobs import compressions, repository, use_cases
 from service.jobs.event_stream import MEDIA_TYPE, event_stream
+from service.jobs.given_network import check_network, is_built_in, read_graph
 from service.jobs.schemas import (
     CandidateRead,
+    CompressionCreate,
     JobRead,
     ProfileCreate,
     SearchCreate,
@@ -30,6 +33,19 @@ def create_search(context: Context, _principal: Operator, order: SearchCreate) -
     """Start a search; refused with 422 budget-infeasible where a table rules it out."""
     with context.database.transaction() as session:
         return JobRead.model_validate(use_cases.create_search(_desk(context, session), order))
+
+
+@router.post("/compressions", status_code=201)
+def create_compression(context: Context, _principal: Operator, order: CompressionCreate) -> JobRead:
+    """Fit a network that exists to a budget on one device; what is in the way is 422, by node."""
+    store = ArtifactStore(context.settings.artifacts_dir)
+    with context.database.reading() as session:
+        check_network(session, order.network)
+    graph = None if is_built_in(order.network) else read_graph(store, order.network)
+    with context.database.transaction() as session:
+        desk = _desk(context, session)
+        job = compressions.create_compression(desk, store, order, graph)
+        return JobRead.model_validate(job)
 
 
 @router.post("/profiles", status_code=201)

@@ -1,11 +1,15 @@
 """Can a budget be met at all? Answered from the table, before any training."""
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 from latency.plan import MAX_ROWS, TOLERANCE, WORST_ERROR, known_points, network_errors
 from latency.table import LatencyTable
+from search.space.given_space import GivenSpace
 from search.space.search_space import SearchSpace
+from service.devices.use_cases import Device
 from service.errors import BudgetInfeasibleError
+from service.profiling.use_cases import latest_table, load_table
 
 # On a noisy host new rows may raise what a table thinks of its own error: 0.6 to 1.8 % in a demo.
 _SLACK = 4.0
@@ -46,4 +50,22 @@ def check_budget(table: LatencyTable, space: SearchSpace, budget_ms: float, *, d
             smallest_feasible_ms=smallest,
             device=device,
             table_version=table.version,
+            what="form of this network"
+            if isinstance(space, GivenSpace)
+            else "network of this space",
         )
+
+
+def refuse_impossible_budget(
+    session: Session, device: Device, space: SearchSpace, budget_ms: float, rows: int
+) -> None:
+    """Refuse what `check_budget` does by the newest table of a device, if that covers the space.
+
+    Without such a table nothing is known yet: the flow asks again after profiling.
+    """
+    row = latest_table(session, device.id)
+    if row is None:
+        return
+    table = load_table(session, row.id)
+    if covers_space(table, space, rows):
+        check_budget(table, space, budget_ms, device=device.name)

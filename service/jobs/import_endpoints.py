@@ -5,8 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from latency.exchange.document import from_document
-from latency.exchange.profile_file import PROFILE, ProfileFile
+from latency.exchange.profile_file import profile_of_document
 from latency.exchange.table_file import table_of_document
 from latency.table import TableRow
 from service.access.policy import Administrator
@@ -32,7 +31,7 @@ def import_profile(
 ) -> ImportRead:
     """Take in what `edgewright-agent measure` wrote on a board without a connection."""
     try:
-        profile = from_document(body, PROFILE, ProfileFile)
+        profile = profile_of_document(body)
     except ValueError as error:
         raise _unreadable(error) from error
     return _store(context, imports.check_profile_file(profile, device), body, ())

@@ -17,7 +17,9 @@ from latency.table import TRANSFERRED, TableRow
 from service.devices.imported import check_profile, imported_device, store_profile
 from service.devices.leasing import Desk
 from service.devices.use_cases import Device
+from service.devices.work import network_results
 from service.errors import ConflictError, InvalidValueError, invalid_field
+from service.jobs.intake import intake_of
 from service.jobs.journal import STATE_EVENT, record
 from service.jobs.schemas import ImportRead
 from service.lifecycle import JobKind, JobState
@@ -27,6 +29,7 @@ from service.tables.job import JobRow
 from service.tables.latency_table import LatencyTableRow
 
 _SAME = 1e-9  # relative; the same samples give the same costs but for rounding
+_NAMED = 20  # measurements in quarantine that an answer names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +54,8 @@ def check_table_file(file: TableFile) -> list[CheckedPart]:
     """Return a table file as an import of its parts, each of a device marked as imported.
 
     Raises:
-        InvalidValueError: it has no raw samples, they are not of its target, or impossible, or it
-            has rows that were not measured.
+        InvalidValueError: it was withdrawn, it has no raw samples or impossible ones, or it has rows
+            that were not measured.
     """
     if not file.evidence:
         raise invalid_field("/evidence", "This file has no raw samples, so nothing can be checked")
@@ -60,8 +63,12 @@ def check_table_file(file: TableFile) -> list[CheckedPart]:
         raise invalid_field(
             "/table/rows", "Rows of this table were not measured on its target but transferred"
         )
-    if any(profile.target != file.table.target for profile in file.evidence):
-        raise invalid_field("/evidence", "These samples are not of the target of the table")
+    if file.withdrawn_at is not None:
+        raise invalid_field(
+            "/withdrawn_at",
+            "This table was withdrawn by the service that exported it; export another version",
+            code="table-withdrawn",
+        )
     return [
         CheckedPart(
             device=f"{profile.device or 'board'} (imported)",
@@ -81,7 +88,8 @@ def import_parts(
 ) -> ImportRead:
     """Store what devices measured and make the next version of the table of their target.
 
-    Without whole networks no table is made: the measurements count in the next version.
+    Without whole networks no table is made: the measurements count in the next version. What cannot
+    be true, or was withdrawn here before, goes into quarantine and is named.
 
     Args:
         session: in a transaction.
@@ -91,16 +99,21 @@ def import_parts(
         desk: of `import_desk`.
 
     Raises:
-        ConflictError: imported already, another target, or the measurements make no table.
+        ConflictError: imported already, another target, none of its operators (or, without any, of
+            its networks) can be used, or the measurements make no table.
     """
     devices = [imported_device(session, part.device, part.profile, desk.now) for part in parts]
     job = _ended_job(session, devices, sha256, desk)
-    for index, (device, part) in enumerate(zip(devices, parts, strict=True)):
+    stored = [
         store_profile(session, device.id, job.id, f"{sha256}:{index}", part.chunks, desk)
-    networks = [
-        measured for part in parts for measured in part.profile.networks if not measured.error
+        for index, (device, part) in enumerate(zip(devices, parts, strict=True))
     ]
-    table = _table(session, devices[0], networks, desk)
+    intake = intake_of([device.name for device in devices], stored)
+    if not intake.is_useful:
+        raise ConflictError(intake.refusal(), code="nothing-taken")
+    networks = [result for one in stored for result in network_results(session, one.unit_id)]
+    timing = (device for device, part in zip(devices, parts, strict=True) if part.profile.networks)
+    table = _table(session, next(timing, devices[0]), networks, desk)
     differing = None
     if table is not None:
         job.table_id = table.id
@@ -116,8 +129,12 @@ def import_parts(
     return ImportRead(
         job_id=job.id,
         devices=list(dict.fromkeys(device.name for device in devices)),
-        operators=sum(len(part.profile.operators) for part in parts),
-        networks=len(networks),
+        operators=intake.operators,
+        operators_taken=intake.operators_taken,
+        networks=intake.networks,
+        networks_taken=intake.networks_taken,
+        quarantined=len(intake.quarantined),
+        reasons=list(intake.quarantined[:_NAMED]),
         table_id=None if table is None else table.id,
         table_version=None if table is None else table.version,
         rows_differing=differing if expected else None,

@@ -16,6 +16,8 @@ from search.requests import (
     MIN_CHANNELS,
     MIN_FRONT,
 )
+from search.space.rivals import PARENTS
+from search.space.sparsity import MaskRule
 from service.artifacts.schemas import ArtifactRead
 from service.lifecycle import JobKind, JobState
 from service.profiling.schemas import (
@@ -34,6 +36,8 @@ Channels = Annotated[int, Field(ge=MIN_CHANNELS, le=MAX_CHANNELS)]
 Cells = Annotated[int, Field(ge=MIN_CELLS, le=MAX_CELLS)]
 Priority = Annotated[int, Field(ge=1, le=1000, description="lower first")]
 BudgetMs = Annotated[float, Field(gt=0, le=1e6, description="latency of one image")]
+Recipe = Literal["tiny", "quick", "cpu", "standard", "gpu"]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 DEFAULT_PRIORITY = 10
 FRONT_PICK_PATTERN = r"^[0-9a-f]{32}:[0-9]{1,2}$"
 Densities = Literal["auto", "planned", "budget"]
@@ -75,8 +79,8 @@ class SearchCreate(RequestShape):
             "where one device has the operator library, else planned"
         ),
     ] = DEFAULT_DENSITIES
-    recipe: Literal["tiny", "quick", "cpu", "standard", "gpu"] = "quick"
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    recipe: Recipe = "quick"
+    seed: Seed = 0
     controls: Annotated[
         bool,
         Field(
@@ -103,7 +107,7 @@ class SearchCreate(RequestShape):
         Field(
             pattern=FRONT_PICK_PATTERN,
             description="JOB:NUMBER, a network of the front of another search, trained as that "
-            "search would have: nothing is searched",
+            "search would have: nothing is searched; of several devices, for the same ones",
         ),
     ] = None
     specialise: Annotated[
@@ -140,13 +144,64 @@ class VerificationCreate(RequestShape):
     priority: Priority = DEFAULT_PRIORITY
 
 
+class DistillationShape(RequestShape):
+    """How much is learnt from the dense network."""
+
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+    temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
+
+
+class CompressionCreate(RequestShape):
+    """A network that exists, to be fitted to a latency budget on one device."""
+
+    name: ShortName | None = None
+    device: Annotated[ShortName, Field(description="id or name")]
+    dataset: Annotated[ShortName, Field(description="name of a data set")] = "digits"
+    budget_ms: BudgetMs
+    network: Annotated[
+        ShortName,
+        Field(
+            description=f"{', '.join(PARENTS)}, which are trained first; or the SHA-256 of a stored "
+            "ONNX file with its weights, see POST /v1/artifacts"
+        ),
+    ]
+    width: Annotated[
+        float, Field(gt=0, le=8, description="of a built-in network: all channels times this")
+    ] = 1.0
+    recipe: Recipe = "quick"
+    mask_rule: Annotated[MaskRule, Field(description="how weights leave")] = MaskRule.HARD
+    distillation: Annotated[
+        DistillationShape | None,
+        Field(description="learn from the dense network as well; null: from the labels alone"),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        Field(gt=0, le=100, description="peak of the fine-tuning; null: a tenth of the recipe's"),
+    ] = None
+    seed: Seed = 0
+    rows: Rows = DEFAULT_ROWS
+    priority: Priority = DEFAULT_PRIORITY
+
+
+class QuarantinedRead(ReadShape):
+    """A measurement of a file that is kept and not used."""
+
+    what: str  # label of the operator, or name of the network
+    device: str
+    reason: str
+
+
 class ImportRead(ReadShape):
     """What became of an imported file."""
 
     job_id: str
     devices: list[str]  # names, here
-    operators: int
-    networks: int  # whole networks that could be measured
+    operators: int  # in the file
+    operators_taken: int  # the others failed on the board, or are in quarantine
+    networks: int  # whole networks in the file
+    networks_taken: int
+    quarantined: int  # measurements
+    reasons: list[QuarantinedRead]  # of the first ones; GET /v1/operators?quarantined=true has all
     table_id: str | None  # None: without whole networks it counts in the next version
     table_version: int | None
     rows_differing: int | None  # of an imported table: rows whose cost comes out differently here
@@ -182,7 +237,7 @@ class JobEventRead(ReadShape):
 
 
 class CandidateRead(ReadShape):
-    """A network that a search found, with everything that was measured about it."""
+    """A network that a search found or a compression made, with everything that was measured about it."""
 
     job_id: str
     genotype: dict[str, Any]

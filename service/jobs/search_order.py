@@ -1,11 +1,14 @@
-"""What the trainer is asked to do for the order of a search."""
+"""What the trainer is asked to do for the order of a search, or of a compression."""
 
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from latency import codec
 from latency.operator import SparsityPattern
+from search.compress.request import CompressRequest, Distillation
 from search.requests import DEFAULT_FRONT, DeviceBudget, SearchRequest
+from search.space.sparsity import MaskRule
 from service.datasets.use_cases import Dataset
 from service.profiling.schemas import DEFAULT_SPACE
 
@@ -48,4 +51,35 @@ def search_request(
         specialise=order.get("specialise", False),
         front=order.get("front", 0) or DEFAULT_FRONT,
         genotype=order.get("genotype"),
+    )
+
+
+def compress_request(
+    order: Mapping[str, Any], dataset: Dataset, *, network: str = "", tighten: float = 1.0
+) -> CompressRequest:
+    """Return the request for the fields of a CompressionCreate, as a job keeps them.
+
+    Args:
+        order: of the compression.
+        dataset: that it names.
+        network: path of the file with the network, if it is none of the built-in ones.
+        tighten: factor on the budget.
+
+    Raises:
+        ValueError: a field is out of range; the message names it.
+    """
+    wanted = order["distillation"]
+    return CompressRequest(
+        dataset=dataset.ref,
+        task=dataset.task,
+        network=network or order["network"],
+        budget_ms=order["budget_ms"],
+        width=order["width"],
+        seed=order["seed"],
+        recipe=order["recipe"],
+        mask_rule=MaskRule(order["mask_rule"]),
+        learning_rate=order["learning_rate"],
+        distillation=None if wanted is None else codec.from_plain(wanted, Distillation),
+        tighten=tighten,
+        device=order["device"],
     )

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from search.requests import MAX_FRONT, MIN_FRONT
-from search.space.search_space import SearchSpace
 from service.artifacts.schemas import ArtifactRead
 from service.artifacts.use_cases import artifacts_of_job, get_artifact
 from service.datasets.use_cases import Dataset, find_dataset
@@ -16,7 +15,7 @@ from service.devices.use_cases import Device, find_device
 from service.devices.work import cancel_work
 from service.errors import ConflictError, NotFoundError, invalid_field, public_message
 from service.jobs import repository
-from service.jobs.feasibility import check_budget, covers_space
+from service.jobs.feasibility import refuse_impossible_budget
 from service.jobs.front_pick import order_from_front
 from service.jobs.job_devices import add_devices
 from service.jobs.journal import STATE_EVENT, locked_job, move, record
@@ -31,7 +30,6 @@ from service.jobs.search_order import search_request
 from service.lifecycle import FINAL_JOB_STATES, JobKind, JobState
 from service.ports import JobQueue
 from service.profiling.planning import profiled_space
-from service.profiling.use_cases import latest_table, load_table
 from service.tables.base import new_id
 from service.tables.job import JobEventRow, JobRow
 
@@ -70,8 +68,8 @@ def create_search(desk: JobDesk, order: SearchCreate) -> JobRow:
     except ValueError as error:
         raise invalid_field("", public_message(error)) from error
     for one, budget_ms in [(device, order.budget_ms), *others]:
-        _refuse_impossible_budget(desk.session, one, space, budget_ms, order.rows)
-    job = _store(desk, JobKind.SEARCH, device, values, dataset)
+        refuse_impossible_budget(desk.session, one, space, budget_ms, order.rows)
+    job = store_job(desk, JobKind.SEARCH, device, values, dataset)
     add_devices(desk.session, job, others)
     return job
 
@@ -82,14 +80,8 @@ def _check_order(order: SearchCreate) -> None:
         raise invalid_field("/seeds", "More than one seed needs controls: true")
     if 0 < order.front < MIN_FRONT:
         raise invalid_field("/front", f"A front has {MIN_FRONT} to {MAX_FRONT} networks; 0 is none")
-    of_one_device = {
-        "front": order.front > 0,
-        "from_front": order.from_front is not None,
-        "densities": order.densities == "budget",
-    }
-    for name, asked in of_one_device.items():
-        if asked and order.also:
-            raise invalid_field(f"/{name}", "This is for one device only; leave this or `also` out")
+    if order.also and order.densities == "budget":
+        raise invalid_field("/densities", "This is for one device only; leave this or `also` out")
 
 
 def create_profile(desk: JobDesk, order: ProfileCreate) -> JobRow:
@@ -104,7 +96,7 @@ def create_profile(desk: JobDesk, order: ProfileCreate) -> JobRow:
         profiled_space(order.model_dump(), dataset.task)
     except ValueError as error:
         raise invalid_field("", public_message(error)) from error
-    return _store(desk, JobKind.PROFILE, device, order.model_dump(), dataset)
+    return store_job(desk, JobKind.PROFILE, device, order.model_dump(), dataset)
 
 
 def create_verification(desk: JobDesk, order: VerificationCreate) -> JobRow:
@@ -117,7 +109,7 @@ def create_verification(desk: JobDesk, order: VerificationCreate) -> JobRow:
     device = find_device(desk.session, order.device)
     get_artifact(desk.session, order.artifact_sha256)
     check_library(desk.session, order.artifact_sha256, device)
-    return _store(desk, JobKind.VERIFY, device, order.model_dump(), None)
+    return store_job(desk, JobKind.VERIFY, device, order.model_dump(), None)
 
 
 def get_job(session: Session, job_id: str) -> JobRow:
@@ -191,9 +183,9 @@ def artifacts_of(session: Session, job_id: str) -> list[ArtifactRead]:
 
 
 def candidates_of(session: Session, job_id: str) -> list[CandidateRead]:
-    """Return the networks that a search has found; none before it is finished."""
+    """Return the networks that a search or a compression has made; none before it is finished."""
     job = get_job(session, job_id)
-    if job.kind != JobKind.SEARCH or not job.result or "certificate" not in job.result:
+    if not job.result or "certificate" not in job.result:
         return []
     return [
         CandidateRead(
@@ -218,25 +210,14 @@ def _find_others(
     return found
 
 
-def _refuse_impossible_budget(
-    session: Session, device: Device, space: SearchSpace, budget_ms: float, rows: int
-) -> None:
-    """Without a table for the space nothing is known yet: the flow asks again after profiling."""
-    row = latest_table(session, device.id)
-    if row is None:
-        return
-    table = load_table(session, row.id)
-    if covers_space(table, space, rows):
-        check_budget(table, space, budget_ms, device=device.name)
-
-
-def _store(
+def store_job(
     desk: JobDesk,
     kind: JobKind,
     device: Device,
     request: dict[str, Any],
     dataset: Dataset | None,
 ) -> JobRow:
+    """Store and enqueue a job; its request is the order without name and priority."""
     priority = int(request.pop("priority"))
     job = JobRow(
         id=new_id(),

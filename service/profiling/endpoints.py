@@ -156,6 +156,7 @@ def _withdrawal(found: Withdrawal) -> WithdrawalRead:
     return WithdrawalRead(
         device_id=found.device.id,
         device=found.device.name,
+        copies=list(found.copies),
         tables=[
             WithdrawnTableRead(
                 id=affected.table.id,

@@ -65,15 +65,13 @@ def predict_latency(
     """Return the predicted latency of a network on what a device is now.
 
     Raises:
-        ConflictError: the device has no table yet, or none that can price these operators.
+        ConflictError: the device has no table yet, all were withdrawn, or none can price these
+            operators.
         InvalidValueError: the genotype is no network for this task.
     """
     row = use_cases.latest_table(session, device.id)
     if row is None:
-        raise ConflictError(
-            "This device has no latency table yet: profile it first (`edgewright profile`).",
-            code="no-table",
-        )
+        raise ConflictError(_no_table(session, device), code="no-table")
     try:
         graph = network_graph(genotype, task)
     except ValueError as error:
@@ -84,3 +82,13 @@ def predict_latency(
     except ValueError as error:
         raise ConflictError(public_message(error), code="unpriced-operators") from error
     return TablePrediction(table_id=row.id, prediction=prediction)
+
+
+def _no_table(session: Session, device: Device) -> str:
+    versions = use_cases.count_versions(session, device.target_fingerprint)
+    if versions == 0:
+        return "This device has no latency table yet: profile it first (`edgewright profile`)."
+    return (
+        f"Every latency table of this device was withdrawn ({versions} of {versions} versions), because "
+        "what it rested on cannot be trusted: profile it again (`edgewright profile`)."
+    )

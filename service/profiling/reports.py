@@ -4,7 +4,7 @@ Everything is read first and worked out afterwards: on SQLite a reader holds up 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
@@ -15,7 +15,7 @@ from latency.exchange.profile_file import ProfileFile
 from latency.exchange.table_file import TableFile
 from latency.measurement import ChainSamples, Conditions, OperatorMeasurement
 from latency.operator import OperatorSpec
-from latency.report.difference import difference
+from latency.report.difference import difference, withdrawn_tables
 from latency.report.table_report import Evidence, table_report
 from latency.report.values import TableDifference, TableReport
 from latency.table import LatencyTable
@@ -36,6 +36,11 @@ class StoredTable:
     networks: Sequence[tuple[NetworkMeasurementRow, str]]
     unused: Sequence[MeasurementRow] = ()  # that failed or are in quarantine
     imported: int = 0
+
+    @property
+    def withdrawn_at(self) -> str | None:
+        """Since when the version is used for nothing new, ISO 8601."""
+        return None if self.row.withdrawn_at is None else self.row.withdrawn_at.isoformat()
 
 
 def read_table(session: Session, table_id: str) -> StoredTable:
@@ -75,6 +80,7 @@ def report_of_table(
         needed=needed,
         quarantined={spec: reason for spec, reason in unused.items() if spec not in known},
         imported=stored.imported,
+        withdrawn_at=stored.withdrawn_at,
     )
     return table_report(stored.table, evidence, now=now)
 
@@ -87,7 +93,8 @@ def difference_of_tables(before: StoredTable, after: StoredTable) -> TableDiffer
         for measured in table_networks(stored.row, stored.networks).held_out
         if measured.graph is not None
     )
-    return difference(before.table, after.table, list(graphs))
+    found = difference(before.table, after.table, list(graphs))
+    return replace(found, withdrawn=withdrawn_tables(before.withdrawn_at, after.withdrawn_at))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +120,7 @@ def table_file(stored: StoredTable, samples: StoredSamples) -> TableFile:
     networks = table_networks(stored.row, stored.networks)
     if networks.device_id:
         profiles.append(_network_profile(networks, samples.devices, target))
-    return TableFile(table=stored.table, evidence=tuple(profiles))
+    return TableFile(table=stored.table, evidence=tuple(profiles), withdrawn_at=stored.withdrawn_at)
 
 
 def _profiles(

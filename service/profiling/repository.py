@@ -1,9 +1,9 @@
 """Queries on measurements and latency tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, func, insert, not_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import LeaseState
@@ -79,8 +79,19 @@ def withdraw_measurements(session: Session, device_id: str, reason: str) -> None
         session.execute(statement.values(quarantine=reason))
 
 
-def tables_resting_on(session: Session, device_id: str, reason: str) -> Sequence[LatencyTableRow]:
-    """Return the versions that use measurements of a device which now have this reason."""
+def tables_resting_on(
+    session: Session, device_ids: Iterable[str], reason: str
+) -> Sequence[LatencyTableRow]:
+    """Return the versions that use measurements of one of these devices which now have this reason."""
+    statement = select(LatencyTableRow).where(
+        or_(*(_rests_on(device_id, reason) for device_id in device_ids))
+    )
+    return session.scalars(
+        statement.order_by(LatencyTableRow.target_fingerprint, LatencyTableRow.version)
+    ).all()
+
+
+def _rests_on(device_id: str, reason: str) -> ColumnElement[bool]:
     by_operators = (
         select(LatencyTableMeasurementRow.table_id)
         .join(MeasurementRow, MeasurementRow.id == LatencyTableMeasurementRow.measurement_id)
@@ -96,12 +107,7 @@ def tables_resting_on(session: Session, device_id: str, reason: str) -> Sequence
         LatencyTableRow.timed_by == device_id,
         or_(good_again.is_(None), LatencyTableRow.created_at < good_again),
     )
-    statement = select(LatencyTableRow).where(
-        or_(LatencyTableRow.id.in_(by_operators), by_networks)
-    )
-    return session.scalars(
-        statement.order_by(LatencyTableRow.target_fingerprint, LatencyTableRow.version)
-    ).all()
+    return or_(LatencyTableRow.id.in_(by_operators), by_networks)
 
 
 def units_with_networks(session: Session, fingerprint: str) -> Sequence[str]:

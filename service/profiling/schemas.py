@@ -141,6 +141,7 @@ class WithdrawalRead(ReadShape):
 
     device_id: str
     device: str
+    copies: list[str]  # other devices, under whose names files had brought the same samples
     tables: list[WithdrawnTableRead]
     jobs: list[AffectedJobRead]
 

@@ -146,6 +146,11 @@ def latest_table(session: Session, device_id: str) -> LatencyTableRow | None:
     return repository.newest_table(session, get_device(session, device_id).target_fingerprint)
 
 
+def count_versions(session: Session, fingerprint: str) -> int:
+    """Return how many versions the table of a target ever had, withdrawn ones too."""
+    return repository.newest_version(session, fingerprint)
+
+
 def list_tables(
     session: Session, fingerprint: str | None, *, limit: int, offset: int
 ) -> Sequence[LatencyTableRow]:

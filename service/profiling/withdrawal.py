@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from latency.quarantine import WITHDRAWN
-from service.devices.use_cases import Device
+from service.devices.use_cases import Device, get_device
+from service.devices.withdrawn import withdraw_copies
 from service.devices.work import network_results
 from service.errors import ConflictError, NotFoundError
 from service.profiling import repository
@@ -33,6 +34,7 @@ class Withdrawal:
     """What rested on a device."""
 
     device: Device
+    copies: tuple[str, ...]  # names of other devices, under which files brought the same samples
     tables: tuple[WithdrawnTable, ...]
     jobs: tuple[JobRow, ...]  # that used one of these tables, the oldest first
 
@@ -41,11 +43,13 @@ def withdraw_device(session: Session, device: Device, now: datetime) -> Withdraw
     """Put what a device has measured into quarantine and replace the tables that used it.
 
     A target whose newest version used it gets a new one from what other devices measured, unless
-    too little of that remains. What the device measures from now on is used again. A second call
-    finds the same tables and jobs, and changes nothing.
+    too little of that remains. Files may have brought the same samples under another name: those go
+    with them. What the device measures from now on is used again, what a file brings of the old is
+    not (`withdrawn_samples`). A second call finds the same tables and jobs, and changes nothing.
     """
     repository.withdraw_measurements(session, device.id, WITHDRAWN)
-    tables = repository.tables_resting_on(session, device.id, WITHDRAWN)
+    copies = withdraw_copies(session, device.id)
+    tables = repository.tables_resting_on(session, sorted({device.id} | copies), WITHDRAWN)
     replaced = set()
     for table in tables:
         newest = repository.newest_table(session, table.target_fingerprint)
@@ -58,6 +62,7 @@ def withdraw_device(session: Session, device: Device, now: datetime) -> Withdraw
         _rebuild(session, fingerprint, now)
     return Withdrawal(
         device=device,
+        copies=tuple(sorted(get_device(session, found).name for found in copies)),
         tables=tuple(
             WithdrawnTable(
                 table=table,

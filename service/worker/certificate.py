@@ -8,15 +8,26 @@ from sqlalchemy.orm import Session
 
 from service.jobs.job_devices import search_devices
 from service.jobs.use_cases import get_job
+from service.lifecycle import JobKind
 from service.tables.job import JobRow
 from service.worker.control_lines import collect_controls, is_control
 from service.worker.device_results import DeviceResult, collect_results
 from service.worker.flow import Flow
 from service.worker.front_lines import collect_front, front_summary, is_candidate
 from service.worker.stage_results import measurement_name, read_result
+from service.worker.stages import COMPRESS_STAGE
 from service.worker.tries import Tries, load_tries, verified_units
 
 FORMAT = "edgewright-certificate/1"
+# Of what a compression says: all else is in a certificate anyway.
+_COMPRESSED = (
+    "parent",
+    "accuracy_lost",
+    "density",
+    "predicted_speedup",
+    "mask_rule",
+    "distillation",
+)
 _PACKAGES = ("edgewright", "torch", "onnx", "onnxruntime", "numpy")
 
 
@@ -33,6 +44,7 @@ class CertificateFacts:
     other_measurements: dict[str, Tries]  # by name, in the order of asking
     controls: dict[str, Any] | None  # what it had to beat; None: not asked for
     front: dict[str, Any] | None  # networks to choose from; None: not asked for
+    compression: dict[str, Any] | None  # the dense network and what became of it; None: a search
 
     @classmethod
     def collect(cls, session: Session, flow: Flow, number: int) -> "CertificateFacts":
@@ -64,6 +76,7 @@ class CertificateFacts:
             },
             controls=collect_controls(session, flow, job, number, units),
             front=collect_front(session, flow, job, number, units),
+            compression=_collect_compression(flow, job, number),
         )
 
     @property
@@ -78,6 +91,15 @@ class CertificateFacts:
         return "; ".join(f"{one.own.device.name}: {one.verdict()}" for one in self.devices)
 
 
+def _collect_compression(flow: Flow, job: JobRow, number: int) -> dict[str, Any] | None:
+    """Return what a certificate says of the network that was given; None where one was searched."""
+    if job.kind != JobKind.COMPRESS:
+        return None
+    found = read_result(flow, number, COMPRESS_STAGE)
+    given = {name: job.request[name] for name in ("network", "width")}
+    return given | {name: found[name] for name in _COMPRESSED}
+
+
 def certificate(facts: CertificateFacts, libraries: dict[str, str]) -> dict[str, Any]:
     """Return the certificate as plain values.
 
@@ -89,6 +111,8 @@ def certificate(facts: CertificateFacts, libraries: dict[str, str]) -> dict[str,
         libraries: digest of the operator library that is delivered, by id of the device.
     """
     own, *others = (result.to_dict(libraries) for result in facts.devices)
+    if facts.compression is not None:  # what it derives is the dense network: see `parent`
+        own["predicted_before_training"] = None
     return own | {
         "format": FORMAT,
         "job_id": facts.job.id,
@@ -99,6 +123,7 @@ def certificate(facts: CertificateFacts, libraries: dict[str, str]) -> dict[str,
         "regret": facts.regret,
         "controls": facts.controls,
         "front": front_summary(facts.front),
+        "compression": facts.compression,
         "other_measurements": {
             name: found.summary() for name, found in facts.other_measurements.items()
         },

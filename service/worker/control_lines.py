@@ -9,7 +9,7 @@ from service.jobs.job_devices import OWN, SearchDevice, search_devices
 from service.tables.job import JobRow
 from service.worker.flow import Flow
 from service.worker.stage_results import read_result
-from service.worker.tries import measured_summary
+from service.worker.tries import held_to_budget, met_on_all
 
 _METHOD = (
     "each control is under the budget by the same table and trained as long, with the same seeds; of "
@@ -56,7 +56,7 @@ def collect_controls(
         each = []
         for one in devices:
             unit_ids = units.get(control_name(number, line["name"], one.place), [])
-            each.append(_measured(session, unit_ids, one.budget_ms))
+            each.append(held_to_budget(session, unit_ids, one.budget_ms))
         lines.append(_line(line, devices, each))
         verdicts.append(_in_words(line, devices, each))
     return found | {"controls": lines, "verdict": "; ".join(verdicts), "method": _METHOD}
@@ -77,13 +77,6 @@ def _at(control: str, place: int) -> str:
     return control if place == OWN else f"{control}-{place}"
 
 
-def _measured(session: Session, unit_ids: list[str], budget_ms: float) -> dict[str, Any]:
-    """Return what the device says of a control; a control that it could not run fails no search."""
-    measured = measured_summary(session, unit_ids)
-    met = None if measured is None else measured["latency_ms"] <= budget_ms
-    return {"measured": measured, "met": met}
-
-
 def _line(
     line: dict[str, Any], devices: list[SearchDevice], each: list[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -95,9 +88,7 @@ def _line(
             devices[1:], line.get("also") or [{}] * len(others), others, strict=True
         )
     ]
-    verdicts = [measured["met"] for measured in each]
-    met = None if None in verdicts and False not in verdicts else all(verdicts)
-    return line | own | {"met": met} | ({"also": also} if also else {})
+    return line | own | {"met": met_on_all(each)} | ({"also": also} if also else {})
 
 
 def _in_words(

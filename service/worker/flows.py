@@ -6,6 +6,7 @@ from typing import Any
 from dbos import DBOS
 
 from service.engine.names import (
+    COMPRESS_FLOW,
     MAX_RECOVERIES,
     PROFILE_FLOW,
     SEARCH_FLOW,
@@ -17,7 +18,7 @@ from service.lifecycle import JobState
 from service.worker.context import WorkerContext
 from service.worker.flow import Flow, JobFailedError, JobStoppedError
 from service.worker.other_flows import profile_flow, verify_flow
-from service.worker.search_flow import search_flow
+from service.worker.search_flow import compress_flow, search_flow
 from service.worker.stages import StageOrder, train
 
 
@@ -35,6 +36,11 @@ def register_flows(context: WorkerContext) -> None:
     async def search(job_id: str, attempt: int) -> str:
         flow = Flow(context=context, job_id=job_id, attempt=attempt)
         return await _to_the_end(flow, lambda: search_flow(flow, stage))
+
+    @DBOS.workflow(name=COMPRESS_FLOW, max_recovery_attempts=MAX_RECOVERIES)
+    async def compress(job_id: str, attempt: int) -> str:
+        flow = Flow(context=context, job_id=job_id, attempt=attempt)
+        return await _to_the_end(flow, lambda: compress_flow(flow, stage))
 
     @DBOS.workflow(name=PROFILE_FLOW, max_recovery_attempts=MAX_RECOVERIES)
     async def profile(job_id: str, attempt: int) -> str:

@@ -1,4 +1,6 @@
-"""The search flow, from the order to the certificate; read it from top to bottom.
+"""The flows that make a network, from the order to the certificate; read them from top to bottom.
+
+A search:
 
 table of each device -> can its budget be met? -> search, unless the network is given
   -> up to three rounds: derive -> measure with random weights -> over budget: tighten
@@ -9,6 +11,12 @@ table of each device -> can its budget be met? -> search, unless the network is 
   -> if asked for: controls trained, and their files measured
   -> if asked for: a front of candidates from the same supernet, measured with random weights
   -> certificate
+
+A compression, whose one stage trains, plans, prunes and exports:
+
+table of the device for the layers of the network -> can its budget be met?
+  -> up to three rounds: compress -> measure the file itself -> over budget: tighten
+  -> the file beside its dense parent -> certificate
 """
 
 from collections.abc import Callable
@@ -22,7 +30,13 @@ from service.worker import search_steps as steps
 from service.worker.device_work import wait_for_device
 from service.worker.flow import Flow, JobFailedError
 from service.worker.space_table import ensure_table
-from service.worker.stages import FRONT_STAGE, SEARCH_STAGE, StageOrder, run_stage
+from service.worker.stages import (
+    COMPRESS_STAGE,
+    FRONT_STAGE,
+    SEARCH_STAGE,
+    StageOrder,
+    run_stage,
+)
 
 MOST_ROUNDS = 3
 
@@ -49,7 +63,31 @@ async def search_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
         await measure_controls(flow, last, devices)
     if await flow.step(front_steps.wants_front):
         await training.run(FRONT_STAGE, last, tighten)
-        await measure_front(flow, last)
+        await measure_front(flow, last, devices)
+    await flow.step(steps.finish, last)
+
+
+async def compress_flow(flow: Flow, stage_flow: Callable[..., Any]) -> None:
+    """Carry one compression to its certificate.
+
+    Raises:
+        JobFailedError: it cannot be done.
+        JobStoppedError: it was cancelled.
+    """
+    await ensure_table(flow)
+    priority = int(await flow.step(steps.check_feasible))
+    training = _Training(flow=flow, stage_flow=stage_flow, priority=priority, devices=1)
+    last = 0
+    tighten: Tighten = (1.0,)
+    for number in range(MOST_ROUNDS):
+        if not await _is_derived(training, number, tighten, COMPRESS_STAGE):
+            break  # no plan is tighter than that of the round before
+        last = number
+        tighter = await _measure(training, steps.ask_for_model, number, tighten)
+        if tighter is None:
+            break
+        tighten = tighter
+    await wait_for_device(flow, await flow.step(steps.ask_for_comparison, last))
     await flow.step(steps.finish, last)
 
 
@@ -73,14 +111,16 @@ async def _make_network(training: "_Training") -> tuple[int, Tighten]:
     return last, tighten
 
 
-async def _is_derived(training: "_Training", number: int, tighten: Tighten) -> bool:
+async def _is_derived(
+    training: "_Training", number: int, tighten: Tighten, stage: str = "derive"
+) -> bool:
     """Derive a network; whether there is one. Budgets tightened one by one may be too much together.
 
     Raises:
         JobFailedError: already the budgets that were asked for cannot be met together.
     """
     try:
-        await training.run("derive", number, tighten)
+        await training.run(stage, number, tighten)
     except JobFailedError as failure:
         if number == 0 or failure.error.get("code") != BudgetInfeasibleError.default_code:
             raise
@@ -140,14 +180,15 @@ async def measure_controls(flow: Flow, number: int, devices: int) -> None:
             await _wait_or_note(flow, unit_id, f"control {name}", place)
 
 
-async def measure_front(flow: Flow, number: int) -> None:
+async def measure_front(flow: Flow, number: int, devices: int) -> None:
     """Have each candidate of the front measured; one that cannot be is noted, and nothing else."""
     for index in await flow.step(front_steps.front_candidates, number):
-        unit_id: str = await flow.step(front_steps.ask_for_candidate, number, index)
-        await _wait_or_note(flow, unit_id, f"candidate {index} of the front")
+        for place in places(devices):
+            unit_id: str = await flow.step(front_steps.ask_for_candidate, number, index, place)
+            await _wait_or_note(flow, unit_id, f"candidate {index} of the front", place)
 
 
-async def _wait_or_note(flow: Flow, unit_id: str, what: str, place: int = OWN) -> None:
+async def _wait_or_note(flow: Flow, unit_id: str, what: str, place: int) -> None:
     try:
         await wait_for_device(flow, unit_id)
     except JobFailedError as failure:  # the network is done all the same

@@ -16,11 +16,11 @@ from latency.units import ns_to_ms
 from service.artifacts.use_cases import attach_artifact, record_artifact
 from service.datasets.use_cases import find_dataset
 from service.jobs.feasibility import check_budget, smallest_budget_ms
+from service.jobs.given_network import job_space
 from service.jobs.job_devices import OWN, SearchDevice, search_devices
 from service.jobs.journal import NOTE_EVENT, move, record
 from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
-from service.profiling.planning import profiled_space
 from service.profiling.use_cases import load_table
 from service.worker.certificate import CertificateFacts, certificate
 from service.worker.control_lines import control_artifacts
@@ -31,7 +31,6 @@ from service.worker.front_lines import FRONT_FILE, front_bytes
 from service.worker.stage_results import (
     measurement_name,
     of_place,
-    read_request,
     read_result,
     round_folder,
 )
@@ -65,7 +64,8 @@ def check_feasible(flow: Flow) -> int:
         BudgetInfeasibleError: names the device and the nearest budget that can be met there.
     """
     with flow.job() as (session, job):
-        space = profiled_space(job.request, find_dataset(session, job.request["dataset"]).task)
+        task = find_dataset(session, job.request["dataset"]).task
+        space = job_space(flow.context.store, job.request, task)
         for one in search_devices(session, job):
             table = load_table(session, str(one.table_id))
             check_budget(table, space, one.budget_ms, device=one.device.name)
@@ -198,12 +198,13 @@ def _measured_note(tries: Tries, own: SearchDevice, *, of: int) -> dict[str, Any
 
 
 def _tighter(flow: Flow, number: int, own: SearchDevice, latency_ms: float) -> float | None:
-    before = read_request(flow, number).budgets[own.place - OWN].tighten
+    before = of_place(read_result(flow, number, "request"), own.place)["tighten"]
     factor = before * own.budget_ms / latency_ms * _MARGIN
     with flow.context.database.reading() as session:
         job = get_job(session, flow.job_id)
         table = load_table(session, str(own.table_id))
-        space = profiled_space(job.request, find_dataset(session, job.request["dataset"]).task)
+        task = find_dataset(session, job.request["dataset"]).task
+        space = job_space(flow.context.store, job.request, task)
     smallest_ms = smallest_budget_ms(table, space)
     return factor if factor * own.budget_ms >= smallest_ms else None
 

@@ -7,15 +7,16 @@ from latency.operator import Regime
 from latency.plan import RowPlan, network_errors
 from latency.table import LatencyTable
 from search.space.search_space import SearchSpace
-from service.datasets.use_cases import Dataset, find_dataset
+from service.datasets.use_cases import find_dataset
 from service.devices.use_cases import get_device
 from service.devices.work import network_results, request_profile
 from service.jobs.feasibility import covers_space
+from service.jobs.given_network import job_space
 from service.jobs.job_devices import OWN, device_id_at, take_table
 from service.jobs.journal import NOTE_EVENT, record
 from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
-from service.profiling.planning import next_rows, planned_networks, profiled_space
+from service.profiling.planning import next_rows, planned_networks
 from service.profiling.schemas import DEFAULT_HELD_OUT, DEFAULT_ROWS
 from service.profiling.use_cases import (
     build_table,
@@ -26,7 +27,6 @@ from service.profiling.use_cases import (
     measuring_costs,
     split_networks,
 )
-from service.tables.job import JobRow
 from service.tables.latency_table import LatencyTableRow
 from service.worker.device_work import finished_profiles, open_profile, wait_for_device
 from service.worker.flow import Flow, JobFailedError
@@ -63,7 +63,7 @@ def plan_profile(flow: Flow, place: int = OWN) -> dict[str, Any]:
         request = job.request
         held_out = int(request.get("held_out", DEFAULT_HELD_OUT))  # a search does not say
         most = _most_rows(request)
-        space = profiled_space(request, task)
+        space = job_space(flow.context.store, request, task)
         done = finished_profiles(session, job.id, device)
         newest = None if done else latest_table(session, device.id)
         table = None if newest is None else load_table(session, newest.id)
@@ -130,9 +130,9 @@ def publish_table(flow: Flow, place: int = OWN) -> str:
             now=flow.context.clock(),
             timed_by=device.id,
         )
-        _check_table(
-            load_table(session, table.id), job, find_dataset(session, job.request["dataset"])
-        )
+        task = find_dataset(session, job.request["dataset"]).task
+        space = job_space(flow.context.store, job.request, task)
+        _check_table(load_table(session, table.id), space)
         take_table(session, job, place, table.id)
         message = f"table version {table.version}: {table.operators} operators"
         for regime, error in ((Regime.STOCK, table.error), (Regime.LIBRARY, table.library_error)):
@@ -157,9 +157,9 @@ def _most_rows(request: dict[str, Any]) -> int:
     return int(request.get("rows", DEFAULT_ROWS))
 
 
-def _check_table(table: LatencyTable, job: JobRow, dataset: Dataset) -> None:
+def _check_table(table: LatencyTable, space: SearchSpace) -> None:
     problem = calibration_problem(table)
-    usage = profiled_space(job.request, dataset.task).usage(table.target)
+    usage = space.usage(table.target)
     worst = float(network_errors(usage, table.rows, table.target.facts).max())
     if not problem and worst > _WORST_USABLE:
         problem = f"too few operators could be measured: networks of the space are known to {worst:.0%} only"

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from latency import codec
-from search.requests import SearchRequest
 from service.jobs.job_devices import OWN
 from service.worker.flow import Flow
 
@@ -16,7 +14,7 @@ def round_folder(flow: Flow, number: int) -> Path:
 
 
 def read_result(flow: Flow, number: int, stage: str) -> dict[str, Any]:
-    """Return the result of a finished stage.
+    """Return the result of a finished stage, or what the stages were asked ("request").
 
     Raises:
         ValueError: the file is damaged or no object.
@@ -29,7 +27,7 @@ def read_result(flow: Flow, number: int, stage: str) -> dict[str, Any]:
 
 
 def of_place(result: dict[str, Any], place: int) -> dict[str, Any]:
-    """Return what the result of a stage, or one control, says of the device at a place."""
+    """Return what the result of a stage, a request or one control says of the device at a place."""
     found: dict[str, Any] = result if place == OWN else result["also"][place - OWN - 1]
     return found
 
@@ -38,8 +36,3 @@ def measurement_name(number: int, what: str, place: int = OWN) -> str:
     """Return the name of a measurement of a round on the device at a place."""
     name = f"round-{number}-{what}"
     return name if place == OWN else f"{name}-{place}"
-
-
-def read_request(flow: Flow, number: int) -> SearchRequest:
-    """Return what the stages of a round were asked; ValueError where the file is damaged."""
-    return codec.decode((round_folder(flow, number) / "request.json").read_bytes(), SearchRequest)

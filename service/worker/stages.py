@@ -1,9 +1,10 @@
 """Training stages: each a trainer process of its own, one at a time in a worker."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from latency import codec
 from latency.exchange.table_file import TableFile, write_table
 from latency.files import write_atomic
-from search.requests import SearchRequest
-from service.datasets.use_cases import find_dataset
+from service.datasets.use_cases import Dataset, find_dataset
 from service.engine.names import TRAINER_QUEUE
 from service.engine.trainer import TrainerJob
+from service.jobs.given_network import is_built_in
 from service.jobs.job_devices import search_devices
 from service.jobs.journal import PROGRESS_EVENT, record
-from service.jobs.search_order import search_request
+from service.jobs.search_order import compress_request, search_request
 from service.lifecycle import JobState
 from service.profiling.use_cases import load_table
 from service.worker.context import WorkerContext
@@ -27,9 +28,12 @@ from service.worker.flow import Flow, JobStoppedError, unwrap
 
 SEARCH_STAGE = "search"
 FRONT_STAGE = "front"
+COMPRESS_STAGE = "compress"
 _MOST_CRASHES = 3  # a trainer that is killed this often, as for memory, has failed
 _SEARCH_RESULT = Path("search.json")
 _SUPERNET = Path("checkpoints/search.pt")
+_PARENT = (Path("parent.pt"), Path("parent.json"))  # of a compression: trained once for all rounds
+_BROUGHT = "brought.onnx"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +92,39 @@ def prepare_stage(flow: Flow, order: StageOrder) -> None:
         ]
     folder = stage_folder(flow.context, order)
     folder.mkdir(parents=True, exist_ok=True)
-    search = search_request(request, dataset, tighten=order.tighten)
-    (folder / "request.json").write_bytes(codec.encode(search))
+    prepare = _prepare_compression if order.stage == COMPRESS_STAGE else _prepare_search
+    (folder / "request.json").write_bytes(prepare(flow, order, request, dataset))
     for path, table in zip(_table_files(folder, len(tables)), tables, strict=True):
         write_table(path, TableFile(table=table))
+
+
+def _prepare_search(
+    flow: Flow, order: StageOrder, request: dict[str, Any], dataset: Dataset
+) -> bytes:
+    """Return what a stage of a search is asked; it is given what the search has found."""
+    search = search_request(request, dataset, tighten=order.tighten)
+    folder, source = stage_folder(flow.context, order), flow.context.job_folder(order.job_id)
     if order.stage != SEARCH_STAGE and search.genotype is None:
-        _bring(_SEARCH_RESULT, flow.context.job_folder(order.job_id), folder)
+        _bring(_SEARCH_RESULT, source, folder)
     if order.stage == FRONT_STAGE:
-        _bring(_SUPERNET, flow.context.job_folder(order.job_id), folder)
+        _bring(_SUPERNET, source, folder)
+    return codec.encode(search)
+
+
+def _prepare_compression(
+    flow: Flow, order: StageOrder, request: dict[str, Any], dataset: Dataset
+) -> bytes:
+    """Return what a compression is asked; it is given its network, or what it had become before."""
+    folder = stage_folder(flow.context, order)
+    if order.round_number:
+        for name in _PARENT:
+            _bring(name, stage_folder(flow.context, replace(order, round_number=0)), folder)
+    network = ""
+    if not is_built_in(request["network"]):
+        network = str(folder / _BROUGHT)
+        write_atomic(folder / _BROUGHT, flow.context.store.read_bytes(request["network"]))
+    (tighten,) = order.tighten or (1.0,)
+    return codec.encode(compress_request(request, dataset, network=network, tighten=tighten))
 
 
 def _bring(name: Path, source: Path, folder: Path) -> None:
@@ -114,11 +143,12 @@ def _table_files(folder: Path, devices: int) -> list[Path]:
 
 def _trainer_job(context: WorkerContext, order: StageOrder) -> TrainerJob:
     folder = stage_folder(context, order)
-    request = codec.decode((folder / "request.json").read_bytes(), SearchRequest)
+    request = json.loads((folder / "request.json").read_bytes())
+    devices = 1 + len(request.get("also", ()))
     arguments = [
         ("--request", folder / "request.json"),
         ("--work", folder),
-        *(("--table", path) for path in _table_files(folder, len(request.budgets))),
+        *(("--table", path) for path in _table_files(folder, devices)),
         ("--fence-seconds", context.process.fence_s),
     ]
     flags = [str(part) for pair in arguments for part in pair]

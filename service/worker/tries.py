@@ -6,6 +6,7 @@ others. So nobody chooses the try that pleases.
 """
 
 import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -131,8 +132,27 @@ def load_tries(session: Session, unit_ids: list[str]) -> Tries:
     )
 
 
-def measured_summary(session: Session, unit_ids: list[str]) -> dict[str, Any] | None:
-    """Return what the tries of one network say; None where there are none or it could not be run."""
+def held_to_budget(session: Session, unit_ids: list[str], budget_ms: float) -> dict[str, Any]:
+    """Return `measured`, what the tries of one network on a device say, and `met`: of its budget.
+
+    Both are None where there are no tries or it could not be run: that fails no search.
+    """
+    measured = _summary(session, unit_ids)
+    met = None if measured is None else measured["latency_ms"] <= budget_ms
+    return {"measured": measured, "met": met}
+
+
+def met_on_all(each: Sequence[Mapping[str, Any]]) -> bool | None:
+    """Return whether a network keeps the budget of every device; None: that is not known.
+
+    Args:
+        each: what `held_to_budget` says of it, device by device.
+    """
+    verdicts = [one["met"] for one in each]
+    return None if None in verdicts and False not in verdicts else all(verdicts)
+
+
+def _summary(session: Session, unit_ids: list[str]) -> dict[str, Any] | None:
     if not unit_ids:
         return None
     try:

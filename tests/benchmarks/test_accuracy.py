@@ -18,6 +18,7 @@ from benchmarks.rivals import (
     random_file,
     sparse_file,
 )
+from latency.kernels.library import DOMAIN
 from search.data.batches import Examples
 from search.export.parity import run_model
 from search.finalize.prune import prune
@@ -60,7 +61,7 @@ def test_files_of_random_weights_have_the_form(tmp_path: Path, form: Form) -> No
     model = onnx.load(random_file(rival, TASK, tmp_path))
     kinds = {node.op_type for node in model.graph.node}
     domains = {opset.domain for opset in model.opset_import}
-    assert any(domain.startswith("edgewright") for domain in domains) == (form is Form.SPARSE)
+    assert (DOMAIN in domains) == (form is Form.SPARSE)
     assert ("QuantizeLinear" in kinds) == (form is Form.INT8)
 
 

@@ -15,8 +15,7 @@ import pytest
 from latency.kernels.library import ENVIRONMENT_VARIABLE
 from service.client import Client
 from service.processes import spawn, stop
-
-ROOT = Path(__file__).parents[2]
+from tests.python_path import python_path
 
 
 class Installation:
@@ -31,7 +30,7 @@ class Installation:
             for name, value in os.environ.items()
             # Nothing of an installation beside this one, but the same operator library.
             if not name.startswith("EDGEWRIGHT_") or name == ENVIRONMENT_VARIABLE
-        } | {"PYTHONPATH": str(ROOT), "EDGEWRIGHT_POLL_SECONDS": "0.3"}
+        } | {"PYTHONPATH": python_path(), "EDGEWRIGHT_POLL_SECONDS": "0.3"}
         self._server: subprocess.Popen[bytes] | None = None
         self._agents: list[subprocess.Popen[bytes]] = []
 

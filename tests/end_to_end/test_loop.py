@@ -22,7 +22,8 @@ from service.client.errors import BudgetInfeasibleError
 from service.client.events import Event
 from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
-from tests.end_to_end.installation import ROOT, Installation, command_line, wait_until
+from tests.end_to_end.installation import Installation, command_line, wait_until
+from tests.python_path import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

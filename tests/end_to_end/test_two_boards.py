@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.two_boards, pytest.mark.timeout(3600)]
 BOARDS = {"one-thread": 1, "two-threads": 2}
 BUDGETS_MS = {"one-thread": 50.0, "two-threads": 40.0}
 CONTROLS = ["random", "dense", "int8", "random-mask"]
+FRONT = 3
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,7 @@ def finished(installation: Installation, client: Client) -> JobRead:
         channels=4,
         cells=3,
         controls=True,
+        front=FRONT,
     )
     ended = client.wait(job.id, timeout_s=3000)
     assert ended.state is JobState.SUCCEEDED, f"{ended.error}\n{installation.logs()}"
@@ -86,6 +88,29 @@ def test_every_control_is_measured_on_both_boards(client: Client, finished: JobR
         assert other["device"] == "two-threads"
         for part, budget_ms in zip((line, other), BUDGETS_MS.values(), strict=True):
             assert 0 < part["measured"]["latency_ms"] <= budget_ms
+
+
+def test_a_network_of_the_front_is_measured_and_can_be_trained_for_both_boards(
+    client: Client, finished: JobRead
+) -> None:
+    assert finished.result is not None
+    candidates = finished.result["front"]["candidates"]
+    assert [one["index"] for one in candidates] == list(range(FRONT))
+    assert any(one["dominated"] is False for one in candidates)
+    for one in candidates:
+        assert one["met"] is True
+        (other,) = one["also"]
+        for part, budget_ms in zip((one, other), BUDGETS_MS.values(), strict=True):
+            assert 0 < part["measured"]["latency_ms"] <= budget_ms
+            assert part["predicted"]["high_ms"] <= budget_ms
+    first, second = BOARDS
+    also = [{"device": second, "budget_ms": BUDGETS_MS[second]}]
+    job = client.search(first, BUDGETS_MS[first], also=also, from_front=f"{finished.id}:0")
+    ended = client.wait(job.id, timeout_s=600)
+    assert ended.state is JobState.SUCCEEDED, ended.error
+    parts = parts_of(client, ended)
+    assert [part["device"]["name"] for part in parts] == list(BOARDS)
+    assert all(part["met"] for part in parts)
 
 
 def test_there_is_a_file_for_each_board(client: Client, finished: JobRead, tmp_path: Path) -> None:

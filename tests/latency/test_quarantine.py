@@ -19,7 +19,7 @@ from latency.measurement import (
 )
 from latency.operator import OperatorSpec
 from latency.profiler.reference import reference_graph
-from latency.quarantine import Evidence, Verdict, judge
+from latency.quarantine import Evidence, Verdict, identity_of, judge
 from latency.target import DeviceFacts, Target
 from tests.latency import samples
 
@@ -231,6 +231,21 @@ def test_what_was_not_asked_for_and_what_failed() -> None:
     assert judge([failed], [broken], Evidence(target=TARGET)) == Verdict(
         operators=("",), networks=("",)
     )
+
+
+def test_withdrawn_samples_are_known_again_whatever_is_written_beside_them() -> None:
+    machine = Machine(("avx2",), 30.0, 10.0, 1_000.0, 0.02, 1)
+    network = machine.measure_network()
+    known = Evidence(
+        target=TARGET, withdrawn={identity_of(one()): "pi", identity_of(network): "pi"}
+    )
+    renamed = replace(network, name="other", reference_ns=())
+    other = machine.measure(samples.conv(16, 16))
+    found = judge([one(reference_ns=(), short_runs=0), other], [renamed], known)
+    reason = "withdrawn: these are samples of pi, whose measurements were withdrawn"
+    assert found == Verdict(operators=(reason, ""), networks=(reason,))
+    moved = replace(one(), spec=samples.conv(64, 64, 8, kernel=3, padding=1))
+    assert "withdrawn" not in judge([moved], [], known).operators[0]
 
 
 class TestWallTime:

@@ -93,7 +93,7 @@ def test_trainings_that_are_compared_have_seeds_of_their_own() -> None:
         ({"device": "box", "also": tuple(MANY)}, "at most 8 devices, got 9"),
         (
             {"device": "box", "also": (ALSO,), "densities": "budget"},
-            "are for one device only, the request names 2",
+            "densities 'budget' are for one device only, the request names 2",
         ),
         ({"space": "stages", "specialise": True}, "specialise is of dass-cells only, not of stag"),
         ({"front": 1}, "front must be from 2 to 12, got 1"),

@@ -107,7 +107,10 @@ def job_queue() -> RecordingQueue:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path / "data", max_body_bytes=4 * 1024 * 1024)
+    megabyte = 1024 * 1024
+    return Settings(
+        data_dir=tmp_path / "data", max_body_bytes=4 * megabyte, max_file_bytes=6 * megabyte
+    )
 
 
 @pytest.fixture

@@ -182,3 +182,5 @@ def test_rank_correlation_sees_order_only(values: list[int]) -> None:
 def test_rank_correlation_against_known_values() -> None:
     assert spearman(np.array([1.0, 2, 3, 4, 5]), np.array([2.0, 1, 4, 3, 5])) == pytest.approx(0.8)
     assert spearman(np.array([1.0, 2]), np.array([1.0, 2])) == 0.0
+    tied = np.array([1.0, 1, 1, 2])  # by rounding its correlation with itself is above 1
+    assert spearman(tied, tied) == 1.0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latency.exchange.document import from_document, read_document, to_document, write_document
+from latency.exchange.document import from_document, read_file, to_document, write_document
 from latency.messages import ProfileWork
 from latency.table import LatencyTable
 from tests.latency.samples import library_operators, one_of_each, row, stock_forms, table
@@ -90,9 +90,9 @@ def test_what_is_not_finite_is_never_written(tmp_path: Path, value: float) -> No
 def test_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "work.json"
     with pytest.raises(ValueError, match=r"work\.json: No such file"):
-        read_document(path, FORM, ProfileWork)
+        read_file(path, lambda data: from_document(data, FORM, ProfileWork))
     path.write_bytes(DOCUMENT[:-40])
     with pytest.raises(ValueError, match=r"work\.json: not JSON"):
-        read_document(path, FORM, ProfileWork)
+        read_file(path, lambda data: from_document(data, FORM, ProfileWork))
     with pytest.raises(ValueError, match="folder does not exist"):
         write_document(tmp_path / "none" / "work.json", WORK, FORM)

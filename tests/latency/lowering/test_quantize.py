@@ -79,14 +79,14 @@ def test_operators_are_measured_in_int8(spec: OperatorSpec) -> None:
     assert marginal_cost(measured.samples).samples >= 3
 
 
-def test_int8_is_for_dense_stock_operators_with_weights() -> None:
+def test_int8_is_for_dense_stock_operators() -> None:
     spec = conv(16, 16)
     for change in (
         {"regime": Regime.LIBRARY},
         {"pattern": SparsityPattern.BLOCK, "density": 0.5},
-        {"kind": OperatorKind.RELU},
+        {"kind": OperatorKind.QUANTIZE},
     ):
-        with pytest.raises(ValueError, match="int8 is for dense stock convolutions and linear"):
+        with pytest.raises(ValueError, match="int8 is for dense stock operators"):
             replace(spec, dtype="int8", **change)
 
 

@@ -1,5 +1,6 @@
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,18 @@ import onnx
 import onnxruntime
 import pytest
 
+from latency.estimate.execution import conversion, executed_nodes
 from latency.kernels import register
 from latency.lowering.build import build_model
+from latency.lowering.mixed import build_mixed
 from latency.lowering.weights import random_weights
-from latency.operator import OperatorKind, OperatorSpec, Regime
+from latency.measurement import marginal_cost
+from latency.operator import CONVERSIONS, OperatorKind, OperatorSpec, Regime
 from latency.profiler.device import current_target
 from latency.profiler.micro_models import IMAGE_CHANNELS, micro_models
+from latency.profiler.operators import measure_operator
 from latency.profiler.session import open_session, random_feed, session_options
+from latency.profiler.timing import TimingSettings
 from tests.latency import samples
 
 RUNTIME_NAMES = {
@@ -123,3 +129,30 @@ def test_an_unknown_provider_is_named() -> None:
     object.__setattr__(target, "execution_provider", "NoSuchProvider")
     with pytest.raises(ValueError, match="no provider 'NoSuchProvider'; this runtime has"):
         open_session(b"", target)
+
+
+@pytest.mark.parametrize("kind", CONVERSIONS)
+def test_models_of_a_conversion_differ_by_the_tensors_that_are_converted(
+    kind: OperatorKind, tmp_path: Path
+) -> None:
+    spec = conversion(kind, (16, 8, 8))
+    models = micro_models(spec, COPIES)
+    for graph, converted in ((models.short, 1), (models.long, COPIES + 1)):
+        operators = [node.spec for node in executed_nodes(graph)]
+        assert operators.count(spec) == converted
+        large = [op for op in operators if op.kind in CONVERSIONS and op.height > 1]
+        # What is made in int8 is made of the image, which is float32.
+        extra = [conversion(OperatorKind.QUANTIZE, (16, 8, 8))]
+        assert large == (extra if kind is OperatorKind.DEQUANTIZE else []) + [spec] * converted
+        names = executed(build_mixed(graph, random_weights(0)).SerializeToString(), tmp_path)
+        ours = Counter(op.kind for op in operators)
+        assert names.count("QuantizeLinear") == ours[OperatorKind.QUANTIZE]
+        assert names.count("DequantizeLinear") == ours[OperatorKind.DEQUANTIZE]
+
+
+def test_a_conversion_is_measured() -> None:
+    spec = conversion(OperatorKind.QUANTIZE, (16, 8, 8))
+    measured = measure_operator(spec, current_target(), TimingSettings(rounds=3))
+    assert measured.spec == spec
+    assert measured.samples is not None
+    assert marginal_cost(measured.samples).samples >= 3

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from latency.report.difference import difference
+from latency.report.difference import difference, withdrawn_tables
+from latency.report.text import difference_lines
 from latency.table import LatencyTable
 from tests.latency.report.samples import full_table, networks
 from tests.latency.samples import conv, row
@@ -65,13 +66,42 @@ def test_one_family_became_slower_with_the_new_runtime() -> None:
     assert library.ratio == 1.0
 
 
-def test_rows_of_one_table_only_are_named_and_noise_is_not_compared() -> None:
+def test_rows_of_one_table_only_and_noise_are_named_and_not_compared() -> None:
     quiet, noise, extra = conv(3, 4), conv(3, 8), conv(3, 12)
     rows = (row(quiet, 1000.0), row(noise, 20.0))
     before = replace(BEFORE, rows=rows)
-    found = difference(before, replace(BEFORE, rows=(row(noise, 40.0), row(extra, 1000.0))))
+    found = difference(before, replace(BEFORE, rows=(row(noise, 900.0, 950.0), row(extra, 1000.0))))
     assert found.changes == ()
     assert (found.only_before, found.only_after) == ((quiet.label(),), (extra.label(),))
+    (left_out,) = found.not_compared
+    assert left_out.operator == noise.label()
+    assert left_out.reason == (
+        "within the noise: before 20 +- 0 ns, and more than 50 are needed, "
+        "after 900 +- 950 ns, and more than 950 are needed"
+    )
+    assert f"  {noise.label()}: {left_out.reason}" in list(difference_lines(found))
+
+
+def test_every_operator_is_compared_or_named() -> None:
+    noisy = replace(BEFORE.rows[3], spread_ns=2 * BEFORE.rows[3].median_ns)
+    after = replace(BEFORE, rows=(*BEFORE.rows[:3], noisy, *BEFORE.rows[4:]))
+    found = difference(BEFORE, after)
+    assert len(found.changes) + len(found.not_compared) == len(BEFORE.rows)
+    assert [left.operator for left in found.not_compared] == [noisy.spec.label()]
+
+
+def test_networks_of_a_regime_that_one_table_is_not_calibrated_for_are_counted() -> None:
+    found = difference(BEFORE, replace(BEFORE, library=None), networks())
+    assert [change.regime for change in found.networks] == ["stock"]
+    (left_out,) = found.networks_not_compared
+    assert left_out == "5 library networks: the table after was not calibrated for that regime"
+    assert f"not compared: {left_out}" in list(difference_lines(found))
+
+
+def test_a_withdrawn_table_is_called_so() -> None:
+    assert withdrawn_tables(None, None) == ()
+    found = replace(difference(BEFORE, BEFORE), withdrawn=withdrawn_tables("noon", None))
+    assert "WITHDRAWN: the table before was withdrawn at noon" in list(difference_lines(found))
 
 
 def test_sessions_differ_by_more_than_a_row_can_know() -> None:

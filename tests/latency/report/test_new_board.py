@@ -76,6 +76,23 @@ def test_drift_names_the_families_that_changed() -> None:
     assert list(drift_lines(slower))[-1].startswith("changed: ")
 
 
+def test_probes_that_cannot_be_true_are_named() -> None:
+    found = probed(probe_plan(KNOWN, 6), 2.0)
+    still = tuple(
+        replace(one, samples=replace(one.samples, short_ns=(7,) * len(one.samples.short_ns)))
+        for one in found.operators
+        if one.samples is not None
+    )
+    with pytest.raises(ValueError, match=r"no operator that .*; not used, .*clock stands still"):
+        drift(KNOWN, [replace(found, operators=still)])
+
+
+def test_nothing_is_transferred_from_a_withdrawn_table() -> None:
+    withdrawn = replace(KNOWN, withdrawn_at="2026-11-28T09:00:00+00:00")
+    with pytest.raises(ValueError, match="known table was withdrawn at 2026-11-28T09"):
+        table_of_probes(withdrawn, [probed(probe_plan(KNOWN, 6), 2.0)])
+
+
 def test_profiles_of_other_operators_are_refused() -> None:
     stranger = replace(profile("new", 1.0).operators[0], spec=conv(7, 7))
     other = replace(profile("new", 1.0), operators=(stranger,))

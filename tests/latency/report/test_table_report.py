@@ -64,6 +64,14 @@ def test_rows_have_an_age() -> None:
     assert table_report(replace(TABLE, rows=tuple(undated)), Evidence(), now=NOW).age is None
 
 
+def test_a_withdrawn_table_is_called_so() -> None:
+    found = table_report(TABLE, Evidence(withdrawn_at="2026-11-28T09:00:00+00:00"), now=NOW)
+    assert b'"withdrawn_at":"2026-11-28T09:00:00+00:00"' in codec.encode(found)
+    assert "WITHDRAWN at 2026-11-28T09:00:00+00:00" in "\n".join(report_lines(found))
+    assert REPORT.withdrawn_at is None
+    assert "WITHDRAWN" not in "\n".join(report_lines(REPORT))
+
+
 def test_json_comes_back() -> None:
     assert codec.decode(codec.encode(REPORT), TableReport) == REPORT
     changed = difference(TABLE, full_table(slower=1.1), networks())

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from latency.codec import decode, encode
-from search.compress.request import CompressRequest, Distillation
+from search.compress.request import CompressRequest, Distillation, Distortion, Mapping
 from search.requests import DatasetRef
 from search.space.sparsity import MaskRule
 
@@ -16,8 +16,15 @@ PLAIN: dict[str, Any] = {
 
 def test_it_comes_back_from_json() -> None:
     request = CompressRequest(
-        **PLAIN, width=0.5, mask_rule=MaskRule.ADMM, distillation=Distillation(weight=0.3)
+        **PLAIN,
+        width=0.5,
+        seeds=2,
+        distortion=Distortion.ONE_SHOT,
+        mapping=Mapping.EVOLUTION,
+        mask_rule=MaskRule.ADMM,
+        distillation=Distillation(weight=0.3),
     )
+    assert request.training_seeds == (0, 1)
     assert decode(encode(request), CompressRequest) == request
     assert CompressRequest(**(PLAIN | {"network": "a/b.onnx"})).is_given
 
@@ -30,6 +37,9 @@ def test_it_comes_back_from_json() -> None:
         ({"network": "mine.onnx", "width": 0.5}, "for the built-in networks only"),
         ({"recipe": "none"}, "unknown recipe 'none'; allowed"),
         ({"seed": -1}, "seed must be from 0"),
+        ({"seeds": 0}, "seeds must be from 1"),
+        ({"distortion": "guess"}, "'guess' is not a valid Distortion"),
+        ({"mapping": "guess"}, "'guess' is not a valid Mapping"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"budget_ms": 0.0}, "budget_ms must be above 0"),
         ({"tighten": 1.5}, "tighten must be above 0 and at most 1"),

@@ -16,11 +16,11 @@ from search.controls.candidates import (
     int8_network,
     random_network,
 )
-from search.controls.int8 import runtime_accuracy
 from search.controls.space import PricedNetwork, SearchedSpace
 from search.controls.stage import run_controls
 from search.engine.checkpoint import write_json
 from search.engine.problem import PricedDevice
+from search.export.int8 import runtime_accuracy
 from search.finalize.fit_devices import largest_share
 from search.problems.choice import problem_of
 from search.requests import MIN_CHANNELS

@@ -11,11 +11,11 @@ import onnx
 import pytest
 
 from latency.estimate.lookup_table import TableEstimator
-from search.controls.int8 import runtime_accuracy
 from search.controls.stage import run_controls
 from search.controls.trainings import Trainings
 from search.data.batches import Examples
 from search.engine.checkpoint import load_checkpoint
+from search.export.int8 import runtime_accuracy
 from search.space.dass_cells import build_graph
 from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.genotype import Genotype

@@ -1,11 +1,11 @@
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.finalize import knapsack
-from search.finalize.knapsack import Option, allocate, lower_bound
+from search.finalize.knapsack import Option, allocate, least_cost, lower_bound
 
 OPTIONS = st.builds(
     Option, cost=st.integers(0, 30).map(float), distortion=st.integers(0, 20).map(float)
@@ -52,6 +52,81 @@ def test_thinned_front_stays_within_capacity_and_above_the_bound(
     if plan is not None:
         assert plan.cost <= capacity
         assert plan.distortion >= plan.lower_bound - 1e-9
+
+
+STATES = st.integers(0, 2)
+
+
+@st.composite
+def chained_groups(draw: st.DrawFn) -> list[list[Option]]:
+    """Groups in which any option leads to a state that the next group may have no option for.
+
+    Each has one that leads from state 0 to state 0.
+    """
+    groups = []
+    for _ in range(draw(st.integers(1, 5))):
+        group = draw(
+            st.lists(
+                st.builds(
+                    Option,
+                    cost=st.integers(0, 30).map(float),
+                    distortion=st.integers(0, 20).map(float),
+                    before=STATES,
+                    after=STATES,
+                ),
+                max_size=5,
+            )
+        )
+        groups.append([*group, draw(OPTIONS)])
+    return groups
+
+
+def plans_in_order(groups: list[list[Option]]) -> list[tuple[Option, ...]]:
+    return [
+        plan
+        for plan in product(*groups)
+        if all(x.after == y.before for x, y in pairwise((Option(cost=0, distortion=0), *plan)))
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(groups=chained_groups(), capacity=st.integers(0, 120).map(float))
+def test_plan_of_groups_that_depend_on_each_other_is_optimal(
+    groups: list[list[Option]], capacity: float
+) -> None:
+    sums = [
+        (sum(option.cost for option in plan), sum(option.distortion for option in plan))
+        for plan in plans_in_order(groups)
+    ]
+    assert least_cost(groups) == min(cost for cost, _ in sums)
+    plan = allocate(groups, capacity)
+    best = min((lost for cost, lost in sums if cost <= capacity), default=None)
+    if best is None:
+        assert plan is None
+        return
+    assert plan is not None
+    picked = tuple(group[index] for group, index in zip(groups, plan.chosen, strict=True))
+    assert picked in plans_in_order(groups)
+    assert plan.distortion == sum(option.distortion for option in picked) == best
+    assert plan.cost == sum(option.cost for option in picked) <= capacity
+    # The largest of all Lagrangian bounds, by every slope at which two plans change places.
+    slopes = {0.0} | {
+        (lost - other) / (dear - cost)
+        for cost, lost in sums
+        for dear, other in sums
+        if dear > cost and lost > other
+    }
+    bound = max(min(lost + slope * (cost - capacity) for cost, lost in sums) for slope in slopes)
+    assert plan.lower_bound == pytest.approx(bound, abs=1e-9)
+    assert plan.lower_bound <= best + 1e-9
+
+
+def test_options_that_lead_nowhere_are_refused() -> None:
+    first = [Option(cost=1.0, distortion=0.0, after=1)]
+    with pytest.raises(ValueError, match="no options of all groups follow one another"):
+        allocate([first, [Option(cost=1.0, distortion=0.0)]], 5.0)
+    with pytest.raises(ValueError, match="group 0 has a negative state"):
+        allocate([[Option(cost=1.0, distortion=0.0, after=-1)]], 5.0)
 
 
 def test_bound_is_tight_on_the_hull() -> None:

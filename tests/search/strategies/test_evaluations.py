@@ -127,6 +127,21 @@ def test_a_budget_that_nothing_meets_judges_nothing() -> None:
     assert search.front() == []
 
 
+class SmallestIsLarge(Numbers):
+    """Numbers whose smallest one is over a budget that others keep, as there may be of devices."""
+
+    def smallest(self) -> int:
+        return EVERY[-1]
+
+
+def test_evolution_starts_at_random_where_the_smallest_is_over_the_budget() -> None:
+    moves = SmallestIsLarge()
+    search = EvaluatedSearch(moves, Evolution(moves), Counted(), budget_ms=15.0, seed=0)
+    search.run(10)
+    assert len(search.judged) == 10
+    assert all(one.latency_ms <= 15.0 for one in search.judged)
+
+
 def test_what_is_oldest_is_no_parent() -> None:
     """The population is what was judged last, however good what came before is."""
     judged = [Judged(genotype=n, fitness=100.0 - n, latency_ms=float(n)) for n in range(20)]

@@ -8,10 +8,10 @@ from latency.estimate.estimator import Prediction
 from latency.operator import Regime
 from search.strategies.front import (
     Candidate,
-    budget_grid,
     chosen_candidates,
     finer_grid,
     ranked,
+    share_grid,
 )
 from tests.search.space.tables import some_genotype
 
@@ -30,9 +30,10 @@ PREDICTION = Prediction(
 )
 CANDIDATES = st.lists(
     st.builds(
-        lambda seed, high, fitness, distortion: Candidate(
+        lambda seed, used, fitness, distortion: Candidate(
             genotype=some_genotype(seed),
-            prediction=replace(PREDICTION, high_ms=high / 4),
+            prediction=PREDICTION,
+            budget_used=used / 6,
             shared_weight_accuracy=fitness / 4,
             width_distortion=float(distortion),
             source="test",
@@ -48,7 +49,7 @@ CANDIDATES = st.lists(
 
 def dominates(one: Candidate, other: Candidate) -> bool:
     first, second = (
-        (-c.shared_weight_accuracy, c.prediction.high_ms, c.width_distortion) for c in (one, other)
+        (-c.shared_weight_accuracy, c.budget_used, c.width_distortion) for c in (one, other)
     )
     return first != second and all(a <= b for a, b in zip(first, second, strict=True))
 
@@ -65,14 +66,15 @@ def test_the_front_is_offered_first_and_topped_up(candidates: list[Candidate], w
     front = [one for one in found if one.rank == 0]
     assert len(chosen) == min(wanted, len(found))
     assert all(one in chosen for one in front) or all(one in front for one in chosen)
-    assert [c.prediction.high_ms for c in chosen] == sorted(c.prediction.high_ms for c in chosen)
+    assert [c.budget_used for c in chosen] == sorted(c.budget_used for c in chosen)
 
 
 def test_what_is_derived_is_always_offered_and_others_are_spread() -> None:
-    def candidate(seed: int, high_ms: float, fitness: float, *, derived: bool = False) -> Candidate:
+    def candidate(seed: int, used: float, fitness: float, *, derived: bool = False) -> Candidate:
         return Candidate(
             genotype=some_genotype(seed),
-            prediction=replace(PREDICTION, high_ms=high_ms),
+            prediction=PREDICTION,
+            budget_used=used,
             shared_weight_accuracy=fitness,
             width_distortion=0.0,
             source="test",
@@ -80,10 +82,10 @@ def test_what_is_derived_is_always_offered_and_others_are_spread() -> None:
         )
 
     best, near, middle, derived = (
-        candidate(0, 1.0, 0.9),
-        candidate(1, 1.1, 0.8),
-        candidate(2, 3.0, 0.1),
-        candidate(3, 9.0, 0.5, derived=True),
+        candidate(0, 0.1, 0.9),
+        candidate(1, 0.11, 0.8),
+        candidate(2, 0.3, 0.1),
+        candidate(3, 0.9, 0.5, derived=True),
     )
     every = [best, near, middle, derived]
     chosen = [{one.genotype for one in chosen_candidates(every, wanted)} for wanted in (1, 2, 3, 9)]
@@ -95,9 +97,10 @@ def test_what_is_derived_is_always_offered_and_others_are_spread() -> None:
     assert [one.derived for one in found] == [True], "whichever source comes first"
 
 
-def test_budgets_are_in_equal_ratios_and_can_be_made_finer() -> None:
-    grid = budget_grid(1.0, 8.0, 4)
-    assert grid == pytest.approx([1.0, 2.0, 4.0, 8.0])
-    assert (grid[0], grid[-1]) == (1.0, 8.0), "the ends are exact"
+def test_shares_are_in_equal_ratios_and_can_be_made_finer() -> None:
+    grid = share_grid(0.125, 4)
+    assert grid == pytest.approx([0.125, 0.25, 0.5, 1.0])
+    assert (grid[0], grid[-1]) == (0.125, 1.0), "the ends are exact"
     finer = sorted([*grid, *finer_grid(grid)])
-    assert finer == pytest.approx(budget_grid(1.0, 8.0, 7))
+    assert finer == pytest.approx(share_grid(0.125, 7))
+    assert share_grid(1.0, 4) == [1.0]

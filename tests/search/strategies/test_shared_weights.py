@@ -15,12 +15,13 @@ from search.engine.search_loop import SearchLoop
 from search.engine.search_run import SearchRun
 from search.engine.search_stage import CHECKPOINT, search_halves
 from search.problems.choice import problem_of
-from search.requests import SearchRequest
+from search.requests import DeviceBudget, SearchRequest
 from search.stages import run_search
 from search.strategies.shared_weights import PATHS, SharedWeights, train_shared_weights
 from tests.search.engine.small import RECIPE, Events, small_loop, small_request
 
 Searched = tuple[Path, SearchRequest]
+ALSO = DeviceBudget(device="pi", budget_ms=1.0)
 
 
 @pytest.fixture(scope="module", params=["dass-cells", "stages"])
@@ -55,8 +56,9 @@ def test_the_same_network_is_always_judged_alike(searched: Searched) -> None:
     # Another budget is another request, but the same supernet, trained on the same paths.
     _, tighter = judge_of(searched, tighten=0.9, front=3, strategy="random")
     assert [tighter(genotype) for genotype in genotypes] == first
-    with pytest.raises(ValueError, match="of another search"):
-        judge_of(searched, density=0.7)
+    for changed in ({"density": 0.7}, {"device": "box", "also": (ALSO,)}):
+        with pytest.raises(ValueError, match="of another search"):
+            judge_of(searched, **changed)
 
 
 def test_judged_are_images_that_no_weight_has_seen(searched: Searched) -> None:

@@ -67,3 +67,26 @@ def test_files_of_a_job(database: Database, clock: HeldClock, settings: Settings
     with database.reading() as session:
         found = [(file.name, file.sha256, file.size) for file in artifacts_of_job(session, job)]
     assert found == [("genotype.json", first.sha256, 1), ("model.onnx", second.sha256, 2)]
+
+
+def test_a_file_is_stored_under_its_digest(admin: TestClient) -> None:
+    for _ in range(2):  # again: no change
+        response = admin.post("/v1/artifacts", content=DATA)
+        assert response.status_code == 201, response.text
+        assert response.json()["sha256"] == hashlib.sha256(DATA).hexdigest()
+        assert response.json()["size"] == len(DATA)
+    assert admin.get(f"/v1/artifacts/{response.json()['sha256']}").content == DATA
+
+
+def test_a_file_may_be_larger_than_other_bodies_and_has_a_limit_too(
+    admin: TestClient, settings: Settings
+) -> None:
+    large = b"x" * (settings.max_body_bytes + 1)
+    assert admin.post("/v1/artifacts", content=large).status_code == 201
+    too_large = b"x" * (settings.max_file_bytes + 1)
+    in_parts = (too_large[at : at + 100_000] for at in range(0, len(too_large), 100_000))
+    for body in (too_large, in_parts):
+        refused = admin.post("/v1/artifacts", content=body)
+        assert (refused.status_code, refused.json()["code"]) == (413, "body-too-large")
+    stored = list((settings.artifacts_dir / "sha256").glob("*/*"))
+    assert len(stored) == 1

@@ -10,8 +10,7 @@ import pytest
 from latency.target import DeviceFacts, Target
 from service.client.event_text import event_line
 from service.client.events import Event
-
-_ROOT = Path(__file__).parents[3]
+from tests.python_path import python_path
 
 
 def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -20,7 +19,7 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
         cwd=folder,
-        env=environment | {"PYTHONPATH": str(_ROOT)},
+        env=environment | {"PYTHONPATH": python_path()},
         capture_output=True,
         text=True,
         check=False,
@@ -31,8 +30,8 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_help_names_every_command(tmp_path: Path) -> None:
     shown = run(tmp_path, "--help")
     assert shown.returncode == 0
-    words = "serve worker migrate demo token devices plan profile tables predict search jobs verify"
-    assert all(word in shown.stdout for word in [*words.split(), "pull"])
+    words = "serve worker migrate demo token devices plan profile tables predict search compress"
+    assert all(word in shown.stdout for word in [*words.split(), "jobs", "verify", "pull"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -78,7 +77,7 @@ def test_the_command_line_imports_nothing_heavy() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": str(_ROOT)},
+        env=os.environ | {"PYTHONPATH": python_path()},
         capture_output=True,
         text=True,
         check=False,
@@ -99,6 +98,11 @@ def test_the_command_line_imports_nothing_heavy() -> None:
             "  search dense 1/3  accuracy 50.0%",
         ),
         ("progress", {"stage": "derive", "finished": True}, "  derive done"),
+        (
+            "progress",
+            {"stage": "compress", "parent": True, "epoch": 2, "epochs": 3, "train_loss": 1.5},
+            "  compress parent 2/3  loss 1.500",
+        ),
         (
             "progress",
             {

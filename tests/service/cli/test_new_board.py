@@ -1,9 +1,11 @@
 """From a table file to the table of a board that was only probed, by commands, without a server."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from latency.exchange.profile_file import read_plan, write_profile
 from latency.exchange.table_file import read_table, write_table
+from latency.report.new_board import probe_plan
 from latency.table import TRANSFERRED
 from tests.latency.report.test_new_board import KNOWN, OTHER, probed
 from tests.service.cli.test_cli import run
@@ -43,3 +45,18 @@ def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path: Path) -> None:
     assert "absent.json: No such file or directory" in absent.stderr
     assert "Traceback" not in many.stderr + absent.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["known.json"]
+
+
+def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
+    write_table(tmp_path / "known.json", KNOWN)
+    found = probed(probe_plan(KNOWN, 6), 2.0)
+    first, *others = found.operators
+    assert first.samples is not None
+    still = replace(first.samples, short_ns=(7,) * len(first.samples.short_ns))
+    wrong = replace(found, operators=(replace(first, samples=still), *others))
+    write_profile(tmp_path / "profile.json", wrong)
+    for words in (("drift",), ("transfer", "-o", "new.json")):
+        said = run(tmp_path, "tables", words[0], "known.json", "profile.json", *words[1:])
+        assert said.returncode == 0
+        assert "warning: 1 measurements are not used:" in said.stderr
+        assert f"  {first.spec.label()}: all samples are identical" in said.stderr

@@ -14,6 +14,7 @@ from service.app import create_app
 from service.client import Client
 from service.database import Database
 from service.settings import Settings
+from tests.service.client.commands import Run
 from tests.service.fakes import HeldClock, RecordingListener, RecordingQueue
 
 
@@ -50,3 +51,15 @@ def client(server_url: str, database: Database, clock: HeldClock) -> Iterator[Cl
         token = create_token(session, TokenKind.USER, name="test", now=clock()).token
     with Client(server_url, token) as found:
         yield found
+
+
+@pytest.fixture
+def run(
+    server_url: str, database: Database, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """The command line as an administrator."""
+    with database.transaction() as session:
+        token = create_token(session, TokenKind.ADMIN, name="run", now=clock()).token
+    monkeypatch.setenv("EDGEWRIGHT_URL", server_url)
+    monkeypatch.setenv("EDGEWRIGHT_TOKEN", token)
+    return Run()

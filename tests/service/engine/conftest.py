@@ -21,6 +21,7 @@ from service.engine.setup import migrate_engine, open_client
 from service.lifecycle import JobKind, JobState
 from service.processes import spawn
 from service.tables.job import JobRow
+from tests.python_path import python_path
 
 TTL_S = 2.4
 _PROGRAM = Path(__file__).with_name("worker_program.py")
@@ -40,7 +41,7 @@ class Bench:
         """Start a worker and wait until it has made its first steps."""
         before = len(list(self.folder.glob("*.started")))
         argv = [sys.executable, str(_PROGRAM), self.url, str(self.folder), str(TTL_S)]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+        environment = os.environ | {"PYTHONPATH": python_path()}
         worker = spawn(
             [*argv, str(epochs), str(pause_s)],
             env=environment,

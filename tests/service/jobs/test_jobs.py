@@ -85,19 +85,15 @@ def test_a_search_can_be_for_several_devices(
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("front", 3), ("from_front", "0" * 32 + ":0"), ("densities", "budget")],
-)
-def test_what_is_for_one_device_refuses_more(
-    app: FastAPI, admin: TestClient, board: Board, name: str, value: object
+def test_densities_by_layer_are_for_one_device(
+    app: FastAPI, admin: TestClient, board: Board
 ) -> None:
     enrol(app, admin, name="other")
-    order = {"device": "board", "budget_ms": 0.5, "also": [{"device": "other", "budget_ms": 0.25}]}
-    refused = admin.post("/v1/searches", json=order | {name: value})
+    also = [{"device": "other", "budget_ms": 0.25}]
+    refused = admin.post("/v1/searches", json=ORDER | {"also": also, "densities": "budget"})
     assert refused.status_code == 422
     assert "This is for one device only" in refused.text
-    assert f"/{name}" in refused.text
+    assert "/densities" in refused.text
 
 
 def test_a_front_is_made_where_it_is_asked_for(admin: TestClient, board: Board) -> None:
@@ -108,7 +104,12 @@ def test_a_front_is_made_where_it_is_asked_for(admin: TestClient, board: Board) 
 @pytest.fixture
 def found(admin: TestClient, board: Board, database: Database) -> dict[str, Any]:
     """A search with a front of two networks."""
-    job = start(admin, front=2, density=0.5, seed=8)
+    return start_with_front(admin, database, density=0.5, seed=8)
+
+
+def start_with_front(admin: TestClient, database: Database, **changes: object) -> dict[str, Any]:
+    """Start a search and let it have a front of two networks."""
+    job = start(admin, front=2, **changes)
     candidates = [{"index": index, "genotype": some_genotype(index).to_dict()} for index in (0, 1)]
     with database.transaction() as session:
         session.get_one(JobRow, job["id"]).result = {"front": {"candidates": candidates}}
@@ -126,6 +127,67 @@ def test_a_network_of_a_front_is_trained_as_its_search_would_have(
     assert (request["budget_ms"], request["front"]) == (0.7, 0)
     for name in ("channels", "cells", "recipe", "density", "seed", "dataset", "space", "pattern"):
         assert request[name] == found["request"][name], name
+
+
+@pytest.fixture
+def found_for_both(
+    app: FastAPI, admin: TestClient, board: Board, database: Database
+) -> dict[str, Any]:
+    """The same for two devices; there is a third."""
+    enrol(app, admin, name="other")
+    enrol(app, admin, name="third")
+    return start_with_front(admin, database, also=[{"device": "other", "budget_ms": 0.25}])
+
+
+@pytest.mark.parametrize(("first", "second"), [("board", "other"), ("other", "board")])
+def test_a_network_that_was_found_for_several_devices_is_trained_for_the_same(
+    admin: TestClient,
+    found_for_both: dict[str, Any],
+    database: Database,
+    first: str,
+    second: str,
+) -> None:
+    also = [{"device": second, "budget_ms": 0.9}]
+    order = {"device": first, "budget_ms": 0.7, "also": also}
+    pick = order | {"from_front": f"{found_for_both['id']}:1"}
+    response = admin.post("/v1/searches", json=pick)
+    assert response.status_code == 201, response.text
+    request = response.json()["request"]
+    assert request["genotype"] == some_genotype(1).to_dict()
+    assert (request["device"], request["budget_ms"], request["also"]) == (first, 0.7, also)
+    with database.reading() as session:
+        devices = search_devices(session, get_job(session, response.json()["id"]))
+    assert [one.device.name for one in devices] == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("device", "also"),
+    [("board", []), ("third", []), ("board", ["third"]), ("board", ["other", "third"])],
+)
+def test_a_network_that_was_found_for_several_devices_is_for_no_others(
+    admin: TestClient, found_for_both: dict[str, Any], device: str, also: list[str]
+) -> None:
+    order = {
+        "device": device,
+        "budget_ms": 0.7,
+        "also": [{"device": name, "budget_ms": 0.7} for name in also],
+        "from_front": f"{found_for_both['id']}:0",
+    }
+    refused = admin.post("/v1/searches", json=order)
+    assert refused.status_code == 422
+    assert "/also" in refused.text
+    assert "was searched for board, other; name these, each with a budget" in refused.text
+
+
+def test_a_network_that_was_found_for_one_device_is_not_for_several(
+    app: FastAPI, admin: TestClient, found: dict[str, Any]
+) -> None:
+    enrol(app, admin, name="other")
+    also = [{"device": "other", "budget_ms": 0.7}]
+    order = {"device": "board", "budget_ms": 0.7, "from_front": f"{found['id']}:0"}
+    assert admin.post("/v1/searches", json=order | {"also": also}).status_code == 422
+    other = admin.post("/v1/searches", json=order | {"device": "other"})
+    assert other.status_code == 201, "one device may be another one"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +244,7 @@ def test_profile_and_verification_are_jobs_too(
         ({"seeds": 3}, 422, "controls"),
         ({"also": [{"device": "board", "budget_ms": 1.0}]}, 422, "/also/0/device"),
         ({"also": [{"device": "nowhere", "budget_ms": 1.0}]}, 404, "board"),
-        ({"also": [{"device": "x", "budget_ms": 1.0}], "front": 3}, 422, "/front"),
+        ({"also": [{"device": "x", "budget_ms": 1.0}], "densities": "budget"}, 422, "/densities"),
         ({"also": [{"device": "x"}]}, 422, "budget_ms"),
         ({"space": "stages", "specialise": True}, 422, "dass-cells only"),
         ({"seeds": 11, "controls": True}, 422, "10"),

@@ -102,14 +102,14 @@ class SteppingFlow(Flow):
     async def step(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         value = unwrap(self.guarded(function, *args, **kwargs))
         if function is ask_for_candidate:
-            self.device(args[-1])
+            self.device(args[1])
         return value
 
 
 def measured(flow: Flow, device: Callable[[int], None]) -> tuple[JobRead, dict[str, Any]]:
     """Have all candidates measured; returns the job and its front."""
     stepping = SteppingFlow(context=flow.context, job_id=flow.job_id, attempt=0, device=device)
-    asyncio.run(measure_front(stepping, 0))
+    asyncio.run(measure_front(stepping, 0, devices=1))
     return collected(flow)
 
 
@@ -225,5 +225,6 @@ def test_the_command_line_lists_the_front(searching: Flow, board: Board) -> None
         job.model_copy(update={"result": {"certificate": certificate, "front": front}})
     )
     assert "front 0: 0.0500 ms measured, 40.0% with shared weights" in lines
-    assert "front 1: 0.0500 ms predicted, not measured, 30.0% with shared weights" in lines
-    assert "front 2: 0.0500 ms predicted, not measured, 90.0% with shared weights, derived" in lines
+    predicted = "predicted 0.0500 ms (90 %: 0.0400 to 0.0600), table version 4"
+    assert f"front 1: {predicted}, not measured, 30.0% with shared weights" in lines
+    assert f"front 2: {predicted}, not measured, 90.0% with shared weights, derived" in lines

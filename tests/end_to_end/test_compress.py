@@ -1,0 +1,99 @@
+"""A network that exists, from its name to a certificate, by real processes: the worker is killed on the
+way, and the job cancelled and resumed.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pytest
+
+from latency.kernels.library import register
+from service.client import Client
+from service.jobs.schemas import JobRead
+from service.lifecycle import JobState
+from tests.end_to_end.installation import Installation
+
+pytestmark = [pytest.mark.compress_job, pytest.mark.timeout(1200)]
+
+DEVICE = "this-machine"
+GENEROUS_MS = 50.0
+ORDER = {"network": "resnet-20", "width": 0.25, "recipe": "tiny", "seed": 3, "rows": 80}
+
+
+@pytest.fixture(scope="module")
+def client(installation: Installation) -> Iterator[Client]:
+    with installation.start_server() as found:
+        installation.start_agent(found, DEVICE)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def finished(installation: Installation, client: Client) -> tuple[JobRead, list[dict[str, Any]]]:
+    """A compression that ran through in the end, and the reports of its trainers.
+
+    In the first epoch of the dense network the worker is killed; in the fine-tuning the job is
+    cancelled, and resumed.
+    """
+    job = client.compress(DEVICE, GENEROUS_MS, **ORDER)  # type: ignore[arg-type]
+    reports: list[dict[str, Any]] = []
+    seen = 0
+    for event in client.events(job.id):
+        seen = event.number
+        if event.kind == "progress" and "epoch" in event.payload:
+            reports.append(event.payload)
+            if len(reports) == 1:
+                installation.kill_worker()
+            if not event.payload.get("parent"):
+                client.cancel(job.id)
+                break
+    assert client.resume(job.id).attempt == 1, installation.logs()
+    reports += [
+        event.payload
+        for event in client.events(job.id, seen)
+        if event.kind == "progress" and "epoch" in event.payload
+    ]
+    ended = client.job(job.id)
+    assert ended.state is JobState.SUCCEEDED, f"{ended.error}\n{installation.logs()}"
+    return ended, reports
+
+
+def test_nothing_is_trained_twice(finished: tuple[JobRead, list[dict[str, Any]]]) -> None:
+    for parent in (True, False):
+        epochs = [r["epoch"] for r in finished[1] if r.get("parent", False) is parent]
+        assert epochs == sorted(set(epochs))
+        assert epochs[0] == 1
+
+
+def test_the_certificate_states_what_became_of_the_network(
+    client: Client, finished: tuple[JobRead, list[dict[str, Any]]]
+) -> None:
+    (candidate,) = client.candidates(finished[0].id)
+    certificate = candidate.certificate
+    assert certificate["met"] is True
+    assert 0 < certificate["measured"]["latency_ms"] <= GENEROUS_MS
+    assert certificate["compared"]["dense_parent"]["latency_ms"] > 0
+    assert certificate["seed"] == ORDER["seed"]
+    compression = certificate["compression"]
+    assert (compression["network"], compression["width"]) == ("resnet-20", 0.25)
+    assert compression["parent"]["trained"] is True
+    assert 0 <= compression["parent"]["accuracy"] <= 1
+    table = client.table(certificate["table"]["id"])
+    assert table.operators == certificate["table"]["operators"]
+    assert table.error is not None
+
+
+def test_the_downloaded_model_runs(
+    client: Client, finished: tuple[JobRead, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    files = client.pull(finished[0].id, tmp_path)
+    certificate = json.loads(files["certificate.json"].read_text())
+    model = files["model.onnx"].read_bytes()
+    assert hashlib.sha256(model).hexdigest() == certificate["export"]["sha256"]
+    options = onnxruntime.SessionOptions()
+    register(options)
+    session = onnxruntime.InferenceSession(model, options)
+    assert session.get_modelmeta().custom_metadata_map["edgewright.seed"] == "3"
