@@ -24,7 +24,7 @@ def run_agent(
     """
     with sole_agent(state_dir):
         api = ServiceApi(identity.server, identity.token, settings)
-        measurer = LocalMeasurer(identity.threads, identity.affinity, settings.again)
+        measurer = LocalMeasurer(identity.setting, settings.again)
         workplace = Workplace(
             api=api,
             measurer=measurer,

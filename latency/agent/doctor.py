@@ -12,7 +12,7 @@ import numpy as np
 
 from latency.files import private_directory
 from latency.measurement import Conditions
-from latency.target import Target
+from latency.target import STOCK_LIBRARY, Target
 from latency.units import NS_PER_US
 
 LOAD_PER_CORE_LIMIT = 0.3  # share of the cores that may be busy with other things
@@ -20,6 +20,9 @@ NOISE_LIMIT = 0.10  # of (90th - 10th percentile) / median of a fixed computatio
 CLOCK_STEP_LIMIT_NS = 1_000
 FREE_BYTES_WANTED = 256 << 20
 NOISE_SAMPLES = 200
+HOT_AT_REST_C = 70.0  # boards slow down from 80 C on, and measuring adds ten and more
+OLDEST_RUNTIME = (1, 23)  # of ONNX Runtime: the floor of the agent's requirements
+LIBRARY_MACHINES = ("x86_64", "aarch64")  # that the operator library is built for
 STEADY_GOVERNORS = ("", "performance", "userspace")
 
 
@@ -43,7 +46,9 @@ def examine(target: Target, conditions: Conditions, state_dir: Path) -> list[Fin
         check_cores(target.facts.cores, target.threads),
         check_governor(conditions.governor),
         check_load(conditions.load_average, target.facts.cores),
-        Finding(name="ONNX Runtime", value=f"{target.runtime_version} {target.execution_provider}"),
+        check_temperature(conditions.temperature_c, conditions.throttled),
+        check_runtime(target.runtime_version, target.execution_provider),
+        check_library(target.operator_library, target.facts.machine),
         check_clock(clock_step_ns(time.perf_counter_ns)),
         check_noise(computation_times_ns(time.perf_counter_ns)),
         check_disk(private_directory(state_dir)),
@@ -77,6 +82,44 @@ def check_load(load_average: float | None, cores: int) -> Finding:
     if load_average > LOAD_PER_CORE_LIMIT * cores:
         return Finding(name="load", value=value, remedy="stop other programs, then ask again")
     return Finding(name="load", value=value)
+
+
+def check_temperature(celsius: float | None, throttled: int | None) -> Finding:
+    """Judge the temperature at rest; unknown is no fault, as on virtual machines."""
+    value = "unknown" if celsius is None else f"{celsius:.0f} C"
+    if throttled:
+        value += f", slowed down for heat {throttled} times since the start"
+    if celsius is not None and celsius > HOT_AT_REST_C:
+        return Finding(
+            name="temperature",
+            value=value,
+            remedy="it will slow down while it measures: add a heat sink or a fan, or let it cool",
+        )
+    return Finding(name="temperature", value=value)
+
+
+def check_runtime(version: str, provider: str) -> Finding:
+    """Judge the version of ONNX Runtime."""
+    value = f"{version} {provider}"
+    oldest = ".".join(map(str, OLDEST_RUNTIME))
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if len(numbers) == len(OLDEST_RUNTIME) and numbers < OLDEST_RUNTIME:
+        remedy = f"pip install 'onnxruntime>={oldest}'"
+        return Finding(name="ONNX Runtime", value=value, remedy=remedy)
+    return Finding(name="ONNX Runtime", value=value)
+
+
+def check_library(version: str, machine: str) -> Finding:
+    """Judge whether sparse operators are executed as such, where they can be."""
+    if version != STOCK_LIBRARY:
+        return Finding(name="library", value=version)
+    if machine not in LIBRARY_MACHINES:
+        return Finding(name="library", value=f"none, and none is built for {machine}")
+    return Finding(
+        name="library",
+        value="none: zeros save no time here",
+        remedy=f"install the wheel for {machine}, or a C++ compiler and edgewright again",
+    )
 
 
 def clock_step_ns(clock_ns: Callable[[], int]) -> int:

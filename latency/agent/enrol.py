@@ -9,7 +9,7 @@ from latency.agent.settings import AgentSettings, agent_version
 from latency.agent.state import Identity, find_identity, save_identity
 from latency.agent.stop import StopSignal
 from latency.messages import Registration
-from latency.target import Target
+from latency.target import RuntimeSetting, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +19,9 @@ class JoinRequest:
     server: str
     enrol_token: str
     state_dir: Path
+    setting: RuntimeSetting
     name: str = ""  # empty: the host's name
-    threads: int = 1
-    affinity: tuple[int, ...] = ()
+    ca_file: str = ""
     replace: bool = False  # forget an earlier identity in `state_dir`
 
 
@@ -56,8 +56,11 @@ def join(
         device_id=registered.device_id,
         token=registered.token,
         name=registration.name,
-        threads=request.threads,
-        affinity=request.affinity,
+        threads=request.setting.threads,
+        affinity=request.setting.affinity,
+        provider=request.setting.provider,
+        provider_options=request.setting.provider_options,
+        ca_file=request.ca_file,
     )
     save_identity(request.state_dir, identity)
     return identity

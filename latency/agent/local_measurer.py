@@ -10,28 +10,30 @@ from latency.profiler.batches import AGAIN
 from latency.profiler.conditions import read_conditions
 from latency.profiler.device import current_target
 from latency.profiler.runner import run_profile, run_verify
-from latency.target import Target
+from latency.target import RuntimeSetting, Target
 
 
 class LocalMeasurer:
     """The profiler on this machine."""
 
-    def __init__(self, threads: int, affinity: tuple[int, ...] = (), again: float = AGAIN) -> None:
-        """Measure with `threads` threads of ONNX Runtime, pinned to the cores of `affinity`.
+    def __init__(self, setting: RuntimeSetting, again: float = AGAIN) -> None:
+        """Measure with a setting of ONNX Runtime.
 
         Disturbed operators are tried again for `again` times as long as the first tries took.
         """
-        self._threads = threads
-        self._affinity = affinity
+        self._setting = setting
         self._again = again
 
     def target(self) -> Target:
         """Return this machine with its run-time setting."""
-        return current_target(threads=self._threads, affinity=self._affinity)
+        chosen = self._setting
+        return current_target(
+            chosen.threads, chosen.affinity, chosen.provider, chosen.provider_options
+        )
 
     def conditions(self) -> Conditions:
         """Return what the machine is like now; None where unknown."""
-        return read_conditions(affinity=self._affinity, threads=self._threads)
+        return read_conditions(affinity=self._setting.affinity, threads=self._setting.threads)
 
     def profile(
         self,

@@ -14,6 +14,7 @@ used. Redirects are not followed, so that the token goes to no other host.
 
 import base64
 import hashlib
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeVar
@@ -58,7 +59,13 @@ class ServiceApi:
     """
 
     def __init__(self, server: str, token: str, settings: AgentSettings) -> None:
-        """Talk to `server` (address without /v1) with a bearer `token`; ValueError: no address."""
+        """Talk to `server` (address without /v1) with a bearer `token`.
+
+        Proxies are those of the environment: HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+
+        Raises:
+            ValueError: no address, or the file with certificates has none.
+        """
         self._max_model_bytes = settings.max_model_bytes
         self._client = httpx2.Client(
             base_url=checked_address(server),
@@ -66,6 +73,7 @@ class ServiceApi:
                 "Authorization": f"Bearer {token}",
                 "User-Agent": f"edgewright-agent/{agent_version()}",
             },
+            verify=trusted_authorities(settings.ca_file),
             timeout=httpx2.Timeout(settings.answer_timeout_s, connect=settings.connect_timeout_s),
         )
 
@@ -160,6 +168,21 @@ class ServiceApi:
         return digest.hexdigest()
 
 
+def trusted_authorities(ca_file: str) -> ssl.SSLContext:
+    """Return what certificates are checked with: the system's authorities, and those of a file.
+
+    Raises:
+        ValueError: the file cannot be read, or holds no certificate.
+    """
+    context = httpx2.create_ssl_context()
+    if ca_file:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:  # of which ssl.SSLError is one
+            raise ValueError(f"--ca-file {ca_file}: no certificates in it: {error}") from error
+    return context
+
+
 def checked_address(server: str) -> str:
     """Return the base address without a trailing slash.
 
@@ -194,4 +217,6 @@ def _answer(response: httpx2.Response) -> Answer:
 
 
 def _reason(error: Exception) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return f"{error}; `join --ca-file FILE` names the authority of a server of your own"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -28,6 +28,7 @@ class AgentSettings:
     join_patience_s: float = 30.0  # a person waits for `join`
     max_model_bytes: int = 1 << 30
     cached_models: int = 8
+    ca_file: str = ""  # certificates of authorities beside the system's own
     again: float = AGAIN  # patience with a busy machine, see `OperatorRun`
 
     def patience(self, stop: StopSignal, give_up_after_s: float = math.inf) -> Patience:

@@ -24,6 +24,7 @@ class SpoolStore:
     def __init__(self, root: Path, conditions: Callable[[], Conditions]) -> None:
         """Keep spools under `root`, which only this user may read."""
         self._root = private_directory(root / "spool")
+        sync_directory(root)  # a power cut must not take the folder with all that is in it
         self._refused = root / "refused"
         self._conditions = conditions
 

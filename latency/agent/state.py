@@ -8,6 +8,7 @@ from pathlib import Path
 
 from latency import codec
 from latency.files import private_directory, write_atomic
+from latency.target import CPU, RuntimeSetting
 
 IDENTITY_FILE = "identity.json"
 LOCK_FILE = "agent.lock"
@@ -23,6 +24,19 @@ class Identity:
     name: str
     threads: int = 1  # of ONNX Runtime while measuring; a part of the target
     affinity: tuple[int, ...] = ()  # cores that are measured on; empty: not pinned
+    provider: str = CPU  # execution provider
+    provider_options: tuple[tuple[str, str], ...] = ()
+    ca_file: str = ""  # certificates of authorities beside the system's own
+
+    @property
+    def setting(self) -> RuntimeSetting:
+        """How this device measures."""
+        return RuntimeSetting(
+            threads=self.threads,
+            affinity=self.affinity,
+            provider=self.provider,
+            provider_options=self.provider_options,
+        )
 
 
 def save_identity(state_dir: Path, identity: Identity) -> None:

@@ -15,6 +15,7 @@ from latency.host_lock import measuring
 from latency.profiler.affinity import pin
 from latency.profiler.child_messages import ChildAnswer, ChildRequest
 from latency.profiler.conditions import read_conditions
+from latency.profiler.limits import limit_this_process
 from latency.profiler.operators import OperatorProfiler
 from latency.profiler.random_model import random_model
 from latency.profiler.reference import reference_model
@@ -41,7 +42,9 @@ class MeasuringChild:
             if request.graph is not None or request.model_path:
                 return _network(request)
             return self._operator(request)
-        except (ValueError, OSError) as error:
+        except MemoryError:
+            return ChildAnswer(error="out of memory: the model wants more than this machine gives")
+        except Exception as error:  # noqa: BLE001 - the runtime's classes have no common base
             return ChildAnswer(error=str(error) or type(error).__name__)
 
     def _operator(self, request: ChildRequest) -> ChildAnswer:
@@ -114,6 +117,7 @@ def main() -> None:
     """Serve stdin. Whatever a library prints goes to stderr, so that answers stay clean."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    limit_this_process()
     serve(sys.stdin.buffer, answers)
 
 

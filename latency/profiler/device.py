@@ -9,7 +9,7 @@ import onnxruntime
 from latency.kernels.library import library_version
 from latency.profiler.affinity import check_affinity, usable_cores
 from latency.profiler.conditions import read_governor
-from latency.target import STOCK_LIBRARY, DeviceFacts, Target
+from latency.target import CPU, STOCK_LIBRARY, DeviceFacts, Target
 
 # Instruction sets that change how fast a kernel is; the rest of the flags is noise.
 _X86 = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512dq",
@@ -37,22 +37,33 @@ def read_device_facts(root: Path = Path("/")) -> DeviceFacts:
     )
 
 
-def current_target(threads: int = 1, affinity: tuple[int, ...] = ()) -> Target:
+def current_target(
+    threads: int = 1,
+    affinity: tuple[int, ...] = (),
+    provider: str = CPU,
+    provider_options: tuple[tuple[str, str], ...] = (),
+) -> Target:
     """Return this device with its run-time setting.
 
     Raises:
-        ValueError: more threads than cores, or none; cores that this process may not use.
+        ValueError: more threads than cores, or none; cores that this process may not use; an
+            execution provider that this runtime does not have.
     """
     facts = read_device_facts()
+    available = onnxruntime.get_available_providers()
+    if provider not in available:
+        raise ValueError(f"no provider {provider!r}; this runtime has {', '.join(available)}")
     if not 1 <= threads <= facts.cores:
         raise ValueError(f"threads must be from 1 to {facts.cores}, got {threads}")
     check_affinity(affinity, threads)
     return Target(
         facts=facts,
         runtime_version=onnxruntime.__version__,
+        execution_provider=provider,
         threads=threads,
         affinity=tuple(sorted(affinity)),
         operator_library=library_version() or STOCK_LIBRARY,
+        provider_options=tuple(sorted(provider_options)),
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -113,4 +114,5 @@ class ChildProcess:
         except subprocess.TimeoutExpired:
             code = None
         self.end()
-        return f"the measuring process ended with code {code}"
+        name = f" ({signal.Signals(-code).name})" if code is not None and code < 0 else ""
+        return f"the measuring process ended with code {code}{name}"

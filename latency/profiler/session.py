@@ -32,15 +32,21 @@ def open_session(
         raise ValueError(f"no provider {target.execution_provider!r}; this runtime has {available}")
     options = _with_library(session_options(target), target)
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             model,
             sess_options=options,
-            providers=[target.execution_provider],
+            providers=[(target.execution_provider, dict(target.provider_options))],
             disabled_optimizers=_NOT_IN_MICRO_MODELS if micro_model else None,
         )
     except Exception as error:
         # The runtime raises some twenty classes of its own, with no common base but Exception.
         raise ValueError(f"ONNX Runtime cannot load the model: {error}") from error
+    # One that cannot start, for want of a driver, is replaced by the processor with a warning only.
+    if target.execution_provider not in session.get_providers():
+        raise ValueError(
+            f"{target.execution_provider} cannot start on this device; see the runtime's own log"
+        )
+    return session
 
 
 def session_options(target: Target) -> onnxruntime.SessionOptions:

@@ -17,6 +17,7 @@ def device_lines(devices: Sequence[DeviceRead]) -> Iterator[str]:
     for device in devices:
         state = "online" if device.online else "offline"
         line = f"{device.id}  {state:7}  {device.name}  {device.target.label()}"
+        line += f"  {device.checks_passed} checks passed"
         yield f"{line}  ({device.quarantined} in quarantine)" if device.quarantined else line
 
 

@@ -77,5 +77,6 @@ def _read(
         online=device.is_online(LeaseRules.of(context.settings), context.clock()),
         created_at=device.created_at,
         last_seen_at=device.last_seen_at,
+        checks_passed=device.agreed,
         quarantined=quarantined.get(device.id, 0),
     )

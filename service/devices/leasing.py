@@ -21,6 +21,7 @@ from latency.messages import (
     WorkKind,
 )
 from service.devices import repository
+from service.devices.checks import with_checks
 from service.devices.rules import LeaseRules, measurement_count, remaining_work
 from service.devices.use_cases import store_target
 from service.errors import ConflictError, NotFoundError, UnauthenticatedError
@@ -216,6 +217,7 @@ def _next_lease(session: Session, device: DeviceRow, claim_id: str, desk: Desk) 
         if measurement_count(work) == 0:
             end_unit(session, unit, WorkState.DONE, desk)
             continue
+        work = with_checks(session, device, unit, work)
         unit.attempts += 1
         lease = LeaseRow(
             id=new_id(),

@@ -17,4 +17,5 @@ class DeviceRead(ReadShape):
     online: bool
     created_at: datetime
     last_seen_at: datetime
+    checks_passed: int = 0  # profiles in a row whose known operators came out as known
     quarantined: int = 0  # measurements that no table uses; see GET /v1/operators

@@ -17,10 +17,13 @@ from latency.messages import Chunk, Finish, FinishAnswer, Outcome, ProfileWork, 
 from latency.operator import OperatorSpec
 from latency.quarantine import Evidence, judge
 from service.devices import repository
+from service.devices.checks import checks_of, note_agreement, settle
 from service.devices.incoming import clean_text, digest_of_chunks
 from service.devices.leasing import Desk, end_unit, fail_attempt, find_lease, open_lease
+from service.devices.trust import PENDING
 from service.errors import ConflictError, InvalidValueError, invalid_field
 from service.lifecycle import LeaseState, WorkState, next_lease_state
+from service.tables.device import DeviceRow
 from service.tables.lease import ChunkRow, LeaseRow
 from service.tables.measurement import MeasurementRow, NetworkMeasurementRow
 from service.tables.work_unit import WorkUnitRow
@@ -41,7 +44,7 @@ class Upload:
         """Return the upload of a chunk whose body has this digest, judged by the evidence."""
         verdict = judge(chunk.operators, chunk.networks, evidence)
         values = tuple(
-            _operator_values(measured) | {"quarantine": reason}
+            _operator_values(measured) | _reason(reason)
             for measured, reason in zip(chunk.operators, verdict.operators, strict=True)
         )
         return cls(
@@ -83,17 +86,21 @@ def store_chunk(
             created_at=desk.now,
         )
     )
+    checks = checks_of(lease, unit)
+    unless_bad = {"quarantine": PENDING if checks else ""}
     common = _common_values(lease, chunk, desk)
     if upload.operator_values:
-        rows = [values | common for values in upload.operator_values]
+        rows = [unless_bad | values | common for values in upload.operator_values]
         session.execute(insert(MeasurementRow), rows)
     if chunk.networks:
         rows = [
-            _network_values(measured, graphs[measured.name]) | {"quarantine": reason} | common
+            _network_values(measured, graphs[measured.name]) | unless_bad | _reason(reason) | common
             for measured, reason in zip(chunk.networks, upload.network_reasons, strict=True)
         ]
         session.execute(insert(NetworkMeasurementRow), rows)
     session.flush()
+    if checks:
+        settle(session, lease, checks)
 
 
 def finish_lease(
@@ -106,6 +113,7 @@ def finish_lease(
         ConflictError: another attempt took over, or the chunks are not those that were stored.
         InvalidValueError: the attempt calls itself done and results are missing.
     """
+    repository.device_by_id(session, device_id, lock=True)  # first, as in every transaction
     lease = find_lease(session, device_id, lease_id)
     if lease.state in (LeaseState.FINISHED, LeaseState.FAILED) and lease.digest == finish.digest:
         return FinishAnswer(digest=finish.digest)
@@ -115,6 +123,7 @@ def finish_lease(
     lease.finished_at = desk.now
     if finish.outcome is Outcome.DONE:
         _check_complete(session, lease, unit)
+        _judge_device(session, lease, unit)
         lease.state = next_lease_state(LeaseState(lease.state), LeaseState.FINISHED)
         lease.done = lease.total
         _end_measured_unit(session, lease, unit, desk)
@@ -124,6 +133,12 @@ def finish_lease(
         fail_attempt(session, unit, lease.reason, desk)
     session.flush()
     return FinishAnswer(digest=finish.digest)
+
+
+def _judge_device(session: Session, lease: LeaseRow, unit: WorkUnitRow) -> None:
+    if checks := checks_of(lease, unit):
+        device = session.get_one(DeviceRow, lease.device_id)
+        note_agreement(device, settle(session, lease, checks))
 
 
 def _end_measured_unit(session: Session, lease: LeaseRow, unit: WorkUnitRow, desk: Desk) -> None:
@@ -223,6 +238,11 @@ def _network_values(measured: NetworkMeasurement, graph: NetworkGraph | None) ->
         "error": clean_text(measured.error),
         "reference_ns": _median(chain.from_iterable(measured.reference_ns)),
     }
+
+
+def _reason(reason: str) -> dict[str, str]:
+    """Return the column of a reason that there is."""
+    return {"quarantine": reason} if reason else {}
 
 
 def _median(times_ns: Iterable[int]) -> int | None:

@@ -30,6 +30,7 @@ class Device:
     agent_version: str
     created_at: datetime
     last_seen_at: datetime
+    agreed: int  # profiles in a row that came out as known; see service.devices.trust
 
     @property
     def target_fingerprint(self) -> str:
@@ -125,6 +126,7 @@ def _device(row: DeviceRow, target: TargetRow) -> Device:
         agent_version=row.agent_version,
         created_at=row.created_at,
         last_seen_at=row.last_seen_at,
+        agreed=row.agreed,
     )
 
 

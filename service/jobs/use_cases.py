@@ -19,6 +19,7 @@ from service.jobs.feasibility import refuse_impossible_budget
 from service.jobs.front_pick import order_from_front
 from service.jobs.job_devices import add_devices
 from service.jobs.journal import STATE_EVENT, locked_job, move, record
+from service.jobs.library_check import check_library
 from service.jobs.schemas import (
     CandidateRead,
     ProfileCreate,
@@ -103,9 +104,11 @@ def create_verification(desk: JobDesk, order: VerificationCreate) -> JobRow:
 
     Raises:
         NotFoundError: unknown device or artifact.
+        ConflictError: the device has another operator library than the table of the file.
     """
     device = find_device(desk.session, order.device)
     get_artifact(desk.session, order.artifact_sha256)
+    check_library(desk.session, order.artifact_sha256, device)
     return store_job(desk, JobKind.VERIFY, device, order.model_dump(), None)
 
 

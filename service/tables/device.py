@@ -18,4 +18,5 @@ class DeviceRow(Row):
     )
     agent_version: Mapped[Name]
     created_at: Mapped[Time]
+    agreed: Mapped[int] = mapped_column(default=0)  # profiles in a row; see service.devices.trust
     last_seen_at: Mapped[Time]  # up to date within settings.last_seen_seconds

@@ -6,6 +6,7 @@ Leases never expire here unless a test says so.
 
 import base64
 import hashlib
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 from latency import codec
 from latency.measurement import NetworkMeasurement, OperatorMeasurement
@@ -86,6 +88,7 @@ class FakeServer:
         self.claims: list[Claim] = []
         self.registrations: list[Registration] = []
         self.requests: list[str] = []  # "METHOD /path", each one that arrived
+        self.proxied: list[str] = []  # hosts that it was asked for as a proxy
         self.artifacts: dict[str, bytes] = {}
         self.faults: dict[int, Fault] = {}  # by the number of the request, from 0
         self.fault_of: Callable[[str], Fault | None] = lambda _request: None
@@ -244,7 +247,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._write(reply, half=fault is Fault.HALF)
 
     def _decide(self, body: bytes) -> tuple[Fault | None, Reply]:
-        state, request = self.state, f"{self.command} {self.path}"
+        state, asked = self.state, urlsplit(self.path)
+        request = f"{self.command} {asked.path}"
+        if asked.netloc:  # as a proxy is asked
+            state.proxied.append(asked.netloc)
         number = len(state.requests)
         state.requests.append(request)
         fault = state.faults.get(number) or state.fault_of(request)
@@ -288,12 +294,15 @@ class _Http(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(state: FakeServer) -> Iterator[FakeServer]:
+def serving(state: FakeServer, tls: ssl.SSLContext | None = None) -> Iterator[FakeServer]:
     """Serve `state` on a free port of the loopback interface; `state.address` says where."""
     handler = type("Handler", (_Handler,), {"state": state})
     http = _Http(("127.0.0.1", 0), handler)
     http.crashes = []
-    state.address = f"http://127.0.0.1:{http.server_address[1]}"
+    if tls is not None:
+        http.socket = tls.wrap_socket(http.socket, server_side=True)
+    scheme = "http" if tls is None else "https"
+    state.address = f"{scheme}://127.0.0.1:{http.server_address[1]}"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -9,18 +9,23 @@ import pytest
 
 from latency.agent.doctor import (
     CLOCK_STEP_LIMIT_NS,
+    HOT_AT_REST_C,
     NOISE_SAMPLES,
     Finding,
     check_clock,
     check_cores,
     check_governor,
+    check_library,
     check_load,
     check_noise,
+    check_runtime,
     check_server,
+    check_temperature,
     clock_step_ns,
     computation_times_ns,
     examine,
 )
+from latency.target import STOCK_LIBRARY
 from tests.latency_agent.samples import CONDITIONS, TARGET
 
 
@@ -35,6 +40,16 @@ from tests.latency_agent.samples import CONDITIONS, TARGET
         (check_load(None, 4), True),
         (check_load(1.0, 4), True),
         (check_load(1.3, 4), False),
+        (check_temperature(None, None), True),
+        (check_temperature(HOT_AT_REST_C, 12), True),
+        (check_temperature(HOT_AT_REST_C + 1, None), False),
+        (check_runtime("1.32.0", "CPUExecutionProvider"), True),
+        (check_runtime("2.0", "CPUExecutionProvider"), True),
+        (check_runtime("1.22.9", "CPUExecutionProvider"), False),
+        (check_runtime("built here", "CPUExecutionProvider"), True),
+        (check_library("1-abc", "aarch64"), True),
+        (check_library(STOCK_LIBRARY, "armv7l"), True),
+        (check_library(STOCK_LIBRARY, "aarch64"), False),
         (check_clock(40), True),
         (check_clock(CLOCK_STEP_LIMIT_NS + 1), False),
         (check_noise([100, 101] * 50), True),
@@ -61,5 +76,5 @@ def test_this_machine_is_examined(tmp_path: Path) -> None:
     assert len(times) == NOISE_SAMPLES * 9 // 10
     assert min(times) > 0
     findings = examine(TARGET, CONDITIONS, tmp_path / "state")
-    assert len({finding.name for finding in findings}) == len(findings) == 7
+    assert len({finding.name for finding in findings}) == len(findings) == 9
     assert (tmp_path / "state").is_dir()

@@ -315,7 +315,8 @@ def test_the_doctor_names_every_fact(server: FakeServer, tmp_path: Path) -> None
     lines = answer.stdout.splitlines()
     names = [line[5:18].strip() for line in lines]
     assert names == [
-        "cores", "governor", "load", "ONNX Runtime", "clock", "noise", "state", "server",
+        "cores", "governor", "load", "temperature", "ONNX Runtime", "library", "clock", "noise",
+        "state", "server",
     ]  # fmt: skip
     assert lines[-1] == f"ok   server        {server.address} answers"
     assert answer.returncode == (1 if any(line.startswith("FIX") for line in lines) else 0)

@@ -17,9 +17,13 @@ from latency.agent.state import (
 )
 from latency.agent.stop import StopSignal
 from latency.files import write_atomic
+from latency.target import RuntimeSetting
 from tests.latency_agent.fake_server import AGENT_TOKEN, ENROL_TOKEN, FakeServer, Fault
 from tests.latency_agent.samples import FAST, TARGET
 
+SETTING = RuntimeSetting(
+    threads=2, affinity=(0, 1), provider="SomeProvider", provider_options=(("cache", "1"),)
+)
 IDENTITY = Identity(
     server="http://a", device_id="d", token=AGENT_TOKEN, name="n", threads=2, affinity=(0, 1)
 )
@@ -63,7 +67,11 @@ def test_the_folder_is_free_again_after_the_agent(tmp_path: Path) -> None:
 
 def request(server: str, tmp_path: Path, token: str = ENROL_TOKEN) -> JoinRequest:
     return JoinRequest(
-        server=server, enrol_token=token, state_dir=tmp_path, threads=2, affinity=(0, 1)
+        server=server,
+        enrol_token=token,
+        state_dir=tmp_path,
+        setting=SETTING,
+        ca_file="/etc/authority.pem",
     )
 
 
@@ -74,7 +82,8 @@ def test_joining_survives_a_busy_server_and_uses_the_hosts_name(
     identity = join(request(server.address, tmp_path), TARGET, FAST, StopSignal())
     assert identity.name == server.registrations[0].name != ""
     assert load_identity(tmp_path) == identity
-    assert (identity.threads, identity.affinity) == (2, (0, 1))
+    assert identity.setting == SETTING
+    assert identity.ca_file == "/etc/authority.pem"
 
 
 def test_joining_gives_up_after_a_while(tmp_path: Path) -> None:

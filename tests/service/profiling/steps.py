@@ -32,13 +32,17 @@ def profile(
     seconds: float = 30.0,
     networks: tuple[NetworkMeasurement, ...] = (),
 ) -> str:
-    """Let the device measure `work`; returns the id of the unit."""
+    """Let the device measure `work`; returns the id of the unit. Checks come out as 1000 ns."""
     with database.transaction() as session:
         job = add_job(session, clock(), board.device_id)
         unit = request_profile(session, board.device_id, job, work, now=clock())
     board.digests.clear()
     lease = board.work()
+    assert lease.profile is not None
+    checks = [spec for spec in lease.profile.operators if spec not in work.operators]
     chunk = chunk_of(work, ns=ns)
+    known = tuple(operator_result(spec) for spec in checks)
+    chunk = replace(chunk, operators=chunk.operators + known)
     sent = tuple(replace(network, graph=None) for network in networks)  # the service knows them
     chunk = replace(chunk, networks=sent or chunk.networks)
     assert board.upload(lease, chunk).status_code == 204
