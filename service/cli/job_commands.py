@@ -102,6 +102,13 @@ def compress(
     data: Annotated[str, typer.Option(help="Name of the data set.")] = "digits",
     width: Annotated[float, typer.Option(help="Of a built-in network: all channels times.")] = 1.0,
     recipe: Annotated[str, typer.Option(help="tiny, quick, cpu, standard or gpu.")] = "quick",
+    distortion: Annotated[
+        str,
+        typer.Option(help="What layers lose: energy, first-order, second-order or one-shot."),
+    ] = "energy",
+    mapping: Annotated[
+        str, typer.Option(help="Who chooses their patterns: search, rule, uniform or evolution.")
+    ] = "search",
     mask_rule: Annotated[
         str, typer.Option(help="How weights leave: hard, soft, envelope or admm.")
     ] = "hard",
@@ -125,6 +132,8 @@ def compress(
         "dataset": data,
         "width": width,
         "recipe": recipe,
+        "distortion": distortion,
+        "mapping": mapping,
         "mask_rule": mask_rule,
         "distillation": {} if distill else None,
         "learning_rate": learning_rate,

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from search.compress.request import Distortion, Mapping
 from search.requests import (
     MAX_CELLS,
     MAX_CHANNELS,
@@ -169,6 +170,12 @@ class CompressionCreate(RequestShape):
         float, Field(gt=0, le=8, description="of a built-in network: all channels times this")
     ] = 1.0
     recipe: Recipe = "quick"
+    distortion: Annotated[
+        Distortion, Field(description="by what a plan judges how much a layer loses")
+    ] = Distortion.ENERGY
+    mapping: Annotated[
+        Mapping, Field(description="who chooses patterns and densities of the layers")
+    ] = Mapping.SEARCH
     mask_rule: Annotated[MaskRule, Field(description="how weights leave")] = MaskRule.HARD
     distillation: Annotated[
         DistillationShape | None,

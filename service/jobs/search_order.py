@@ -77,6 +77,8 @@ def compress_request(
         width=order["width"],
         seed=order["seed"],
         recipe=order["recipe"],
+        distortion=order["distortion"],
+        mapping=order["mapping"],
         mask_rule=MaskRule(order["mask_rule"]),
         learning_rate=order["learning_rate"],
         distillation=None if wanted is None else codec.from_plain(wanted, Distillation),

@@ -27,13 +27,23 @@ CERTIFICATE = {
 
 
 def test_a_built_in_network_is_ordered_with_its_options(run: Run, board: Board) -> None:
-    options = ("--width", "0.25", "--recipe", "tiny", "--mask-rule", "soft", "--distill")
+    options = (
+        "--width",
+        "0.25",
+        "--recipe",
+        "tiny",
+        "--mask-rule",
+        "soft",
+        "--mapping",
+        "rule",
+        "--distill",
+    )
     words = ("compress", "resnet-20", *BUDGET, *options, "--json", "--no-wait")
     job = json.loads(run(*words, stdout_only=True))
     asked = job["request"]
     assert (job["kind"], job["state"], asked["network"]) == ("compress", "queued", "resnet-20")
     assert (asked["device"], asked["budget_ms"], asked["width"]) == ("board", 1.5, 0.25)
-    assert (asked["mask_rule"], asked["recipe"]) == ("soft", "tiny")
+    assert (asked["mask_rule"], asked["recipe"], asked["mapping"]) == ("soft", "tiny", "rule")
     assert asked["distillation"] == {"weight": 0.5, "temperature": 4.0}
     assert "  compress  " in run("jobs", "list")
 

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from latency.codec import decode, encode
 from latency.graph import NetworkGraph
 from latency.messages import ProfileWork
-from search.compress.request import CompressRequest
+from search.compress.request import CompressRequest, Distortion, Mapping
 from search.space.given_space import GivenSpace
 from search.space.networks import network_graph
 from search.space.rivals import PARENTS
@@ -58,7 +58,15 @@ def count_jobs(database: Database) -> int:
 def test_a_compression_is_a_job_with_an_order_that_the_trainer_understands(
     admin: TestClient, board: Board, job_queue: RecordingQueue
 ) -> None:
-    response = compress(admin, mask_rule="admm", distillation={"weight": 0.3}, name="mine", seed=4)
+    response = compress(
+        admin,
+        distortion="second-order",
+        mapping="evolution",
+        mask_rule="admm",
+        distillation={"weight": 0.3},
+        name="mine",
+        seed=4,
+    )
     assert response.status_code == 201, response.text
     job = response.json()
     assert (job["kind"], job["state"], job["name"]) == ("compress", "queued", "mine")
@@ -67,6 +75,7 @@ def test_a_compression_is_a_job_with_an_order_that_the_trainer_understands(
     asked = compress_request(job["request"], DIGITS, tighten=0.9)
     assert (asked.network, asked.width, asked.seed) == ("resnet-20", 0.5, 4)
     assert (asked.mask_rule, asked.task, asked.device) == (MaskRule.ADMM, DIGITS_TASK, "board")
+    assert (asked.distortion, asked.mapping) == (Distortion.SECOND_ORDER, Mapping.EVOLUTION)
     assert asked.distillation is not None
     assert (asked.distillation.weight, asked.distillation.temperature) == (0.3, 4.0)
     assert asked.budget_ms == 0.5
@@ -120,6 +129,8 @@ def test_a_built_in_network_is_a_space_of_its_own(settings: Settings) -> None:
         ({"budget_ms": 0}, 422, "greater than 0"),
         ({"recipe": "slow"}, 422, "quick"),
         ({"mask_rule": "random"}, 422, "admm"),
+        ({"distortion": "guess"}, 422, "one-shot"),
+        ({"mapping": "guess"}, 422, "uniform"),
         ({"learning_rate": 0}, 422, "greater than 0"),
         ({"distillation": {"weight": 2}}, 422, "/distillation/weight"),
         ({"seed": -1}, 422, "/seed"),
