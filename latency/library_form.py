@@ -108,7 +108,7 @@ def _move_sums(nodes: list[GraphNode]) -> list[GraphNode]:
             if producer is None or readers[name] > 1 or not _can_add(producer.spec):
                 continue
             (other,) = set(node.inputs) - {name}
-            taking = producer.with_spec(_changed(producer.spec, "residual", value=True))
+            taking = producer.with_spec(_adding(producer.spec))
             moved[node.name] = taking.with_inputs((*producer.inputs, other))
             taken.add(name)
             break
@@ -130,9 +130,7 @@ def _move_relus_back(nodes: list[GraphNode]) -> list[GraphNode]:
     }
     rectified = set(moved.values())
     kept = [
-        node.with_spec(_changed(node.spec, "activation", value=Activation.RELU))
-        if node.name in rectified
-        else node
+        node.with_spec(_rectified(node.spec)) if node.name in rectified else node
         for node in nodes
         if node.name not in moved
     ]
@@ -148,7 +146,7 @@ def _move_relus_ahead(nodes: list[GraphNode]) -> list[GraphNode]:
         and all(_only_loads(reader, node.name) for reader in nodes if node.name in reader.inputs)
     }
     kept = [
-        node.with_spec(_changed(node.spec, "relu_input", value=True))
+        node.with_spec(_rectifying(node.spec))
         if node.inputs[0] in moved and node.spec.kind is OperatorKind.CONV
         else node
         for node in nodes
@@ -158,9 +156,21 @@ def _move_relus_ahead(nodes: list[GraphNode]) -> list[GraphNode]:
 
 
 @_remembered
-def _changed(spec: OperatorSpec, field: str, *, value: bool | Activation) -> OperatorSpec:
-    """Return the operator with another value of one field."""
-    return replace(spec, **{field: value})
+def _adding(spec: OperatorSpec) -> OperatorSpec:
+    """Return the operator with a tensor added before its activation."""
+    return replace(spec, residual=True)
+
+
+@_remembered
+def _rectified(spec: OperatorSpec) -> OperatorSpec:
+    """Return the operator with a ReLU behind it."""
+    return replace(spec, activation=Activation.RELU)
+
+
+@_remembered
+def _rectifying(spec: OperatorSpec) -> OperatorSpec:
+    """Return the operator with a ReLU on its input."""
+    return replace(spec, relu_input=True)
 
 
 def _only_loads(reader: GraphNode, name: str) -> bool:

@@ -114,9 +114,8 @@ class OperatorSpec:
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():
-            value = getattr(self, name)
-            if type(value) is not words:  # networks are made of specs by the thousand
-                object.__setattr__(self, name, words(value))
+            if type(getattr(self, name)) is not words:  # specs are made by the thousand
+                object.__setattr__(self, name, words(getattr(self, name)))
         object.__setattr__(self, "density", round(float(self.density), 4))
         object.__setattr__(self, "cut", tuple(self.cut))
         _check_ranges(self)
@@ -256,12 +255,6 @@ class OperatorSpec:
 
     def dense(self) -> "OperatorSpec":
         """Return the same operation with every weight kept."""
-        return self._dense
-
-    @cached_property
-    def _dense(self) -> "OperatorSpec":
-        if self.pattern is SparsityPattern.DENSE:
-            return self
         return replace(self, pattern=SparsityPattern.DENSE, density=1.0, block_filters=0)
 
     def label(self) -> str:
@@ -296,12 +289,8 @@ class OperatorSpec:
         return (size + 2 * self.padding - reach) // self.stride + 1
 
 
-_WORDS: dict[str, type[StrEnum]] = {
-    "kind": OperatorKind,
-    "activation": Activation,
-    "pattern": SparsityPattern,
-    "regime": Regime,
-}
+_WORDS = {"kind": OperatorKind, "activation": Activation, "pattern": SparsityPattern,
+          "regime": Regime}  # fmt: skip
 _COUNTS = ("in_channels", "out_channels", "height", "width", "kernel", "stride", "dilation",
            "groups", "inputs")  # fmt: skip
 _values = attrgetter(*(field.name for field in fields(OperatorSpec)))
