@@ -45,7 +45,11 @@ demo: $(READY) ## the whole loop on this machine: profile, search, export, verif
 serve: $(READY) ## start the server embedded (SQLite, local files) with one worker
 	@$(BIN)/edgewright serve
 
+# Workers fill the cores. Threads of BLAS beside them only wait for each other, by spinning.
 .PHONY: test
+test: export OPENBLAS_NUM_THREADS := 1
+test: export OMP_NUM_THREADS := 1
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## run the tests (unit, property, PostgreSQL, end to end)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

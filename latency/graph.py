@@ -25,6 +25,18 @@ class GraphNode:
     inputs: tuple[str, ...]  # names of earlier nodes, or INPUT
     parameters: str = ""  # where the exporter finds the weights; empty without weights
 
+    def with_spec(self, spec: OperatorSpec) -> "GraphNode":
+        """Return the node with another operator."""
+        if spec is self.spec:
+            return self
+        return GraphNode(name=self.name, spec=spec, inputs=self.inputs, parameters=self.parameters)
+
+    def with_inputs(self, inputs: tuple[str, ...]) -> "GraphNode":
+        """Return the node with other inputs."""
+        if inputs == self.inputs:
+            return self
+        return GraphNode(name=self.name, spec=self.spec, inputs=inputs, parameters=self.parameters)
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkGraph:

@@ -13,6 +13,7 @@ is executed:
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 from latency.graph import GraphNode, NetworkGraph
 from latency.operator import (
@@ -27,6 +28,7 @@ from latency.operator import (
 _SUM_INPUTS = 2
 _CLAMPED = (Activation.RELU, Activation.RELU6)
 _WEIGHTED = (OperatorKind.CONV, OperatorKind.LINEAR)
+_remembered = lru_cache(maxsize=8192)  # networks of a space repeat their operators
 
 
 def library_form(graph: NetworkGraph) -> NetworkGraph:
@@ -36,13 +38,14 @@ def library_form(graph: NetworkGraph) -> NetworkGraph:
     """
     if graph.regime is Regime.LIBRARY:
         return graph
-    nodes = [replace(node, spec=_library_spec(node.spec)) for node in without_duplicates(graph)]
+    nodes = [node.with_spec(_library_spec(node.spec)) for node in without_duplicates(graph)]
     nodes = _move_sums(nodes)
     nodes = _move_relus_back(nodes)
     nodes = _move_relus_ahead(nodes)
     return replace(graph, nodes=tuple(nodes))
 
 
+@_remembered
 def row_spec(spec: OperatorSpec) -> OperatorSpec:
     """Return the operator whose row prices this one.
 
@@ -63,6 +66,7 @@ def stock_rival(spec: OperatorSpec) -> OperatorSpec:
     return replace(spec.dense(), regime=Regime.STOCK, relu_input=False, residual=False, cut=UNCUT)
 
 
+@_remembered
 def _library_spec(spec: OperatorSpec) -> OperatorSpec:
     """Return the operator of the library; filters that share channels are blocks for it too."""
     if spec.pattern is SparsityPattern.BALANCED_BLOCK:
@@ -78,7 +82,7 @@ def without_duplicates(graph: NetworkGraph) -> list[GraphNode]:
     kept: list[GraphNode] = []
     for node in graph.nodes:
         if same_as and not same_as.keys().isdisjoint(node.inputs):
-            node = replace(node, inputs=tuple(same_as.get(name, name) for name in node.inputs))
+            node = node.with_inputs(tuple(same_as.get(name, name) for name in node.inputs))
         if node.spec.kind not in _WEIGHTED:
             twins = readers.setdefault(node.inputs, [])
             twin = next((other for other in twins if other.spec == node.spec), None)
@@ -104,8 +108,8 @@ def _move_sums(nodes: list[GraphNode]) -> list[GraphNode]:
             if producer is None or readers[name] > 1 or not _can_add(producer.spec):
                 continue
             (other,) = set(node.inputs) - {name}
-            spec = replace(producer.spec, residual=True)
-            moved[node.name] = replace(producer, spec=spec, inputs=(*producer.inputs, other))
+            taking = producer.with_spec(_adding(producer.spec))
+            moved[node.name] = taking.with_inputs((*producer.inputs, other))
             taken.add(name)
             break
     kept = [moved.get(node.name, node) for node in nodes if node.name not in taken]
@@ -126,9 +130,7 @@ def _move_relus_back(nodes: list[GraphNode]) -> list[GraphNode]:
     }
     rectified = set(moved.values())
     kept = [
-        replace(node, spec=replace(node.spec, activation=Activation.RELU))
-        if node.name in rectified
-        else node
+        node.with_spec(_rectified(node.spec)) if node.name in rectified else node
         for node in nodes
         if node.name not in moved
     ]
@@ -144,13 +146,31 @@ def _move_relus_ahead(nodes: list[GraphNode]) -> list[GraphNode]:
         and all(_only_loads(reader, node.name) for reader in nodes if node.name in reader.inputs)
     }
     kept = [
-        replace(node, spec=replace(node.spec, relu_input=True))
+        node.with_spec(_rectifying(node.spec))
         if node.inputs[0] in moved and node.spec.kind is OperatorKind.CONV
         else node
         for node in nodes
         if node.name not in moved
     ]
     return _renamed(kept, moved)
+
+
+@_remembered
+def _adding(spec: OperatorSpec) -> OperatorSpec:
+    """Return the operator with a tensor added before its activation."""
+    return replace(spec, residual=True)
+
+
+@_remembered
+def _rectified(spec: OperatorSpec) -> OperatorSpec:
+    """Return the operator with a ReLU behind it."""
+    return replace(spec, activation=Activation.RELU)
+
+
+@_remembered
+def _rectifying(spec: OperatorSpec) -> OperatorSpec:
+    """Return the operator with a ReLU on its input."""
+    return replace(spec, relu_input=True)
 
 
 def _only_loads(reader: GraphNode, name: str) -> bool:
@@ -188,4 +208,4 @@ def _renamed(nodes: list[GraphNode], names: dict[str, str]) -> list[GraphNode]:
             name = names[name]
         return name
 
-    return [replace(node, inputs=tuple(final(name) for name in node.inputs)) for node in nodes]
+    return [node.with_inputs(tuple(final(name) for name in node.inputs)) for node in nodes]

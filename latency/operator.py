@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 
@@ -112,10 +113,9 @@ class OperatorSpec:
     block_filters: int = 0  # one of BALANCED_FILTERS for a balanced-block pattern, else 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kind", OperatorKind(self.kind))
-        object.__setattr__(self, "activation", Activation(self.activation))
-        object.__setattr__(self, "pattern", SparsityPattern(self.pattern))
-        object.__setattr__(self, "regime", Regime(self.regime))
+        for name, words in _WORDS.items():
+            if type(getattr(self, name)) is not words:  # specs are made by the thousand
+                object.__setattr__(self, name, words(getattr(self, name)))
         object.__setattr__(self, "density", round(float(self.density), 4))
         object.__setattr__(self, "cut", tuple(self.cut))
         _check_ranges(self)
@@ -126,8 +126,8 @@ class OperatorSpec:
 
     @cached_property
     def _hash(self) -> int:
-        # Estimators look specs up by the thousand; hashing 16 fields each time would dominate.
-        return hash(tuple(getattr(self, f.name) for f in fields(self)))
+        # Estimators look specs up by the thousand; hashing 17 fields each time would dominate.
+        return hash(_values(self))
 
     @property
     def out_height(self) -> int:
@@ -139,12 +139,12 @@ class OperatorSpec:
         """Width of the output, pixels."""
         return self._window_output(self.width)
 
-    @property
+    @cached_property
     def out_shape(self) -> tuple[int, int, int]:
         """Shape of the output without the batch: (channels, height, width)."""
         return (self.out_channels, self.out_height, self.out_width)
 
-    @property
+    @cached_property
     def in_shape(self) -> tuple[int, int, int]:
         """Shape of one input tensor without the batch: (channels, height, width)."""
         return (self.in_channels, self.height, self.width)
@@ -289,6 +289,14 @@ class OperatorSpec:
         return (size + 2 * self.padding - reach) // self.stride + 1
 
 
+_WORDS = {"kind": OperatorKind, "activation": Activation, "pattern": SparsityPattern,
+          "regime": Regime}  # fmt: skip
+_COUNTS = ("in_channels", "out_channels", "height", "width", "kernel", "stride", "dilation",
+           "groups", "inputs")  # fmt: skip
+_values = attrgetter(*(field.name for field in fields(OperatorSpec)))
+_counts = attrgetter(*_COUNTS)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
@@ -296,9 +304,7 @@ def _plain(value: Any) -> Any:
 
 
 def _check_ranges(spec: OperatorSpec) -> None:
-    for name in ("in_channels", "out_channels", "height", "width", "kernel", "stride", "dilation",
-                 "groups", "inputs"):  # fmt: skip
-        value = getattr(spec, name)
+    for name, value in zip(_COUNTS, _counts(spec), strict=True):
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError(f"operator: {name} must be a whole number, got {type(value).__name__}")
         if not 1 <= value <= MAX_DIMENSION:

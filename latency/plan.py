@@ -19,7 +19,7 @@ from latency.estimate.channel_steps import channel_probes, is_probe
 from latency.estimate.design import choose_points
 from latency.estimate.estimator import Price, PriceSource
 from latency.estimate.families import family_of
-from latency.estimate.operator_prices import OperatorPrices
+from latency.estimate.operator_prices import operator_prices
 from latency.estimate.residual_field import PRIOR_PARTS, covariance
 from latency.estimate.roofline import roofline_ns
 from latency.library_form import stock_rival
@@ -228,7 +228,7 @@ class _Knowledge:
     @cached_property
     def _prices(self) -> list[Price]:
         regimes = {row.spec.regime for row in self._rows}
-        prices = OperatorPrices(self._rows, self._facts)
+        prices = operator_prices(tuple(self._rows), self._facts)
         return [
             prices.price(spec) if spec.regime in regimes else self._unknown(spec)
             for spec in self.specs

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+# Of numpy's OpenBLAS. Our matrices have some hundred rows, and threads that wait for each other by
+# spinning took twenty times the processor time of one where cores are shared.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 # Loaded once, before any fork: between fork and exec nothing may be loaded.
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -42,7 +45,7 @@ def spawn(
             stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT if output is not None else None,
-            env=env,
+            env=_ONE_THREAD | (dict(os.environ) if env is None else env),
             pass_fds=tuple(pass_fds),
             start_new_session=True,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - it only makes one system call

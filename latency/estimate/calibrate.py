@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latency.estimate.lookup_table import TableEstimator
-from latency.estimate.operator_prices import OperatorPrices
+from latency.estimate.operator_prices import operator_prices
 from latency.graph import NetworkGraph
 from latency.measurement import AGREEMENT, DISTURBED, NetworkMeasurement
 from latency.operator import Regime
@@ -55,7 +55,7 @@ def fit_calibration(
     Raises:
         ValueError: there are networks but no rows.
     """
-    prices = OperatorPrices(rows, facts)
+    prices = operator_prices(tuple(rows), facts)
     undisturbed = undisturbed_networks(networks, regime)
     known = undisturbed if len(undisturbed) >= _ENOUGH else measured_networks(networks, regime)
     if not known:

@@ -8,6 +8,7 @@ Where both are is found in the rows of a target, of which `channel_probes` are s
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -52,6 +53,7 @@ Staircases = Mapping[tuple[str, str], Staircase]  # by family and axis
 NO_STAIRCASES: Staircases = MappingProxyType({})
 
 
+@lru_cache(maxsize=8192)
 def channel_axes(spec: OperatorSpec) -> tuple[Axis, ...]:
     """Return the ways in which the channels of an operator can vary."""
     if spec.kind in (OperatorKind.CONV, OperatorKind.LINEAR) and spec.groups == 1:

@@ -46,22 +46,26 @@ def choose_points(
         until: relative standard error of a typical network that is good enough.
         worst: ... of the network that is known least.
     """
-    left = covariance.copy()
-    felt = shares @ left  # (networks, operators)
+    felt = shares @ covariance  # (networks, operators)
+    own = np.diag(covariance).copy()  # variance of each price that is left
+    told = np.zeros((min(limit, len(own)), len(own)))  # by each choice: S - told' told is left of S
     free = candidates.copy()
     chosen: list[int] = []
     variances = np.maximum((felt * shares).sum(axis=1), 0.0)
     errors = [math.sqrt(variances.mean())]
     while len(chosen) < limit and (errors[-1] > until or variances.max() > worst**2):
         asking = felt if errors[-1] > until else felt[variances > worst**2]
-        known = np.maximum(np.diag(left), 0.0) + ROW_ERROR**2
-        gain = np.where(free, (asking**2).mean(axis=0) / known, 0.0)
+        known = np.maximum(own, 0.0) + ROW_ERROR**2
+        asked = np.einsum("ij,ij->j", asking, asking) / len(asking)
+        gain = np.where(free, asked / known, 0.0)
         best = int(np.argmax(gain))
         if gain[best] <= 0.0:
             break
-        told = left[best] / np.sqrt(known[best])
-        felt -= np.outer(felt[:, best] / np.sqrt(known[best]), told)
-        left -= np.outer(told, told)
+        before = told[: len(chosen)]
+        tells = (covariance[best] - before[:, best] @ before) / np.sqrt(known[best])
+        felt -= np.outer(felt[:, best] / np.sqrt(known[best]), tells)
+        own -= tells**2
+        told[len(chosen)] = tells
         free[best] = False
         chosen.append(best)
         variances = np.maximum((felt * shares).sum(axis=1), 0.0)

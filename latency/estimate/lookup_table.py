@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from latency.estimate.calibrated import calibrated_ns
 from latency.estimate.estimator import Prediction, Price, PriceSource
 from latency.estimate.execution import executed_nodes
-from latency.estimate.operator_prices import OperatorPrices
+from latency.estimate.operator_prices import operator_prices
 from latency.graph import NetworkGraph
 from latency.library_form import library_form
 from latency.operator import OperatorSpec, Regime
@@ -20,7 +20,7 @@ class TableEstimator:
 
     def __init__(self, table: LatencyTable) -> None:
         self._table = table
-        self._prices = OperatorPrices(table.rows, table.target.facts)
+        self._prices = operator_prices(tuple(table.rows), table.target.facts)
 
     @property
     def table(self) -> LatencyTable:

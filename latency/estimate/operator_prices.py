@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from latency.estimate.channel_steps import ChannelPrices
 from latency.estimate.density_curves import DensityCurves
@@ -17,8 +17,18 @@ from latency.table import TRANSFERRED, TableRow
 from latency.target import UNKNOWN_DEVICE, DeviceFacts
 
 
+@lru_cache(maxsize=8)
+def operator_prices(rows: tuple[TableRow, ...], facts: DeviceFacts) -> "OperatorPrices":
+    """Return the prices of operators from rows of one target.
+
+    Rows are immutable and their fit takes up to seconds: whoever asks for prices of the same rows
+    gets the same prices.
+    """
+    return OperatorPrices(rows, facts)
+
+
 class OperatorPrices:
-    """Prices operators from rows of one target.
+    """Prices operators from rows of one target; `operator_prices` keeps them.
 
     An operator's price is its row, drawn towards what others say where it was measured in noise;
     else it lies on the curve of rows of other densities; else, in stock runtimes, zeros are worth

@@ -15,7 +15,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -140,17 +140,20 @@ def likeliest_parts(
     """
     values = np.array(residuals, dtype=float)
     places = _Places.of(specs)
-    kernels = [_covariance(places, places, part) for part in _EACH]
+    names = ("common", "family", "local", "noise") if shared else ("local", "noise")
+    kernels = {name: _covariance(places, places, _EACH[name]) for name in names if name in _EACH}
 
+    @cache  # every pass but the first meets most parts again
     def likelihood(parts: Parts) -> float:
-        sizes = (parts.common**2, parts.family**2, parts.local**2)
-        total = sum(size * kernel for size, kernel in zip(sizes, kernels, strict=True))
+        total = _noise(parts, len(values), noises)
+        for name, kernel in kernels.items():
+            if size := getattr(parts, name):
+                total += size**2 * kernel
         alone = parts.local**2 + parts.noise**2
         belief = -0.5 * _BELIEF * (math.log(alone) + believed**2 / alone)
-        return belief + _log_likelihood(total + _noise(parts, len(values), noises), values)
+        return belief + _log_likelihood(total, values)
 
     best = Parts(common=0.0, family=0.0, local=0.0, noise=_NOISES[1])
-    names = ("common", "family", "local", "noise") if shared else ("local", "noise")
     for name in names * _PASSES:
         sizes = _NOISES if name == "noise" else (0.0, *_SIZES)
         best = max((replace(best, **{name: size}) for size in sizes), key=likelihood)
@@ -181,11 +184,11 @@ def _covariance(first: "_Places", second: "_Places", parts: Parts) -> Array:
     return parts.common**2 + np.where(same, near, 0.0)
 
 
-_EACH = (
-    Parts(common=1.0, family=0.0, local=0.0, noise=0.0),
-    Parts(common=0.0, family=1.0, local=0.0, noise=0.0),
-    Parts(common=0.0, family=0.0, local=1.0, noise=0.0),
-)
+_EACH = {
+    "common": Parts(common=1.0, family=0.0, local=0.0, noise=0.0),
+    "family": Parts(common=0.0, family=1.0, local=0.0, noise=0.0),
+    "local": Parts(common=0.0, family=0.0, local=1.0, noise=0.0),
+}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -218,7 +221,17 @@ def _place(spec: OperatorSpec) -> tuple[float, ...]:
 
 
 def _log_likelihood(covariance_: Array, values: Array) -> float:
-    """Return the logarithm of the density of `values`, up to a constant."""
-    factor = np.linalg.cholesky(covariance_)
-    whitened = np.linalg.solve(factor, values)
-    return float(-0.5 * whitened @ whitened - np.log(np.diag(factor)).sum())
+    """Return the logarithm of the density of `values`, up to a constant.
+
+    The values are a last row of the covariance, so that the last row of its factor is the values
+    divided by the factor: numpy alone solves no triangle, and a general solution takes twice as
+    long as the factor. The corner only has to be large enough for the whole to have a factor.
+    """
+    count = len(values)
+    bordered = np.empty((count + 1, count + 1))
+    bordered[:count, :count] = covariance_
+    bordered[count, :count] = bordered[:count, count] = values
+    bordered[count, count] = 1.0 + 2.0 * float(values @ values) / min(_NOISES) ** 2
+    factor = np.linalg.cholesky(bordered)
+    whitened = factor[count, :count]
+    return float(-0.5 * whitened @ whitened - np.log(np.diag(factor)[:count]).sum())

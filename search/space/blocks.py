@@ -7,10 +7,11 @@ last ReLU stands alone, behind the sum.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 
 from latency.graph import INPUT, OUTPUT, GraphNode, NetworkGraph
 from latency.operator import Activation, OperatorKind, OperatorSpec
-from search.space.dass_cells import conv_spec, linear_spec, plain_spec
+from search.space.dass_cells import conv_spec, depthwise_spec, linear_spec, plain_spec
 from search.space.stage_genotype import BlockKind, Stage
 
 
@@ -35,16 +36,17 @@ class NetworkBuilder:
         activation: Activation = Activation.NONE,
     ) -> str:
         """Add a convolution that keeps the image size, divided by its stride."""
-        spec = self._conv(source, out_channels, kernel, stride)
-        return self._add(name, replace(spec, activation=activation), source)
+        channels, size, _ = self._shapes[source]
+        spec = _conv_spec(channels, out_channels, size, (kernel, stride), activation)
+        return self._add(name, spec, source)
 
     def depthwise(
         self, name: str, source: str, kernel: int, stride: int, activation: Activation
     ) -> str:
         """Add a depthwise convolution that keeps the image size, divided by its stride."""
-        channels = self._shapes[source][0]
-        spec = self._conv(source, channels, kernel, stride)
-        return self._add(name, replace(spec, groups=channels, activation=activation), source)
+        channels, size, _ = self._shapes[source]
+        spec = depthwise_spec(channels, size, kernel=kernel, stride=stride, activation=activation)
+        return self._add(name, spec, source)
 
     def inverted_residual(self, name: str, source: str, stage: Stage, stride: int) -> str:
         """Add a block of MobileNet-v2: expand, filter, project, and the sum where shapes agree.
@@ -84,10 +86,6 @@ class NetworkBuilder:
         self._add(OUTPUT, linear_spec(self._shapes[pooled][0], classes), pooled)
         return NetworkGraph(input_shape=self._input_shape, nodes=tuple(self._nodes))
 
-    def _conv(self, source: str, out_channels: int, kernel: int, stride: int) -> OperatorSpec:
-        channels, size, _ = self._shapes[source]
-        return replace(conv_spec(channels, out_channels, size, kernel=kernel), stride=stride)
-
     def _plain(self, kind: OperatorKind, source: str, inputs: int = 1) -> OperatorSpec:
         channels, size, _ = self._shapes[source]
         return plain_spec(kind, channels, size, inputs=inputs)
@@ -100,3 +98,13 @@ class NetworkBuilder:
         self._nodes.append(GraphNode(name=name, spec=spec, inputs=sources, parameters=parameters))
         self._shapes[name] = spec.out_shape
         return name
+
+
+@lru_cache(maxsize=4096)
+def _conv_spec(
+    channels: int, out_channels: int, size: int, window: tuple[int, int], activation: Activation
+) -> OperatorSpec:
+    """Return a convolution by its kernel and stride."""
+    kernel, stride = window
+    spec = conv_spec(channels, out_channels, size, kernel=kernel)
+    return replace(spec, stride=stride, activation=activation)

@@ -5,7 +5,7 @@ Axes: N genotypes, 2 kinds of cell (normal, reduction), 8 edges of a genotype, L
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product, repeat
+from itertools import chain, product
 from operator import attrgetter
 
 import numpy as np
@@ -133,17 +133,22 @@ class CellEncoding:
 
     def _set_layers(self, found: EncodedCells, genotypes: Sequence[Genotype]) -> None:
         """Write the choices of all layers; genotypes with one that is not there are irregular."""
-        choices = [choice for genotype in genotypes for choice in genotype.layers]
-        if not choices:
-            return
         lengths = [len(genotype.layers) for genotype in genotypes]
+        if not any(lengths):
+            return
         network = np.repeat(np.arange(len(genotypes)), lengths)
-        # Mapped by built-in functions, into arrays of known length: a batch has half a million choices.
-        count, patterns = len(choices), map(id, map(_PATTERN, choices))
-        layers = map(self._layers.get, map(_LAYER, choices), repeat(_UNKNOWN))
-        layer = np.fromiter(layers, np.int64, count)
-        pattern = np.fromiter(map(_PATTERN_OF.__getitem__, patterns), np.int64, count)
-        density = np.fromiter(map(_DENSITY, choices), np.float64, count)
+        # Mapped by built-in functions, all of one genotype while its choices are in the cache: a
+        # batch has half a million of them.
+        layers: list[int] = []
+        patterns: list[int] = []
+        densities: list[float] = []
+        for genotype in genotypes:
+            choices = genotype.layers
+            layers.extend(map(self._layers.__getitem__, map(_LAYER, choices)))
+            patterns.extend(map(_PATTERN_OF.__getitem__, map(id, map(_PATTERN, choices))))
+            densities.extend(map(_DENSITY, choices))
+        layer, pattern = (np.fromiter(codes, np.int64, len(codes)) for codes in (layers, patterns))
+        density = np.fromiter(densities, np.float64, len(densities))
         width = pattern == _CHANNEL
         self._write_widths(found, network[width], layer[width], density[width])
         network, layer, pattern = network[~width], layer[~width], pattern[~width]
@@ -198,7 +203,14 @@ class CellEncoding:
             for suffix, (owner, layer) in _EDGE_LAYERS.items():
                 name = f"cells.{plan.index}.edges.{edge}{suffix}"
                 codes[name] = (start + layer) * _OWNERS + owner
-        return codes
+        return _Codes(codes)
+
+
+class _Codes(dict[str, int]):
+    """Codes of layers by name; names of other layers have one too, that of the unknown."""
+
+    def __missing__(self, _name: str) -> int:
+        return _UNKNOWN
 
 
 def encode_edges(genotypes: Sequence[Genotype]) -> Floats:
@@ -208,13 +220,16 @@ def encode_edges(genotypes: Sequence[Genotype]) -> Floats:
 
 def _edge_arrays(genotypes: Sequence[Genotype]) -> tuple[Ints, Ints]:
     """Return columns of OPERATIONS and sources, (N, 2, 8) each."""
-    codes = [[_EDGE_CODE[edge] for edge in g.normal + g.reduce] for g in genotypes]
-    operations, sources = np.divmod(np.array(codes).reshape(-1, 2, EDGES), _SOURCES)
+    edges = chain.from_iterable(g.normal + g.reduce for g in genotypes)
+    codes = np.array(list(map(_EDGE_CODE.__getitem__, edges)))
+    operations, sources = np.divmod(codes.reshape(-1, 2, EDGES), _SOURCES)
     return operations, sources
 
 
 def _encoded(operations: Ints, sources: Ints) -> Floats:
-    edges = np.zeros((len(operations), 2, len(MIXED_EDGES), len(OPERATIONS)))
+    # Genotypes are the innermost axis in memory: the formula goes through all of them edge by edge.
+    places = np.zeros((2, len(MIXED_EDGES), len(OPERATIONS), len(operations)))
+    edges: Floats = np.moveaxis(places, -1, 0)
     network, kind = np.arange(len(operations))[:, None, None], np.arange(2)[:, None]
     edges[network, kind, sources + _FIRST_ROW, operations] = 1.0
     return edges

@@ -243,7 +243,13 @@ def pool_spec(operation: str, channels: int, size: int, stride: int) -> Operator
 
 @_remembered
 def depthwise_spec(
-    channels: int, size: int, *, kernel: int, stride: int = 1, dilation: int = 1
+    channels: int,
+    size: int,
+    *,
+    kernel: int,
+    stride: int = 1,
+    dilation: int = 1,
+    activation: Activation = Activation.NONE,
 ) -> OperatorSpec:
     """Return a depthwise convolution that keeps the image size, or halves it at stride 2."""
     return replace(
@@ -252,6 +258,7 @@ def depthwise_spec(
         dilation=dilation,
         padding=dilation * (kernel // 2),
         groups=channels,
+        activation=activation,
     )
 
 
@@ -338,7 +345,7 @@ def _fuse_relu(nodes: list[GraphNode]) -> list[GraphNode]:
             continue
         spec = rectified(node.spec) if node.name in fused else node.spec
         inputs = tuple(renamed.get(name, name) for name in node.inputs)
-        result.append(replace(node, spec=spec, inputs=inputs))
+        result.append(node.with_spec(spec).with_inputs(inputs))
     return result
 
 

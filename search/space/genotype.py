@@ -6,7 +6,9 @@ for the nodes (Liu et al., DARTS, arXiv 1806.09055, section 2).
 """
 
 import json
+import sys
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from latency.operator import SparsityPattern
@@ -39,6 +41,8 @@ class LayerChoice:
     density: float  # fraction kept: weights, or channels for the channel pattern
 
     def __post_init__(self) -> None:
+        # One string for all genotypes, which is found in a table without being compared.
+        object.__setattr__(self, "layer", sys.intern(str(self.layer)))
         object.__setattr__(self, "pattern", SparsityPattern(self.pattern))
         object.__setattr__(self, "density", round(float(self.density), 4))
         if not 0.0 < self.density <= 1.0:
@@ -77,7 +81,7 @@ class Genotype:
         names = [choice.layer for choice in self.layers]
         if len(set(names)) != len(names):
             raise ValueError("genotype: a layer has more than one choice")
-        object.__setattr__(self, "layers", tuple(sorted(self.layers)))
+        object.__setattr__(self, "layers", tuple(sorted(self.layers, key=attrgetter("layer"))))
 
     def choice(self, layer: str) -> LayerChoice | None:
         """Return the sparsity chosen for `layer`, or None where it is dense."""

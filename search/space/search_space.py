@@ -110,6 +110,6 @@ def with_random_sparsity(
     def sparse(node: GraphNode) -> GraphNode:
         drawn = np.clip(middle + _LAYER_SPREAD * rng.standard_normal(), low, high)
         planned = Sparsity(pattern=pattern, density=round(float(np.exp(drawn)), 4))
-        return node if INPUT in node.inputs else replace(node, spec=sparse_spec(node.spec, planned))
+        return node if INPUT in node.inputs else node.with_spec(sparse_spec(node.spec, planned))
 
     return replace(graph, nodes=tuple(sparse(node) for node in graph.nodes))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from latency.estimate.estimator import Prediction, Price, PriceSource
 from latency.estimate.lookup_table import TableEstimator
@@ -54,6 +55,7 @@ def with_sparsity(graph: NetworkGraph, sparsity: Sparsity) -> NetworkGraph:
     return replace(graph, nodes=tuple(_sparse_node(node, sparsity) for node in graph.nodes))
 
 
+@lru_cache(maxsize=8192)
 def sparse_spec(spec: OperatorSpec, sparsity: Sparsity) -> OperatorSpec:
     """Return a full convolution or linear layer with the planned sparsity; others unchanged.
 
@@ -117,4 +119,4 @@ class PlannedEstimator:
 def _sparse_node(node: GraphNode, sparsity: Sparsity) -> GraphNode:
     if INPUT in node.inputs:
         return node
-    return replace(node, spec=sparse_spec(node.spec, sparsity))
+    return node.with_spec(sparse_spec(node.spec, sparsity))

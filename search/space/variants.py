@@ -6,6 +6,8 @@ first asked for.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +31,8 @@ _LEVELS = np.array(
             for step in range(DENSITY_STEPS + 1)
         ],
     ]
-)
+).ravel()
+_LEVEL = DENSITY_STEPS + 1  # from one level to the next
 
 
 class Variants:
@@ -52,19 +55,28 @@ class Variants:
         self._book, self._shape = book, (*shape, len(LAYER_PATTERNS))
         self._dense, self._planned = dense, planned
         self._base = np.full(self._shape, -1).ravel()
-        self._level = np.zeros(self._shape, dtype=np.int64).ravel()
+        self._level = np.zeros(self._shape, dtype=np.int64).ravel()  # where a level begins
+        strides = np.cumprod((*self._shape[1:], 1)[::-1])[::-1]
+        self._strides = [int(stride) for stride in strides]
 
     def positions(self, digits: Sequence[npt.ArrayLike], patterns: Ints, densities: Ints) -> Ints:
         """Return positions in the book; digits, patterns and densities broadcast."""
-        whole = (np.asarray(digit, dtype=np.int64) for digit in (*digits, patterns))
-        numbers = np.ravel_multi_index(np.broadcast_arrays(*whole), self._shape)
+        numbers = self._numbers([*map(np.asarray, digits), patterns])
         base = self._base[numbers]
         if base.min(initial=0) < 0:
             for number in np.unique(numbers[base < 0]).tolist():
                 self._find(number)
             base = self._base[numbers]
-        found: Ints = base + _LEVELS[self._level[numbers], densities]
+        found: Ints = base + _LEVELS[self._level[numbers] + densities]
         return found
+
+    def _numbers(self, digits: Sequence[npt.NDArray[Any]]) -> Ints:
+        """Return the numbers of digits that broadcast, those of few values added up first."""
+        terms = (
+            digit * np.int64(stride) for digit, stride in zip(digits, self._strides, strict=True)
+        )
+        first, *others = sorted(terms, key=attrgetter("size"))
+        return sum(others, start=first)
 
     def _find(self, number: int) -> None:
         *digits, pattern = (int(digit) for digit in np.unravel_index(number, self._shape))
@@ -74,8 +86,9 @@ class Variants:
             return
         chosen = replace(dense, pattern=LAYER_PATTERNS[pattern]) if pattern else dense
         planned = self._planned(chosen)
-        if planned is chosen and pattern:
+        if planned == chosen and pattern:
             self._base[number] = self._book.position(chosen) - DENSITY_STEPS
-            self._level[number] = _SHARE if dense.kernel == MERGED_KERNEL else _WHOLE
+            level = _SHARE if dense.kernel == MERGED_KERNEL else _WHOLE
+            self._level[number] = level * _LEVEL
         else:
             self._base[number] = self._book.position(planned)

@@ -1,6 +1,7 @@
 """A latency table whose rows follow a formula, for tests that need prices but no device."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -38,6 +39,7 @@ def planned_space(channels: int = 4, cells: int = 3) -> PlannedSpace:
     return PlannedSpace(channels=channels, cells=cells, task=SMALL, sparsity=sparsity)
 
 
+@lru_cache(maxsize=32)
 def formula_table(channels: int, cells: int, task: TaskShape) -> LatencyTable:
     """Return a table with a row for every operator of the space."""
     rows = tuple(
@@ -60,6 +62,7 @@ def formula_table(channels: int, cells: int, task: TaskShape) -> LatencyTable:
     )
 
 
+@lru_cache(maxsize=32)
 def other_table(channels: int, cells: int, task: TaskShape) -> LatencyTable:
     """Return the table of another device: faster, but slow where a window is large."""
     plain = formula_table(channels, cells, task)
@@ -70,6 +73,7 @@ def other_table(channels: int, cells: int, task: TaskShape) -> LatencyTable:
     return replace(plain, rows=rows, target=replace(plain.target, runtime_version="1.24.0"))
 
 
+@lru_cache(maxsize=32)
 def sparse_table(space: SearchSpace, factor: float, *, missing: float = 0.0) -> LatencyTable:
     """Return a table of both regimes, with no two rows alike.
 
