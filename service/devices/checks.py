@@ -17,7 +17,7 @@ from latency.messages import ProfileWork, VerifyWork, WorkKind
 from latency.operator import OperatorSpec
 from latency.rows import RawMeasurement, table_rows
 from latency.table import TableRow
-from service.devices import repository
+from service.devices import check_queries
 from service.devices.trust import (
     CHECKS,
     PENDING,
@@ -56,10 +56,10 @@ def with_checks(
         return work
     asked = {
         spec.key
-        for plain in repository.profiles_of_job(session, unit.job_id, unit.device_id)
+        for plain in check_queries.profiles_of_job(session, unit.job_id, unit.device_id)
         for spec in codec.from_plain(plain, ProfileWork).operators
     }
-    known = sorted(repository.known_spec_keys(session, device.target_fingerprint) - asked)
+    known = sorted(check_queries.known_spec_keys(session, device.target_fingerprint) - asked)
     looked_at = rng.sample(known, min(_LOOKED_AT, len(known)))
     rows = list(filter(is_usable, _known(session, device.target_fingerprint, looked_at)))
     checks = [row.spec for row in rng.sample(rows, min(CHECKS, len(rows)))]
@@ -84,9 +84,9 @@ def settle(session: Session, lease: LeaseRow, checks: Collection[OperatorSpec]) 
     if times is None:
         return None
     if agrees(times):
-        repository.replace_quarantine(session, lease.id, (PENDING,), "")
+        check_queries.replace_quarantine(session, lease.id, (PENDING,), "")
     else:
-        repository.replace_quarantine(session, lease.id, ("", PENDING), refusal(times))
+        check_queries.replace_quarantine(session, lease.id, ("", PENDING), refusal(times))
     return times
 
 
@@ -99,7 +99,7 @@ def note_agreement(device: DeviceRow, times: float | None) -> None:
 def _times(session: Session, lease: LeaseRow, keys: Sequence[str]) -> float | None:
     found = {
         row.spec_key: marginal_cost(codec.decode(row.samples, ChainSamples)).median_ns
-        for row in repository.measured_operators(session, lease.id, keys)
+        for row in check_queries.measured_operators(session, lease.id, keys)
         if row.samples is not None
     }
     known = _known(session, lease.target_fingerprint, keys, lease)
@@ -110,7 +110,7 @@ def _known(
     session: Session, fingerprint: str, keys: Sequence[str], lease: LeaseRow | None = None
 ) -> Sequence[TableRow]:
     """Return what is known of operators besides a lease: from other devices, else from its own."""
-    rows = repository.good_measurements(session, fingerprint, keys)
+    rows = check_queries.good_measurements(session, fingerprint, keys)
     if lease is not None:
         rows = [row for row in rows if row.lease_id != lease.id]
         elsewhere = {row.spec_key for row in rows if row.device_id != lease.device_id}

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Select, bindparam, exists, func, or_, select, update
+from sqlalchemy import Select, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from latency.messages import WorkKind
 from service.lifecycle import LeaseState, WorkState
 from service.tables.device import DeviceRow
 from service.tables.lease import IMPORT_CLAIM, ChunkRow, LeaseRow
@@ -332,52 +331,6 @@ def good_network_names(session: Session, unit_id: str, fingerprint: str) -> set[
     )
 
 
-def profiles_of_job(session: Session, job_id: str, device_id: str) -> Sequence[Any]:
-    """Return the work of each profile that a job has asked a device for, as plain values."""
-    statement = select(WorkUnitRow.work).where(
-        WorkUnitRow.job_id == job_id,
-        WorkUnitRow.device_id == device_id,
-        WorkUnitRow.kind == WorkKind.PROFILE,
-    )
-    return session.scalars(statement).all()
-
-
-def known_spec_keys(session: Session, fingerprint: str) -> set[str]:
-    """Return the operators that some device has measured well on a target."""
-    statement = select(MeasurementRow.spec_key).where(*_good_on(fingerprint)).distinct()
-    return set(session.scalars(statement))
-
-
-def good_measurements(
-    session: Session, fingerprint: str, keys: Sequence[str]
-) -> Sequence[MeasurementRow]:
-    """Return the newest good measurement of each of these operators by each lease on a target."""
-    newest = (
-        select(func.max(MeasurementRow.id))
-        .where(*_good_on(fingerprint), MeasurementRow.spec_key.in_(keys))
-        .group_by(MeasurementRow.spec_key, MeasurementRow.lease_id)
-    )
-    statement = select(MeasurementRow).where(MeasurementRow.id.in_(newest))
-    return session.scalars(statement.order_by(MeasurementRow.id)).all()
-
-
-def measured_operators(
-    session: Session, lease_id: str, keys: Sequence[str]
-) -> Sequence[MeasurementRow]:
-    """Return what a lease has measured of these operators, used or not, the oldest first."""
-    statement = select(MeasurementRow).where(
-        MeasurementRow.lease_id == lease_id, MeasurementRow.spec_key.in_(keys)
-    )
-    return session.scalars(statement.order_by(MeasurementRow.id)).all()
-
-
-def replace_quarantine(session: Session, lease_id: str, old: Sequence[str], new: str) -> None:
-    """Give the results of a lease that have one of these reasons another one."""
-    for row in (MeasurementRow, NetworkMeasurementRow):
-        statement = update(row).where(row.lease_id == lease_id, row.quarantine.in_(old))
-        session.execute(statement.values(quarantine=new))
-
-
 def network_rows(session: Session, unit_id: str) -> Sequence[NetworkMeasurementRow]:
     """Return the network measurements of a unit, the oldest first."""
     statement = select(NetworkMeasurementRow).where(NetworkMeasurementRow.unit_id == unit_id)
@@ -394,14 +347,6 @@ def is_leased_artifact(session: Session, device_id: str, sha256: str) -> bool:
         )
     )
     return bool(session.scalar(statement))
-
-
-def _good_on(fingerprint: str) -> tuple[ColumnElement[bool], ...]:
-    return (
-        MeasurementRow.target_fingerprint == fingerprint,
-        MeasurementRow.error == "",
-        MeasurementRow.quarantine == "",
-    )
 
 
 def _with_target() -> Select[DeviceRow, TargetRow]:
