@@ -20,6 +20,7 @@ from latency.table import TableRow
 from service.devices import check_queries
 from service.devices.trust import (
     CHECKS,
+    ENOUGH,
     PENDING,
     agrees,
     is_usable,
@@ -62,6 +63,8 @@ def with_checks(
     known = sorted(check_queries.known_spec_keys(session, device.target_fingerprint) - asked)
     looked_at = rng.sample(known, min(_LOOKED_AT, len(known)))
     rows = list(filter(is_usable, _known(session, device.target_fingerprint, looked_at)))
+    if len(rows) < ENOUGH:
+        return work  # they would decide nothing, and what waits for them would wait forever
     checks = [row.spec for row in rng.sample(rows, min(CHECKS, len(rows)))]
     return replace(work, operators=mixed(work.operators, checks, rng))
 

@@ -162,6 +162,23 @@ def test_a_single_device_is_compared_with_itself(
     assert state(database, unit)[0] is WorkState.QUEUED
 
 
+@pytest.mark.parametrize(("known", "checked"), [(ENOUGH - 1, 0), (ENOUGH, ENOUGH)])
+def test_too_few_known_operators_check_nothing(
+    database: Database, clock: HeldClock, board: Board, known: int, checked: int
+) -> None:
+    ask(database, clock, board, replace(KNOWN, operators=KNOWN.operators[:known]))
+    measure(board, board.work())
+    work = profile_work(2, 0)
+    unit = ask(database, clock, board, work)
+    lease = board.work()
+    assert len(extra(lease, work)) == checked
+    measure(board, lease)
+    assert state(database, unit)[0] is WorkState.DONE
+    with database.reading() as session:
+        rows = measured_operators(session, board.target.fingerprint)
+    assert len(rows) == known + 2  # nothing waits for checks that never come
+
+
 def test_a_trusted_device_is_checked_now_and_then(
     database: Database, clock: HeldClock, second: Board
 ) -> None:
