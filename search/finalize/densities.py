@@ -168,8 +168,7 @@ def prunable_layers(graph: NetworkGraph, regime: Regime = Regime.STOCK) -> dict[
     layers = {
         node.parameters
         for node in graph.nodes
-        if INPUT not in node.inputs
-        and sparse_operator(node.spec, SPARSE_OPTIONS[0]) is not node.spec
+        if INPUT not in node.inputs and sparse_operator(node.spec, SPARSE_OPTIONS[0]) != node.spec
     }
     nodes = library_form(graph).nodes if regime is Regime.LIBRARY else executed_nodes(graph)
     return {node.parameters: node.spec for node in nodes if node.parameters in layers}

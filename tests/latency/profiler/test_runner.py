@@ -333,6 +333,6 @@ def test_a_network_that_cannot_be_measured_spoils_no_other(
     good, deadly, also = measured(run, networks, 1)
     assert (good.error, also.error) == ("", "")
     assert len(good.processes_ns) == len(also.processes_ns) == 1
-    assert deadly.error == "the measuring process ended with code -9"
+    assert deadly.error == "the measuring process ended with code -9 (SIGKILL)"
     assert deadly.processes_ns == ()
     assert len(started) == 2
