@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from latency.operator import OperatorSpec, SparsityPattern
 from latency.target import Target
 
+NOISE_NS = 1_000.0  # how far below zero a marginal cost within the noise may come out
 REFERENCE_MACS = 2 * 32 * 32 * 9 * 16 * 16  # of the reference model of the profiler
 
 # (feature, multiply-adds per ns and thread of a well-shaped convolution: at most, at least)

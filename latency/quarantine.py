@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-from latency.bounds import REFERENCE_MACS, TimeBounds, time_bounds
+from latency.bounds import NOISE_NS, REFERENCE_MACS, TimeBounds, time_bounds
 from latency.measurement import (
     LEAST_SAMPLES,
     SAMPLE_NS,
@@ -190,12 +190,18 @@ def _work_reason(spec: OperatorSpec, samples: ChainSamples, bounds: TimeBounds) 
     short, long = statistics.median(samples.short_ns), statistics.median(samples.long_ns)
     if long < short * _SHORTER:
         return f"the long model took {long:.0f} ns, and the short one {short:.0f}"
+    if samples.long_ns == samples.short_ns:
+        return "the long model has the very samples of the short one"
     copies = samples.copies + 1
     least = max(_LEAST_RUN_NS, copies * bounds.least_ns(spec))
     reason = _bounds_reason(f"a run with {copies} of these operators", long, least, math.inf)
     # A slowdown that the device claims excuses nothing.
     cost = marginal_cost(replace(samples, fastest_reference_ns=0))
-    surely = abs(cost.median_ns) - cost.spread_ns
+    # As little as a table may have: what it refuses must not become a row of one.
+    reason = reason or _bounds_reason(
+        "the operator", cost.median_ns, -cost.spread_ns - NOISE_NS, math.inf
+    )
+    surely = cost.median_ns - cost.spread_ns
     return reason or _bounds_reason("the operator", surely, -math.inf, bounds.most_ns(spec))
 
 

@@ -6,13 +6,12 @@ program had that made it. A file may be edited, and then everything that reads i
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from latency.bounds import TimeBounds, time_bounds
+from latency.bounds import NOISE_NS, TimeBounds, time_bounds
 from latency.exchange.profile_file import ProfileFile, plausible
 from latency.measurement import ChainSamples
 from latency.operator import OperatorSpec
 from latency.table import TRANSFERRED, LatencyTable, TableRow
 
-NOISE_NS = 1_000.0  # how far below zero a marginal cost within the noise may come out
 _ROUNDING = 1e-9  # relative
 
 Range = tuple[float, float]

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from latency.bounds import NOISE_NS
 from latency.exchange.document import from_document, read_file, to_document, write_document
 from latency.exchange.profile_file import ProfileFile, check_profile_file, plausible
-from latency.exchange.row_checks import NOISE_NS, row_problems
+from latency.exchange.row_checks import row_problems
 from latency.exchange.times import MAX_NS, date_problems, refuse
 from latency.operator import OperatorSpec
 from latency.rows import RawMeasurement, table_rows

@@ -223,6 +223,20 @@ def test_each_fault_has_its_reason(changes: dict[str, Any], reason: str) -> None
     assert judge([one()], [], Evidence(target=TARGET)).operators == ("",)
 
 
+@pytest.mark.parametrize(
+    ("longer", "reason"),
+    [(1.0, "the very samples of the short one"), (0.9, "and at least -"), (0.9999, "")],
+)
+def test_no_cost_is_below_the_noise(longer: float, reason: str) -> None:
+    """What a table file refuses as a row is in quarantine before it could become one."""
+    short = one().samples
+    assert short is not None
+    long_ns = tuple(round(longer * ns) for ns in short.short_ns)
+    measured = one(long_ns=long_ns, long_runs=short.short_runs)
+    (found,) = judge([measured], [], Evidence(target=TARGET)).operators
+    assert reason in found if reason else found == ""
+
+
 def test_what_was_not_asked_for_and_what_failed() -> None:
     asked = Evidence(target=TARGET, asked=frozenset())
     assert judge([one()], [], asked).operators == ("this operator was not asked for",)
