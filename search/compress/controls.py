@@ -29,13 +29,13 @@ from search.compress.source import Source
 from search.compress.stage import Compression, run_compress
 from search.controls.bench import OVER_BUDGET, Control
 from search.controls.candidates import dense_network, int8_network
-from search.controls.lines import control_line, statistics_of
+from search.controls.lines import write_comparison
 from search.controls.quantized import write_int8
 from search.controls.space import PricedNetwork
 from search.controls.trainings import CONTROLS_FOLDER, NamedProgress, start_folder
 from search.controls.verdict import Accuracies
 from search.data.dataset import Dataset
-from search.engine.checkpoint import read_result, write_json
+from search.engine.checkpoint import read_result
 from search.engine.progress import Progress
 from search.finalize.repair import BudgetInfeasibleError
 from search.finalize.run import Goal
@@ -62,19 +62,9 @@ def run_compress_controls(
     bench = CompressBench(
         request=request, work=work, dataset=dataset, table=table, progress=progress
     )
-    compressed = bench.compressed()
-    lines = [control_line(control, compressed) for control in bench.controls()]
-    for line in lines:
-        progress.report({"control": line["name"], "verdict": line["verdict"]})
-    result = {
-        "seeds": list(request.training_seeds),
-        "test_images": compressed.test_images,
-        "compressed": statistics_of(compressed),
-        "controls": lines,
-        "verdict": "; ".join(line["verdict"] for line in lines),
-    }
-    write_json(work / "controls.json", result)
-    return result
+    compressed, controls = bench.compressed(), bench.controls()
+    seeds = request.training_seeds
+    return write_comparison(work, "compressed", compressed, controls, seeds, progress)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,11 @@ from typing import Any
 
 from latency.table import LatencyTable
 from search.controls.bench import Bench
-from search.controls.lines import control_line, statistics_of
+from search.controls.lines import write_comparison
 from search.controls.space import SearchedSpace
 from search.controls.trainings import Trainings
 from search.data.dataset import Dataset
-from search.engine.checkpoint import read_result, write_json
+from search.engine.checkpoint import read_result
 from search.engine.problem import priced_devices
 from search.engine.progress import Progress
 from search.finalize.fit_devices import largest_share
@@ -78,16 +78,5 @@ def run_controls(
         searched_share=largest_share(predictions, devices),
     )
     networks = bench.train_searched()
-    searched = bench.accuracies(networks)
-    lines = [control_line(control, searched) for control in bench.controls(networks)]
-    for line in lines:
-        progress.report({"control": line["name"], "verdict": line["verdict"]})
-    result = {
-        "seeds": list(request.training_seeds),
-        "test_images": searched.test_images,
-        "searched": statistics_of(searched),
-        "controls": lines,
-        "verdict": "; ".join(line["verdict"] for line in lines),
-    }
-    write_json(work / "controls.json", result)
-    return result
+    searched, controls = bench.accuracies(networks), bench.controls(networks)
+    return write_comparison(work, "searched", searched, controls, request.training_seeds, progress)

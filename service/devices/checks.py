@@ -15,9 +15,10 @@ from latency import codec
 from latency.measurement import ChainSamples, marginal_cost
 from latency.messages import ProfileWork, VerifyWork, WorkKind
 from latency.operator import OperatorSpec
-from latency.rows import RawMeasurement, table_rows
+from latency.rows import table_rows
 from latency.table import TableRow
 from service.devices import check_queries
+from service.devices.stored import raw_measurement
 from service.devices.trust import (
     CHECKS,
     ENOUGH,
@@ -31,7 +32,6 @@ from service.devices.trust import (
 )
 from service.tables.device import DeviceRow
 from service.tables.lease import LeaseRow
-from service.tables.measurement import MeasurementRow
 from service.tables.work_unit import WorkUnitRow
 
 _LOOKED_AT = 4 * CHECKS  # known operators, of which those that are known well are taken
@@ -120,13 +120,4 @@ def _known(
         rows = [
             row for row in rows if row.device_id != lease.device_id or row.spec_key not in elsewhere
         ]
-    return table_rows(_raw(row) for row in rows)
-
-
-def _raw(row: MeasurementRow) -> RawMeasurement:
-    return RawMeasurement(
-        spec=codec.decode(row.spec, OperatorSpec),
-        samples=codec.decode(row.samples or "", ChainSamples),
-        measured_at=row.measured_at,
-        unstable=row.unstable,
-    )
+    return table_rows(raw_measurement(row) for row in rows)

@@ -8,19 +8,18 @@ from sqlalchemy.orm import Session
 
 from latency import codec
 from latency.estimate.made_table import make_table
-from latency.measurement import ChainSamples, NetworkMeasurement
+from latency.measurement import NetworkMeasurement
 from latency.messages import CALIBRATION, HELD_OUT, ProfileWork, WorkKind
-from latency.operator import OperatorSpec
 from latency.plan import MeasuringCosts, Plan
-from latency.rows import RawMeasurement, table_rows
+from latency.rows import table_rows
 from latency.table import Calibration, LatencyTable, PublishedError, TableRow
 from latency.target import Target
+from service.devices.stored import raw_measurement
 from service.devices.use_cases import get_device
 from service.errors import ConflictError, NotFoundError
 from service.profiling import repository
 from service.tables.base import new_id
 from service.tables.latency_table import LatencyTableRow
-from service.tables.measurement import MeasurementRow
 
 _HISTORY = 10  # profiles of a target that the expected time is taken from
 _LEAST_NETWORKS = 4  # of the calibration
@@ -54,7 +53,7 @@ def build_table(
     measurements = repository.newest_measurements(session, fingerprint)
     if found is None or not measurements:
         raise NotFoundError("Nothing was measured on this target yet.")
-    rows = table_rows(_raw(row) for row in measurements)
+    rows = table_rows(raw_measurement(row) for row in measurements)
     target = codec.from_plain(found.target, Target)
     version = repository.newest_version(session, fingerprint) + 1
     try:
@@ -107,7 +106,9 @@ def load_table(session: Session, table_id: str) -> LatencyTable:
     return LatencyTable(
         target=target_of_table(session, row),
         version=row.version,
-        rows=table_rows(_raw(found) for found in repository.table_measurements(session, row.id)),
+        rows=table_rows(
+            raw_measurement(found) for found in repository.table_measurements(session, row.id)
+        ),
         calibration=codec.from_plain(row.calibration, Calibration),
         error=_error(row.error),
         library=None
@@ -161,7 +162,7 @@ def list_tables(
 def measured_operators(session: Session, fingerprint: str) -> tuple[TableRow, ...]:
     """Return what is known of each operator on a target, whether or not a table has it yet."""
     measurements = repository.newest_measurements(session, fingerprint)
-    return table_rows(_raw(row) for row in measurements)
+    return table_rows(raw_measurement(row) for row in measurements)
 
 
 def quarantined_operators(
@@ -169,7 +170,7 @@ def quarantined_operators(
 ) -> list[tuple[TableRow, str]]:
     """Return a page of what a device measured and no table uses, the newest first, with reasons."""
     found = repository.quarantined_measurements(session, device_id, limit, offset)
-    return [(table_rows([_raw(row)])[0], row.quarantine) for row in found]
+    return [(table_rows([raw_measurement(row)])[0], row.quarantine) for row in found]
 
 
 def measuring_costs(session: Session, fingerprint: str) -> MeasuringCosts:
@@ -211,12 +212,3 @@ def _plain(value: Calibration | PublishedError | None) -> Any:
 
 def _error(plain: Any) -> PublishedError | None:
     return None if plain is None else codec.from_plain(plain, PublishedError)
-
-
-def _raw(row: MeasurementRow) -> RawMeasurement:
-    return RawMeasurement(
-        spec=codec.decode(row.spec, OperatorSpec),
-        samples=codec.decode(row.samples or "", ChainSamples),
-        measured_at=row.measured_at,
-        unstable=row.unstable,
-    )

@@ -2,7 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.installation import Installation, wait_until
+from service.client import Client
+from tests.end_to_end.installation import DEVICE, Installation, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -11,3 +12,11 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     yield found
     found.stop()
     wait_until(lambda: found.processes() == [], timeout_s=30)
+
+
+@pytest.fixture(scope="module")
+def client(installation: Installation) -> Iterator[Client]:
+    """A client of the server, which has one device: this machine."""
+    with installation.start_server() as found:
+        installation.start_agent(found, DEVICE)
+        yield found

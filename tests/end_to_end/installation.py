@@ -17,6 +17,8 @@ from service.client import Client
 from service.processes import spawn, stop
 from tests.python_path import python_path
 
+DEVICE = "this-machine"  # what it calls itself
+
 
 class Installation:
     """One data folder with everything that runs on it."""

@@ -4,7 +4,6 @@ way, and the job cancelled and resumed.
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,12 @@ from latency.kernels.library import register
 from service.client import Client
 from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
-from tests.end_to_end.installation import Installation
+from tests.end_to_end.installation import DEVICE, Installation
 
 pytestmark = [pytest.mark.compress_job, pytest.mark.timeout(1200)]
 
-DEVICE = "this-machine"
 GENEROUS_MS = 50.0
 ORDER = {"network": "resnet-20", "width": 0.25, "recipe": "tiny", "seed": 3, "rows": 80}
-
-
-@pytest.fixture(scope="module")
-def client(installation: Installation) -> Iterator[Client]:
-    with installation.start_server() as found:
-        installation.start_agent(found, DEVICE)
-        yield found
 
 
 @pytest.fixture(scope="module")

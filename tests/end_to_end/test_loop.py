@@ -6,7 +6,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +21,16 @@ from service.client.errors import BudgetInfeasibleError
 from service.client.events import Event
 from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
-from tests.end_to_end.installation import Installation, command_line, wait_until
+from tests.end_to_end.installation import DEVICE, Installation, command_line, wait_until
 from tests.python_path import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-DEVICE = "this-machine"
 ROWS = 150
 SPACE = {"channels": 4, "cells": 3, "rows": ROWS}
 GENEROUS_MS = 50.0
 FRONT = 3
 CONTROLS = ["random", "dense", "int8", "random-mask"]
-
-
-@pytest.fixture(scope="module")
-def client(installation: Installation) -> Iterator[Client]:
-    with installation.start_server() as found:
-        installation.start_agent(found, DEVICE)
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import itertools
 from datetime import datetime
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from latency.graph import INPUT, GraphNode, NetworkGraph
@@ -12,11 +13,13 @@ from latency.operator import OperatorKind, OperatorSpec
 from latency.target import DeviceFacts, Target
 from service.access.tokens import TokenKind
 from service.access.use_cases import authenticate, create_token
+from service.database import Database
 from service.devices.use_cases import register_device
 from service.lifecycle import JobKind, JobState
 from service.tables.job import JobRow
 
 STARTED = "2026-11-23T12:00:00+00:00"
+CONDITIONS = Conditions(started_at=STARTED, load_average=0.1)
 
 
 def target(*, threads: int = 1, processor: str = "test board") -> Target:
@@ -83,7 +86,7 @@ def chunk_of(work: ProfileWork, *, attempt: int = 1, ns: int = 1000) -> Chunk:
     """Return one chunk with a result for everything in `work`."""
     return Chunk(
         attempt=attempt,
-        conditions=Conditions(started_at=STARTED, load_average=0.1),
+        conditions=CONDITIONS,
         operators=tuple(operator_result(spec, ns=ns) for spec in work.operators),
         networks=tuple(network_result(named.name) for named in work.networks),
     )
@@ -109,3 +112,9 @@ def add_job(session: Session, now: datetime, device_id: str | None = None) -> st
     session.add(job)
     session.flush()
     return job.id
+
+
+def count_jobs(database: Database) -> int:
+    """Return how many jobs there are."""
+    with database.reading() as session:
+        return session.scalar(select(func.count()).select_from(JobRow)) or 0

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,9 @@ from search.export.int8 import runtime_accuracy
 from search.space.stage_genotype import StageGenotype
 from tests.search.compress.given import brought_file
 from tests.search.compress.test_stage import BROUGHT, DIGITS_8, SMALL_PARENT, asked, table_of
-from tests.search.engine.small import Events
+from tests.search.engine.small import Events, few_images
 
-DATA = replace(
-    DIGITS_8,
-    train_images=DIGITS_8.train_images[:140],
-    train_labels=DIGITS_8.train_labels[:140],
-    test_images=DIGITS_8.test_images[:100],
-    test_labels=DIGITS_8.test_labels[:100],
-)
+DATA = few_images(DIGITS_8)
 TEST = Examples(images=DATA.test_images, labels=DATA.test_labels)
 NAMES = ["uniform", "random-mask", "dense", "int8"]
 

@@ -20,17 +20,11 @@ from search.space.dass_cells import build_graph
 from search.space.extremes import largest_genotype, smallest_genotype
 from search.space.genotype import Genotype
 from search.stages import run_derive, run_export, run_train
-from tests.search.engine.small import Events
+from tests.search.engine.small import Events, few_images
 from tests.search.finalize.test_stages import DIGITS_8, REQUEST, write_alphas
 from tests.search.space.tables import sparse_table
 
-DATA = replace(
-    DIGITS_8,
-    train_images=DIGITS_8.train_images[:140],
-    train_labels=DIGITS_8.train_labels[:140],
-    test_images=DIGITS_8.test_images[:100],
-    test_labels=DIGITS_8.test_labels[:100],
-)
+DATA = few_images(DIGITS_8)
 TEST = Examples(images=DATA.test_images, labels=DATA.test_labels)
 SIZED = replace(REQUEST, channels=8, density=0.7, seed=5, seeds=2, tighten=0.9)
 SPACE = SIZED.search_space(DATA.task)

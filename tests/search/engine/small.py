@@ -9,6 +9,7 @@ import torch
 
 from latency.operator import SparsityPattern
 from search.data.batches import Examples
+from search.data.dataset import Dataset
 from search.data.datasets import load_dataset
 from search.engine.recipes import RECIPES, SearchRecipe
 from search.engine.search_loop import SearchData, SearchLoop
@@ -37,6 +38,17 @@ def write_dataset(path: Path) -> DatasetRef:
         arrays |= {f"{part}_images": images.astype(np.uint8), f"{part}_labels": labels}
     np.savez(path / "data.npz", **arrays)
     return DatasetRef(format="npz", path=str(path / "data.npz"))
+
+
+def few_images(dataset: Dataset) -> Dataset:
+    """Return a data set with its first 140 training and 100 test images."""
+    return replace(
+        dataset,
+        train_images=dataset.train_images[:140],
+        train_labels=dataset.train_labels[:140],
+        test_images=dataset.test_images[:100],
+        test_labels=dataset.test_labels[:100],
+    )
 
 
 def small_request(path: Path, **changed: Any) -> SearchRequest:

@@ -19,18 +19,11 @@ from search.problems.choice import problem_of
 from search.requests import DatasetRef, SearchRequest
 from search.space.networks import network_graph, read_genotype
 from search.stages import run_derive, run_export, run_train
-from tests.search.engine.small import Events
+from tests.search.engine.small import Events, few_images
 from tests.search.space.tables import mixed_table
 
 REFERENCE = DatasetRef(format="digits", image_size=8)
-WHOLE = load_dataset(REFERENCE)
-DATA = replace(
-    WHOLE,
-    train_images=WHOLE.train_images[:140],
-    train_labels=WHOLE.train_labels[:140],
-    test_images=WHOLE.test_images[:100],
-    test_labels=WHOLE.test_labels[:100],
-)
+DATA = few_images(load_dataset(REFERENCE))
 SPACES = ("dass-cells", "stages")
 
 

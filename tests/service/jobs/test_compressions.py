@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select
 
 from latency.codec import decode, encode
 from latency.graph import NetworkGraph
-from latency.messages import ProfileWork
 from search.compress.request import CompressRequest, Distortion, Mapping
 from search.space.given_space import GivenSpace
 from search.space.networks import network_graph
@@ -23,16 +21,14 @@ from service.artifacts.store import ArtifactStore
 from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
 from service.datasets.use_cases import DIGITS
-from service.devices.work import request_profile
 from service.jobs.given_network import job_space
 from service.jobs.search_order import compress_request
-from service.profiling.use_cases import build_table
 from service.settings import Settings
-from service.tables.job import JobRow
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock, RecordingQueue
 from tests.service.given import EIGHT, given_file, given_graph, unreadable_file
-from tests.service.samples import add_job, chunk_of, target
+from tests.service.jobs.tables import give_table
+from tests.service.samples import count_jobs, target
 
 ORDER = {"device": "board", "budget_ms": 0.5, "network": "resnet-20", "width": 0.5}
 
@@ -48,11 +44,6 @@ def upload(admin: TestClient, data: bytes) -> str:
     sha256: str = response.json()["sha256"]
     assert sha256 == hashlib.sha256(data).hexdigest()
     return sha256
-
-
-def count_jobs(database: Database) -> int:
-    with database.reading() as session:
-        return session.scalar(select(func.count()).select_from(JobRow)) or 0
 
 
 def test_a_compression_is_a_job_with_an_order_that_the_trainer_understands(
@@ -207,14 +198,8 @@ def test_a_budget_that_the_table_rules_out_is_refused_with_the_nearest_one(
 ) -> None:
     board = enrol(app, admin)
     graph = network_graph(PARENTS["resnet-20"](0.5), DIGITS_TASK)
-    work = ProfileWork(operators=GivenSpace(graph=graph, task=DIGITS_TASK).usage(target()).points)
-    with database.transaction() as session:
-        request_profile(session, board.device_id, add_job(session, clock()), work, now=clock())
-    lease = board.work()
-    assert board.upload(lease, chunk_of(work, ns=1000)).status_code == 204
-    assert board.finish(lease).status_code == 200
-    with database.transaction() as session:
-        build_table(session, target().fingerprint, [], [], now=clock())
+    points = GivenSpace(graph=graph, task=DIGITS_TASK).usage(target()).points
+    give_table(database, clock, board, points)
     before = count_jobs(database)
     refused = compress(admin, budget_ms=0.001)
     assert (refused.status_code, refused.json()["code"]) == (422, "budget-infeasible")

@@ -9,7 +9,6 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from latency.estimate.lookup_table import TableEstimator
-from latency.messages import ProfileWork
 from latency.operator import OperatorKind, OperatorSpec, SparsityPattern
 from latency.table import Calibration, LatencyTable, TableRow
 from search.space.dass_cells import build_graph
@@ -21,14 +20,13 @@ from search.space.stage_networks import build_stages
 from search.space.stage_space import StageSpace
 from service.database import Database
 from service.datasets.inspection import DIGITS_TASK
-from service.devices.work import request_profile
 from service.errors import BudgetInfeasibleError
 from service.jobs.feasibility import check_budget, covers_space, smallest_budget_ms
-from service.profiling.use_cases import build_table
 from tests.search.space.exhaustive import space_operators
 from tests.service.board import enrol
 from tests.service.fakes import HeldClock, RecordingQueue
-from tests.service.samples import STARTED, add_job, chunk_of, target
+from tests.service.jobs.tables import give_table
+from tests.service.samples import STARTED, target
 
 CHANNELS, CELLS = 4, 3
 SIZE = (CHANNELS, CELLS, DIGITS_TASK)
@@ -132,14 +130,7 @@ def test_the_api_refuses_with_the_nearest_budget_and_stores_nothing(
     operators: Callable[[], tuple[OperatorSpec, ...]],
 ) -> None:
     board = enrol(app, admin)
-    work = ProfileWork(operators=operators())
-    with database.transaction() as session:
-        request_profile(session, board.device_id, add_job(session, clock()), work, now=clock())
-    lease = board.work()
-    assert board.upload(lease, chunk_of(work, ns=1000)).status_code == 204
-    assert board.finish(lease).status_code == 200
-    with database.transaction() as session:
-        build_table(session, target().fingerprint, [], [], now=clock())
+    give_table(database, clock, board, operators())
     order = {"device": "board", "budget_ms": 0.001, **size}
     refused = admin.post("/v1/searches", json=order)
     assert (refused.status_code, refused.json()["code"]) == (422, "budget-infeasible")

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select
 
 from latency.messages import VerifyWork
 from service.database import Database
@@ -19,7 +18,7 @@ from service.tables.job import JobRow
 from tests.search.space.tables import some_genotype
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock, RecordingQueue
-from tests.service.samples import network
+from tests.service.samples import count_jobs, network
 
 ORDER = {"device": "board", "budget_ms": 0.5, "channels": 4, "cells": 3, "recipe": "tiny"}
 
@@ -30,11 +29,6 @@ def start(admin: TestClient, **changes: object) -> dict[str, Any]:
     assert response.status_code == 201, response.text
     job: dict[str, Any] = response.json()
     return job
-
-
-def count_jobs(database: Database) -> int:
-    with database.reading() as session:
-        return session.scalar(select(func.count()).select_from(JobRow)) or 0
 
 
 def test_a_search_is_stored_and_enqueued_in_one_transaction(

@@ -35,11 +35,10 @@ from service.worker.stage_results import round_folder
 from service.worker.tries import verified_units
 from tests.service.board import Board
 from tests.service.fakes import HeldClock
-from tests.service.samples import add_job, chunk_of, network_result, profile_work
+from tests.service.samples import CONDITIONS, add_job, network_result
 from tests.service.worker.stepping import SteppingFlow
 
 BUDGET_MS = 0.1
-CONDITIONS = chunk_of(profile_work(1, 0)).conditions
 
 
 @pytest.fixture

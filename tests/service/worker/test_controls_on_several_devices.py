@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from latency.messages import Chunk, Outcome
+from latency.messages import VerifyWork
 from service.jobs.repository import events_after
 from service.jobs.use_cases import artifacts_of
 from service.worker.context import WorkerContext
@@ -19,10 +19,8 @@ from service.worker.search_steps import finish
 from service.worker.stage_results import round_folder
 from tests.service.board import Board
 from tests.service.fakes import HeldClock
-from tests.service.samples import network_result
-from tests.service.worker.stepping import SteppingFlow
+from tests.service.worker.stepping import SteppingFlow, verify_all
 from tests.service.worker.test_several_devices import (
-    CONDITIONS,
     PREDICTION,
     ended,
     give_tables,
@@ -77,18 +75,11 @@ def measured(flow: Flow, boards: list[Board]) -> list[tuple[str, int]]:
 
     def device(_number: int, name: str, place: int) -> None:
         asked.append((name, place))
-        board, ms = boards[place - 1], MEASURED_MS[name][place - 1]
-        board.digests.clear()
-        while (lease := board.claim().lease) is not None:
-            assert lease.verify is not None
-            assert lease.verify.name == control_name(0, name, place)
-            if ms is None:
-                assert board.finish(lease, outcome=Outcome.FAILED, reason="no").status_code == 200
-                continue
-            result = network_result(lease.verify.name, ns=round(ms * 1e6))
-            chunk = Chunk(attempt=lease.attempt, conditions=CONDITIONS, networks=(result,))
-            assert board.upload(lease, chunk).status_code == 204
-            assert board.finish(lease).status_code == 200
+
+        def is_the_control(work: VerifyWork) -> None:
+            assert work.name == control_name(0, name, place)
+
+        verify_all(boards[place - 1], MEASURED_MS[name][place - 1], is_the_control)
 
     stepping = SteppingFlow(context=flow.context, job_id=flow.job_id, attempt=0, device=device)
     asyncio.run(measure_controls(stepping, 0, len(boards)))

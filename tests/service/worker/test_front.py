@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
 from service.tables.job import JobRow
 from service.worker.context import WorkerContext
-from service.worker.flow import Flow, unwrap
+from service.worker.flow import Flow
 from service.worker.front_lines import (
     candidate_name,
     collect_front,
@@ -33,10 +32,15 @@ from service.worker.stage_results import round_folder
 from service.worker.tries import verified_units
 from tests.service.board import Board
 from tests.service.fakes import HeldClock
-from tests.service.samples import add_job, chunk_of, network, network_result, profile_work
+from tests.service.samples import (
+    CONDITIONS,
+    add_job,
+    network,
+    network_result,
+)
+from tests.service.worker.stepping import SteppingFlow
 
 BUDGET_MS = 0.1
-CONDITIONS = chunk_of(profile_work(1, 0)).conditions
 PREDICTION = {"latency_ms": 0.05, "low_ms": 0.04, "high_ms": 0.06, "table_version": 4}
 
 
@@ -93,22 +97,14 @@ def refuse(board: Board) -> None:
         assert board.finish(lease, outcome=Outcome.FAILED, reason="no memory").status_code == 200
 
 
-@dataclass(frozen=True, kw_only=True)
-class SteppingFlow(Flow):
-    """A flow without an engine: steps run at once, and the device works behind each question."""
-
-    device: Callable[[int], None]  # takes the number of a candidate
-
-    async def step(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        value = unwrap(self.guarded(function, *args, **kwargs))
-        if function is ask_for_candidate:
-            self.device(args[1])
-        return value
-
-
 def measured(flow: Flow, device: Callable[[int], None]) -> tuple[JobRead, dict[str, Any]]:
     """Have all candidates measured; returns the job and its front."""
-    stepping = SteppingFlow(context=flow.context, job_id=flow.job_id, attempt=0, device=device)
+    stepping = SteppingFlow(
+        context=flow.context,
+        job_id=flow.job_id,
+        attempt=0,
+        device=lambda _number, index, _place: device(index),
+    )
     asyncio.run(measure_front(stepping, 0, devices=1))
     return collected(flow)
 

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency.messages import Chunk, Outcome
+from latency.messages import VerifyWork
 from service.client.event_text import result_lines
 from service.jobs.repository import events_after
 from service.jobs.use_cases import artifacts_of
@@ -21,10 +21,9 @@ from service.worker.search_steps import finish
 from service.worker.stage_results import round_folder
 from tests.service.board import Board
 from tests.service.fakes import HeldClock
-from tests.service.samples import network, network_result
-from tests.service.worker.stepping import SteppingFlow
+from tests.service.samples import network
+from tests.service.worker.stepping import SteppingFlow, verify_all
 from tests.service.worker.test_several_devices import (
-    CONDITIONS,
     PREDICTION,
     ended,
     give_tables,
@@ -88,20 +87,13 @@ def measured(flow: Flow, boards: list[Board]) -> list[tuple[int, int]]:
 
     def device(_number: int, index: int, place: int) -> None:
         asked.append((index, place))
-        board, ms = boards[place - 1], MEASURED_MS[index][place - 1]
-        board.digests.clear()
-        while (lease := board.claim().lease) is not None:
-            assert lease.verify is not None
-            assert lease.verify.name == candidate_name(0, index, place)
-            assert lease.verify.graph is not None
-            assert lease.verify.graph.to_dict() == graph_of(index, place)
-            if ms is None:
-                assert board.finish(lease, outcome=Outcome.FAILED, reason="no").status_code == 200
-                continue
-            result = network_result(lease.verify.name, ns=round(ms * 1e6))
-            chunk = Chunk(attempt=lease.attempt, conditions=CONDITIONS, networks=(result,))
-            assert board.upload(lease, chunk).status_code == 204
-            assert board.finish(lease).status_code == 200
+
+        def is_the_candidate(work: VerifyWork) -> None:
+            assert work.name == candidate_name(0, index, place)
+            assert work.graph is not None
+            assert work.graph.to_dict() == graph_of(index, place)
+
+        verify_all(boards[place - 1], MEASURED_MS[index][place - 1], is_the_candidate)
 
     stepping = SteppingFlow(context=flow.context, job_id=flow.job_id, attempt=0, device=device)
     asyncio.run(measure_front(stepping, 0, len(boards)))

@@ -46,7 +46,7 @@ from service.worker.tries import verified_units
 from tests.service.board import Board, enrol
 from tests.service.fakes import HeldClock
 from tests.service.profiling.steps import all_operators, profile
-from tests.service.samples import chunk_of, network, network_result, profile_work
+from tests.service.samples import CONDITIONS, network, network_result
 
 ORDER = {
     "device": "box",
@@ -57,7 +57,6 @@ ORDER = {
     "recipe": "tiny",
 }
 BUDGETS_MS = (0.5, 0.4)
-CONDITIONS = chunk_of(profile_work(1, 0)).conditions
 PREDICTION = {"latency_ms": 10.0, "low_ms": 9.0, "high_ms": 11.0, "table_version": 1}
 REGRET = {"method": "predicted", "rows": [], "text": "found for on\nbox pi"}
 
