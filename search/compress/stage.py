@@ -142,6 +142,8 @@ class Compression:
             plan = LayerPlan.from_dict(known)
         else:
             plan = planner(parent)
+            # A training that began with another plan would go on with that one.
+            self._checkpoint.unlink(missing_ok=True)
             write_json(path, plan.to_dict())
         return replace(self.dense, plan=lambda _network: plan)
 
@@ -165,7 +167,7 @@ class Compression:
             self.split,
             schedule,
             goal,
-            checkpoint=self.work / "checkpoints" / "train.pt",
+            checkpoint=self._checkpoint,
             report=self.progress.report,
         )
         save_checkpoint(self.work / "network.pt", {"network": network.state_dict()})
@@ -226,6 +228,10 @@ class Compression:
         result["int8"] = list(exported.graph.int8_names)
         write_json(self.work / "export.json", result)
         return result
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.work / "checkpoints" / "train.pt"
 
     def _check_plan(self) -> None:
         try:

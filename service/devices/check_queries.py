@@ -28,14 +28,16 @@ def known_spec_keys(session: Session, fingerprint: str) -> set[str]:
 
 
 def good_measurements(
-    session: Session, fingerprint: str, keys: Sequence[str]
+    session: Session, fingerprint: str, keys: Sequence[str], but_of_lease: str | None = None
 ) -> Sequence[MeasurementRow]:
-    """Return the newest good measurement of each of these operators by each lease on a target."""
+    """Return the newest good measurement of each of these operators by each device on a target."""
     newest = (
         select(func.max(MeasurementRow.id))
         .where(*_good_on(fingerprint), MeasurementRow.spec_key.in_(keys))
-        .group_by(MeasurementRow.spec_key, MeasurementRow.lease_id)
+        .group_by(MeasurementRow.spec_key, MeasurementRow.device_id)
     )
+    if but_of_lease is not None:
+        newest = newest.where(MeasurementRow.lease_id != but_of_lease)
     statement = select(MeasurementRow).where(MeasurementRow.id.in_(newest))
     return session.scalars(statement.order_by(MeasurementRow.id)).all()
 
@@ -51,9 +53,11 @@ def measured_operators(
 
 
 def replace_quarantine(session: Session, lease_id: str, old: Sequence[str], new: str) -> None:
-    """Give the results of a lease that have one of these reasons another one."""
+    """Give the results of a lease that have one of these reasons another one; failures have none."""
     for row in (MeasurementRow, NetworkMeasurementRow):
-        statement = update(row).where(row.lease_id == lease_id, row.quarantine.in_(old))
+        statement = update(row).where(
+            row.lease_id == lease_id, row.error == "", row.quarantine.in_(old)
+        )
         session.execute(statement.values(quarantine=new))
 
 

@@ -4,7 +4,6 @@ They are the part of a lease's work that its unit does not have. What a lease wi
 used for nothing until enough of them have come out as known.
 """
 
-import random
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -36,7 +35,7 @@ from service.tables.work_unit import WorkUnitRow
 
 _LOOKED_AT = 4 * CHECKS  # known operators, of which those that are known well are taken
 
-_random = secrets.SystemRandom()
+_RANDOM = secrets.SystemRandom()
 
 
 def with_checks(
@@ -44,7 +43,6 @@ def with_checks(
     device: DeviceRow,
     unit: WorkUnitRow,
     work: ProfileWork | VerifyWork,
-    rng: random.Random = _random,
 ) -> ProfileWork | VerifyWork:
     """Return what is left of a unit, with operators that the device is judged by where it is its turn.
 
@@ -53,7 +51,7 @@ def with_checks(
     """
     if isinstance(work, VerifyWork) or not work.operators:
         return work
-    if rng.random() >= share_checked(device.agreed):
+    if _RANDOM.random() >= share_checked(device.agreed):
         return work
     asked = {
         spec.key
@@ -61,12 +59,12 @@ def with_checks(
         for spec in codec.from_plain(plain, ProfileWork).operators
     }
     known = sorted(check_queries.known_spec_keys(session, device.target_fingerprint) - asked)
-    looked_at = rng.sample(known, min(_LOOKED_AT, len(known)))
+    looked_at = _RANDOM.sample(known, min(_LOOKED_AT, len(known)))
     rows = list(filter(is_usable, _known(session, device.target_fingerprint, looked_at)))
     if len(rows) < ENOUGH:
         return work  # they would decide nothing, and what waits for them would wait forever
-    checks = [row.spec for row in rng.sample(rows, min(CHECKS, len(rows)))]
-    return replace(work, operators=mixed(work.operators, checks, rng))
+    checks = [row.spec for row in _RANDOM.sample(rows, min(CHECKS, len(rows)))]
+    return replace(work, operators=mixed(work.operators, checks, _RANDOM))
 
 
 def checks_of(lease: LeaseRow, unit: WorkUnitRow) -> frozenset[OperatorSpec]:
@@ -77,29 +75,34 @@ def checks_of(lease: LeaseRow, unit: WorkUnitRow) -> frozenset[OperatorSpec]:
     return frozenset(codec.decode(lease.work, ProfileWork).operators).difference(asked)
 
 
-def settle(session: Session, lease: LeaseRow, checks: Collection[OperatorSpec]) -> float | None:
-    """Let the results of a lease be used, or none of them, as far as its checks decide it.
+def release(session: Session, lease: LeaseRow, checks: Collection[OperatorSpec]) -> None:
+    """Let the results so far be used, where the checks that are in agree with what is known."""
+    times = _times(session, lease, checks)
+    if times is not None and agrees(times):
+        check_queries.replace_quarantine(session, lease.id, (PENDING,), "")
 
-    Returns:
-        How many times as long as known they took; None where too few have come.
+
+def settle(
+    session: Session, device: DeviceRow, lease: LeaseRow, checks: Collection[OperatorSpec]
+) -> None:
+    """Let all results of a lease that is done be used, or none of them.
+
+    Its agreement is counted for the device. Where too few checks can be compared, because they failed
+    or because what was known has been withdrawn since, nothing speaks against the results, and
+    nothing is counted.
     """
-    times = _times(session, lease, [spec.key for spec in checks])
-    if times is None:
-        return None
-    if agrees(times):
+    times = _times(session, lease, checks)
+    if times is None or agrees(times):
         check_queries.replace_quarantine(session, lease.id, (PENDING,), "")
     else:
         check_queries.replace_quarantine(session, lease.id, ("", PENDING), refusal(times))
-    return times
-
-
-def note_agreement(device: DeviceRow, times: float | None) -> None:
-    """Count a profile for a device, or begin anew."""
     if times is not None:
         device.agreed = device.agreed + 1 if agrees(times) else 0
 
 
-def _times(session: Session, lease: LeaseRow, keys: Sequence[str]) -> float | None:
+def _times(session: Session, lease: LeaseRow, checks: Collection[OperatorSpec]) -> float | None:
+    """Return how many times as long as known the checks took; None where too few can be compared."""
+    keys = [spec.key for spec in checks]
     found = {
         row.spec_key: marginal_cost(codec.decode(row.samples, ChainSamples)).median_ns
         for row in check_queries.measured_operators(session, lease.id, keys)
@@ -113,9 +116,9 @@ def _known(
     session: Session, fingerprint: str, keys: Sequence[str], lease: LeaseRow | None = None
 ) -> Sequence[TableRow]:
     """Return what is known of operators besides a lease: from other devices, else from its own."""
-    rows = check_queries.good_measurements(session, fingerprint, keys)
+    own = None if lease is None else lease.id
+    rows = check_queries.good_measurements(session, fingerprint, keys, own)
     if lease is not None:
-        rows = [row for row in rows if row.lease_id != lease.id]
         elsewhere = {row.spec_key for row in rows if row.device_id != lease.device_id}
         rows = [
             row for row in rows if row.device_id != lease.device_id or row.spec_key not in elsewhere

@@ -51,8 +51,7 @@ class StoredProfile:
     def judged(self) -> Iterator[tuple[OperatorMeasurement | NetworkMeasurement, str]]:
         """Each measurement with the reason why it is in quarantine; empty where it is not."""
         for upload in self.uploads:
-            reasons = [values.get("quarantine", "") for values in upload.operator_values]
-            yield from zip(upload.chunk.operators, reasons, strict=True)
+            yield from zip(upload.chunk.operators, upload.operator_reasons, strict=True)
             yield from zip(upload.chunk.networks, upload.network_reasons, strict=True)
 
 

@@ -17,7 +17,7 @@ from latency.messages import Chunk, Finish, FinishAnswer, Outcome, ProfileWork, 
 from latency.operator import OperatorSpec
 from latency.quarantine import Evidence, judge
 from service.devices import repository
-from service.devices.checks import checks_of, note_agreement, settle
+from service.devices.checks import checks_of, release, settle
 from service.devices.incoming import clean_text, digest_of_chunks
 from service.devices.leasing import Desk, end_unit, fail_attempt, find_lease, open_lease
 from service.devices.trust import PENDING
@@ -37,21 +37,19 @@ class Upload:
     sha256: str
     chunk: Chunk
     operator_values: tuple[dict[str, Any], ...]  # columns of MeasurementRow, in order
+    operator_reasons: tuple[str, ...]  # why an operator is in quarantine, in order
     network_reasons: tuple[str, ...]  # why a network is in quarantine, in order
 
     @classmethod
     def of(cls, position: int, sha256: str, chunk: Chunk, evidence: Evidence) -> "Upload":
         """Return the upload of a chunk whose body has this digest, judged by the evidence."""
         verdict = judge(chunk.operators, chunk.networks, evidence)
-        values = tuple(
-            _operator_values(measured) | _reason(reason)
-            for measured, reason in zip(chunk.operators, verdict.operators, strict=True)
-        )
         return cls(
             position=position,
             sha256=sha256,
             chunk=chunk,
-            operator_values=values,
+            operator_values=tuple(map(_operator_values, chunk.operators)),
+            operator_reasons=verdict.operators,
             network_reasons=verdict.networks,
         )
 
@@ -87,20 +85,25 @@ def store_chunk(
         )
     )
     checks = checks_of(lease, unit)
-    unless_bad = {"quarantine": PENDING if checks else ""}
+    waiting = PENDING if checks else ""
     common = _common_values(lease, chunk, desk)
     if upload.operator_values:
-        rows = [unless_bad | values | common for values in upload.operator_values]
+        rows = [
+            values | _quarantine(values["error"], reason or waiting) | common
+            for values, reason in zip(upload.operator_values, upload.operator_reasons, strict=True)
+        ]
         session.execute(insert(MeasurementRow), rows)
     if chunk.networks:
         rows = [
-            _network_values(measured, graphs[measured.name]) | unless_bad | _reason(reason) | common
+            _network_values(measured, graphs[measured.name])
+            | _quarantine(measured.error, reason or waiting)
+            | common
             for measured, reason in zip(chunk.networks, upload.network_reasons, strict=True)
         ]
         session.execute(insert(NetworkMeasurementRow), rows)
     session.flush()
     if checks:
-        settle(session, lease, checks)
+        release(session, lease, checks)
 
 
 def finish_lease(
@@ -138,7 +141,7 @@ def finish_lease(
 def _judge_device(session: Session, lease: LeaseRow, unit: WorkUnitRow) -> None:
     if checks := checks_of(lease, unit):
         device = session.get_one(DeviceRow, lease.device_id)
-        note_agreement(device, settle(session, lease, checks))
+        settle(session, device, lease, checks)
 
 
 def _end_measured_unit(session: Session, lease: LeaseRow, unit: WorkUnitRow, desk: Desk) -> None:
@@ -240,9 +243,9 @@ def _network_values(measured: NetworkMeasurement, graph: NetworkGraph | None) ->
     }
 
 
-def _reason(reason: str) -> dict[str, str]:
-    """Return the column of a reason that there is."""
-    return {"quarantine": reason} if reason else {}
+def _quarantine(error: str, reason: str) -> dict[str, str]:
+    """Return the column of a reason; what failed has nothing that could be used."""
+    return {"quarantine": "" if error else reason}
 
 
 def _median(times_ns: Iterable[int]) -> int | None:

@@ -9,7 +9,7 @@ from service.datasets.use_cases import find_dataset
 from service.devices.use_cases import find_device
 from service.errors import invalid_field, public_message
 from service.jobs.feasibility import refuse_impossible_budget
-from service.jobs.given_network import job_space
+from service.jobs.given_network import given_space
 from service.jobs.schemas import CompressionCreate
 from service.jobs.search_order import compress_request
 from service.jobs.use_cases import JobDesk, store_job
@@ -36,16 +36,15 @@ def create_compression(
     device = find_device(desk.session, order.device)
     dataset = find_dataset(desk.session, order.dataset)
     values = order.model_dump(mode="json") | {"device": device.name}
-    network = ""
+    network = "" if graph is None else f"{order.network}.onnx"  # a path, later
+    try:
+        compress_request(values, dataset, network=network)
+        space = given_space(values, graph, dataset.task)
+    except ValueError as error:
+        raise invalid_field("", public_message(error)) from error
+    refuse_impossible_budget(desk.session, device, space, order.budget_ms, order.rows)
     if graph is not None:
-        network = f"{order.network}.onnx"  # a path, later
         stored = store.add_bytes(json.dumps(graph.to_dict()).encode())
         record_artifact(desk.session, stored, media_type="application/json", now=desk.now)
         values["graph_sha256"] = stored.sha256
-    try:
-        compress_request(values, dataset, network=network)
-        space = job_space(store, values, dataset.task)
-    except ValueError as error:
-        raise invalid_field("/network", public_message(error)) from error
-    refuse_impossible_budget(desk.session, device, space, order.budget_ms, order.rows)
     return store_job(desk, JobKind.COMPRESS, device, values, dataset)

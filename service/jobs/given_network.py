@@ -4,6 +4,7 @@ Files are read by a child process: this one must not load onnx, and nobody knows
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from search.space.task import TaskShape
 from service.artifacts.store import ArtifactStore
 from service.artifacts.use_cases import get_artifact, open_artifact
 from service.errors import InvalidValueError, invalid_field
+from service.processes import die_with_parent
 from service.profiling.planning import profiled_space
 from service.shapes import SHA256_PATTERN
 
@@ -69,6 +71,8 @@ def read_graph(store: ArtifactStore, sha256: str) -> NetworkGraph:
                 capture_output=True,
                 timeout=_TIMEOUT_S,
                 check=False,
+                env=_without_secrets(),
+                preexec_fn=die_with_parent,
             )
         except subprocess.TimeoutExpired as error:
             raise _refused(f"reading it took longer than {_TIMEOUT_S:g} s") from error
@@ -92,11 +96,33 @@ def job_space(store: ArtifactStore, request: Mapping[str, Any], task: TaskShape)
     """
     if "network" not in request:
         return profiled_space(dict(request), task)
-    if is_built_in(request["network"]):
-        genotype = PARENTS[request["network"]](request["width"])
-        return GivenSpace(graph=network_graph(genotype, task), task=task)
-    graph = NetworkGraph.from_dict(json.loads(store.read_bytes(request["graph_sha256"])))
-    return GivenSpace(graph=GraphGenotype(graph=graph).network(task), task=task)
+    digest = request.get("graph_sha256")
+    graph = None if digest is None else NetworkGraph.from_dict(json.loads(store.read_bytes(digest)))
+    return given_space(request, graph, task)
+
+
+def given_space(
+    request: Mapping[str, Any], graph: NetworkGraph | None, task: TaskShape
+) -> GivenSpace:
+    """Return the forms of the network of a compression.
+
+    Args:
+        request: fields of a CompressionCreate.
+        graph: of a file; None: the network is a built-in one.
+        task: image and classes.
+
+    Raises:
+        ValueError: the network is not for this task.
+    """
+    if graph is not None:
+        return GivenSpace(graph=GraphGenotype(graph=graph).network(task), task=task)
+    genotype = PARENTS[request["network"]](request["width"])
+    return GivenSpace(graph=network_graph(genotype, task), task=task)
+
+
+def _without_secrets() -> dict[str, str]:
+    """Return the environment without the settings of the service, some of which are secret."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("EDGEWRIGHT_")}
 
 
 def _refused(why: str) -> InvalidValueError:

@@ -65,6 +65,11 @@ def device_id_at(session: Session, job: JobRow, place: int) -> str:
     return str(job.device_id) if place == OWN else _row(session, job, place).device_id
 
 
+def table_id_at(session: Session, job: JobRow, place: int) -> str | None:
+    """Return the table that the device at a place is priced by; None: not known yet."""
+    return job.table_id if place == OWN else _row(session, job, place).table_id
+
+
 def take_table(session: Session, job: JobRow, place: int, table_id: str) -> None:
     """Note which table the device at a place is priced by."""
     row: JobRow | JobDeviceRow = job if place == OWN else _row(session, job, place)

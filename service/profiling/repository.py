@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
+from service.devices.trust import PENDING
 from service.lifecycle import LeaseState
 from service.tables.device import DeviceRow
 from service.tables.job import JobDeviceRow, JobRow
@@ -66,16 +67,25 @@ def quarantined_measurements(
     """Return a page of what a device measured and no table uses, the newest first."""
     statement = (
         select(MeasurementRow)
-        .where(MeasurementRow.device_id == device_id, MeasurementRow.quarantine != "")
+        .where(
+            MeasurementRow.device_id == device_id,
+            MeasurementRow.error == "",  # what failed has no samples to show
+            MeasurementRow.quarantine != "",
+        )
         .order_by(MeasurementRow.id.desc())
     )
     return session.scalars(statement.limit(limit).offset(offset)).all()
 
 
 def withdraw_measurements(session: Session, device_id: str, reason: str) -> None:
-    """Put everything that a device measured into quarantine; earlier reasons stay."""
+    """Put everything that a device measured into quarantine; earlier reasons stay.
+
+    But for that of results which wait for checks: they would be let out later.
+    """
     for row in (MeasurementRow, NetworkMeasurementRow):
-        statement = update(row).where(row.device_id == device_id, row.quarantine == "")
+        statement = update(row).where(
+            row.device_id == device_id, row.error == "", row.quarantine.in_(("", PENDING))
+        )
         session.execute(statement.values(quarantine=reason))
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from latency.messages import ProfileWork
 from latency.operator import Regime
 from latency.plan import RowPlan, network_errors
@@ -12,7 +14,7 @@ from service.devices.use_cases import get_device
 from service.devices.work import network_results, request_profile
 from service.jobs.feasibility import covers_space
 from service.jobs.given_network import job_space
-from service.jobs.job_devices import OWN, device_id_at, take_table
+from service.jobs.job_devices import OWN, device_id_at, table_id_at, take_table
 from service.jobs.journal import NOTE_EVENT, record
 from service.jobs.use_cases import get_job
 from service.lifecycle import JobState
@@ -27,6 +29,7 @@ from service.profiling.use_cases import (
     measuring_costs,
     split_networks,
 )
+from service.tables.job import JobRow
 from service.tables.latency_table import LatencyTableRow
 from service.worker.device_work import finished_profiles, open_profile, wait_for_device
 from service.worker.flow import Flow, JobFailedError
@@ -58,6 +61,8 @@ def plan_profile(flow: Flow, place: int = OWN) -> dict[str, Any]:
     """
     with flow.context.database.reading() as session:
         job = get_job(session, flow.job_id)
+        if (own := _own_table(session, job, place)) is not None:
+            return {"table_id": own, "unit_id": None}
         task = find_dataset(session, job.request["dataset"]).task
         device = get_device(session, device_id_at(session, job, place))
         request = job.request
@@ -77,6 +82,20 @@ def plan_profile(flow: Flow, place: int = OWN) -> dict[str, Any]:
     networks = () if asked else planned_networks(space, device.target, held_out)
     work = ProfileWork(operators=rows.operators, networks=networks)
     return _ask(flow, place, work, _round_note(work, rows, round_number=len(done) + 1))
+
+
+def _own_table(session: Session, job: JobRow, place: int) -> str | None:
+    """Return the table that the job took before it was resumed, as long as it can be trusted.
+
+    Another version, made of the same measurements, would be the price of plans that are trained.
+    """
+    table_id = table_id_at(session, job, place)
+    if table_id is None:
+        return None
+    table = session.get_one(LatencyTableRow, table_id)
+    device = get_device(session, device_id_at(session, job, place))
+    trusted = table.withdrawn_at is None
+    return table_id if trusted and table.target_fingerprint == device.target_fingerprint else None
 
 
 def _take(flow: Flow, place: int, table: LatencyTableRow) -> dict[str, Any]:

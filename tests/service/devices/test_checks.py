@@ -1,5 +1,6 @@
 """A device is judged by operators that are known: over HTTP, on both databases."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from latency.measurement import OperatorMeasurement
 from latency.messages import Chunk, Lease, ProfileWork
+from latency.operator import OperatorSpec
 from service.cli.tables import device_lines
 from service.database import Database
 from service.devices.schemas import DeviceRead
@@ -25,11 +27,20 @@ KNOWN_NS = 40_000
 KNOWN = replace(profile_work(12, 0), operators=tuple(conv(4 * (n + 1), size=16) for n in range(12)))
 
 
-def measure(board: Board, lease: Lease, ns: int = KNOWN_NS) -> None:
-    """Measure everything that a lease asks for."""
+def measure(
+    board: Board, lease: Lease, ns: int = KNOWN_NS, failing: Collection[OperatorSpec] = ()
+) -> None:
+    """Measure everything that a lease asks for; some of it cannot be."""
     board.digests.clear()
     assert lease.profile is not None
     chunk = chunk_of(lease.profile, attempt=lease.attempt, ns=ns)
+    operators = tuple(
+        OperatorMeasurement(spec=row.spec, samples=None, error="crashed")
+        if row.spec in failing
+        else row
+        for row in chunk.operators
+    )
+    chunk = replace(chunk, operators=operators)
     assert board.upload(lease, chunk).status_code == 204
     assert board.finish(lease).status_code == 200
 
@@ -159,6 +170,75 @@ def test_a_single_device_is_compared_with_itself(
     assert len(extra(lease, work)) == CHECKS
     measure(board, lease, KNOWN_NS * 3)
     assert state(database, unit)[0] is WorkState.QUEUED
+
+
+@pytest.mark.parametrize("lost", ["failed", "withdrawn"])
+def test_what_no_check_speaks_against_is_used_when_the_lease_is_done(
+    database: Database, clock: HeldClock, admin: TestClient, board: Board, second: Board, lost: str
+) -> None:
+    work = profile_work(3, 1)
+    unit = ask(database, clock, second, work)
+    lease = second.work()
+    if lost == "withdrawn":
+        path = f"/v1/devices/{board.device_id}/withdrawal"
+        assert admin.post(path).status_code == 200
+    measure(second, lease, failing=KNOWN.operators if lost == "failed" else ())
+    assert state(database, unit)[0] is WorkState.DONE
+    with database.reading() as session:
+        rows = measured_operators(session, second.target.fingerprint)
+    assert {spec.key for spec in work.operators} <= {row.spec.key for row in rows}
+    assert passed(admin, second) == 0
+
+
+def test_what_failed_has_no_place_in_quarantine(
+    database: Database, clock: HeldClock, admin: TestClient, second: Board
+) -> None:
+    work = profile_work(3, 0)
+    ask(database, clock, second, work)
+    measure(second, second.work(), KNOWN_NS * 8, failing=work.operators[:1])
+    kept = admin.get("/v1/operators", params={"device": "second", "quarantined": True})
+    assert kept.status_code == 200
+    assert len(kept.json()) == CHECKS + 2
+
+
+def test_what_waits_for_checks_is_withdrawn_with_the_rest(
+    database: Database, clock: HeldClock, admin: TestClient, second: Board
+) -> None:
+    work = profile_work(3, 0)
+    ask(database, clock, second, work)
+    lease = second.work()
+    assert lease.profile is not None
+    whole = chunk_of(lease.profile, ns=KNOWN_NS)
+    others = tuple(row for row in whole.operators if row.spec in work.operators)
+    checks = tuple(row for row in whole.operators if row.spec not in work.operators)
+    assert second.upload(lease, replace(whole, operators=others), index=0).status_code == 204
+    assert admin.post(f"/v1/devices/{second.device_id}/withdrawal").status_code == 200
+    assert second.upload(lease, replace(whole, operators=checks), index=1).status_code == 204
+    with database.reading() as session:
+        rows = measured_operators(session, second.target.fingerprint)
+    assert not {spec.key for spec in work.operators} & {row.spec.key for row in rows}
+
+
+def test_the_last_check_decides(database: Database, clock: HeldClock, second: Board) -> None:
+    """What looked wrong after the first checks is used if all of them together agree."""
+    work = profile_work(2, 0)
+    unit = ask(database, clock, second, work)
+    lease = second.work()
+    assert lease.profile is not None
+    honest, slow = (chunk_of(lease.profile, ns=ns) for ns in (KNOWN_NS, 3 * KNOWN_NS))
+    checks = [row.spec for row in honest.operators if row.spec not in work.operators]
+
+    def upload(chunk: Chunk, specs: Collection[OperatorSpec], index: int) -> None:
+        rows = tuple(row for row in chunk.operators if row.spec in specs)
+        assert second.upload(lease, replace(chunk, operators=rows), index=index).status_code == 204
+
+    upload(slow, checks[:ENOUGH], 0)
+    upload(honest, [*checks[ENOUGH:], *work.operators], 1)
+    assert second.finish(lease).status_code == 200
+    assert state(database, unit)[0] is WorkState.DONE
+    with database.reading() as session:
+        rows = measured_operators(session, second.target.fingerprint)
+    assert {spec.key for spec in work.operators} <= {row.spec.key for row in rows}
 
 
 @pytest.mark.parametrize(("known", "checked"), [(ENOUGH - 1, 0), (ENOUGH, ENOUGH)])
