@@ -16,6 +16,9 @@ from service.cli.shared import (
     DatasetName,
     Densities,
     Device,
+    DistortionName,
+    MappingName,
+    MaskRuleName,
     Pattern,
     Rows,
     Space,
@@ -103,15 +106,12 @@ def compress(
     width: Annotated[float, typer.Option(help="Of a built-in network: all channels times.")] = 1.0,
     recipe: Annotated[str, typer.Option(help="tiny, quick, cpu, standard or gpu.")] = "quick",
     distortion: Annotated[
-        str,
-        typer.Option(help="What layers lose: energy, first-order, second-order or one-shot."),
+        DistortionName, typer.Option(help="By what it is judged how much a layer loses.")
     ] = "energy",
     mapping: Annotated[
-        str, typer.Option(help="Who chooses their patterns: search, rule, uniform or evolution.")
+        MappingName, typer.Option(help="Who chooses patterns and densities of the layers.")
     ] = "search",
-    mask_rule: Annotated[
-        str, typer.Option(help="How weights leave: hard, soft, envelope or admm.")
-    ] = "hard",
+    mask_rule: Annotated[MaskRuleName, typer.Option(help="How weights leave.")] = "hard",
     distill: Annotated[
         bool, typer.Option("--distill", help="Learn from the dense network as well.")
     ] = False,

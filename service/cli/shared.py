@@ -20,7 +20,7 @@ DatasetName = Annotated[str, typer.Option("--dataset", help="Name of the data se
 
 
 def within(limits: tuple[int, int]) -> Callable[[int], int]:
-    """Return a check of an option that says its whole range."""
+    """Return a check of an option that says its whole range; typer's own says one end of it."""
 
     def check(value: int) -> int:
         lowest, highest = limits
@@ -61,6 +61,9 @@ Densities = Annotated[
         "where the operator library is."
     ),
 ]
+DistortionName = Literal["energy", "first-order", "second-order", "one-shot"]
+MappingName = Literal["search", "rule", "uniform", "evolution"]
+MaskRuleName = Literal["hard", "soft", "envelope", "admm"]
 DEFAULT_HELD_OUT = 4
 HeldOut = Annotated[
     int,

@@ -14,6 +14,7 @@ import pytest
 
 from latency.kernels.library import ENVIRONMENT_VARIABLE
 from service.client import Client
+from service.client.events import Event
 from service.processes import spawn, stop
 from tests.python_path import python_path
 
@@ -83,6 +84,12 @@ class Installation:
             if pid != os.getpid() and (mark in command_line(pid) or mark in _environment_of(pid))
         ]
 
+    def wait_for_trainers(self, job_id: str) -> None:
+        """Return when no process works on a job any more, as after it was cancelled."""
+        wait_until(
+            lambda: not any(job_id in command_line(pid) for pid in self.processes()), timeout_s=20
+        )
+
     def stop(self) -> None:
         """End everything."""
         servers = [] if self._server is None else [self._server]
@@ -100,6 +107,11 @@ class Installation:
             return httpx2.get(f"{self.url}/readyz").status_code == 200
         except httpx2.TransportError:
             return False
+
+
+def is_epoch(event: Event) -> bool:
+    """Return whether a trainer has reported an epoch."""
+    return event.kind == "progress" and "epoch" in event.payload
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:

@@ -18,10 +18,9 @@ from latency.target import STOCK_LIBRARY
 from search.space.genotype import Genotype
 from service.client import Client
 from service.client.errors import BudgetInfeasibleError
-from service.client.events import Event
 from service.jobs.schemas import JobRead
 from service.lifecycle import JobState
-from tests.end_to_end.installation import DEVICE, Installation, command_line, wait_until
+from tests.end_to_end.installation import DEVICE, Installation, is_epoch
 from tests.python_path import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -53,19 +52,12 @@ def finished(installation: Installation, client: Client) -> tuple[JobRead, list[
             if event.payload["stage"] == "train":
                 client.cancel(job.id)
                 break
-    wait_until(
-        lambda: not any(job.id in command_line(pid) for pid in installation.processes()),
-        timeout_s=20,
-    )
+    installation.wait_for_trainers(job.id)
     assert client.resume(job.id).attempt == 1, installation.logs()
     reports += [event.payload for event in client.events(job.id, seen) if is_epoch(event)]
     ended = client.job(job.id)
     assert ended.state is JobState.SUCCEEDED, f"{ended.error}\n{installation.logs()}"
     return ended, reports
-
-
-def is_epoch(event: Event) -> bool:
-    return event.kind == "progress" and "epoch" in event.payload
 
 
 def epochs_of(stage: str, reports: list[dict[str, Any]]) -> tuple[list[int], list[int]]:

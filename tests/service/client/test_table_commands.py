@@ -13,7 +13,9 @@ from latency import codec
 from latency.exchange.profile_file import ProfileFile, read_plan, read_profile, write_profile
 from latency.measurement import Conditions, OperatorMeasurement
 from latency.report.values import TableReport
+from search.compress.request import Distortion, Mapping
 from search.space.sampling import random_genotype
+from search.space.sparsity import MaskRule
 from service.cli import shared
 from service.profiling import schemas
 from tests.service.board import enrol
@@ -188,12 +190,18 @@ def test_samples_that_are_no_times_are_named_with_their_file(run: Run, tmp_path:
 
 def test_options_say_what_they_allow_and_what_they_need(run: Run) -> None:
     for words, allowed in (
-        (("plan", "--device", "board", "--rows", "10"), "'--rows': must be from 50 to 300, got 10"),
+        (
+            ("plan", "--device", "board", "--rows", "10"),
+            "'--rows': must be from 50 to 300, got 10",
+        ),
         (
             ("plan", "--device", "x", "--held-out", "0"),
             "'--held-out': must be from 1 to 200, got 0",
         ),
-        (("profile", "--device", "x", "--channels", "2"), "'--channels': must be from 4 to 1024"),
+        (
+            ("profile", "--device", "x", "--channels", "2"),
+            "'--channels': must be from 4 to 1024",
+        ),
         (("profile", "--device", "x", "--cells", "2"), "'--cells': must be from 3 to 64"),
         (
             ("tables", "report", "x", "--space", "nosuch"),
@@ -221,6 +229,12 @@ def test_the_limits_of_the_command_line_are_those_of_the_service() -> None:
         assert limits == (allowed[Ge].ge, allowed[Le].le)
     assert get_args(shared.SpaceName) == get_args(schemas.SpaceName)
     assert get_args(shared.PatternName) == get_args(schemas.Pattern)
+    for names, members in (
+        (shared.DistortionName, Distortion),
+        (shared.MappingName, Mapping),
+        (shared.MaskRuleName, MaskRule),
+    ):
+        assert list(get_args(names)) == [member.value for member in members]
     assert shared.DEFAULT_ROWS == schemas.DEFAULT_ROWS
     assert shared.DEFAULT_HELD_OUT == schemas.DEFAULT_HELD_OUT
 
